@@ -1,0 +1,132 @@
+"""One way to reach the database, whichever it is: SQLite in WAL mode or PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from flotilla.errors import RetryError, SetupError
+
+BUSY_TIMEOUT_S = 10
+CONNECT_TIMEOUT_S = 10
+STATEMENT_TIMEOUT_S = 30
+
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+
+
+def parse_url(url: str) -> sa.URL:
+    """Return `url` with the driver this project uses.
+
+    Accepts sqlite:///…, postgresql://… and postgres://…, with or without a driver.
+    Raises SetupError (`database_url_invalid`) for anything else; a password never appears in the message.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError) as fault:
+        raise SetupError(
+            "FLOTILLA_DATABASE_URL is not a database URL. Use sqlite:////path/to/file.db or "
+            "postgresql://user:password@host/database.",
+            code="database_url_invalid",
+        ) from fault
+    driver = _DRIVERS.get(parsed.get_backend_name())
+    if driver is None:
+        raise SetupError(
+            f"FLOTILLA_DATABASE_URL names {parsed.get_backend_name()!r}; Flotilla speaks sqlite and postgresql.",
+            code="database_url_invalid",
+        )
+    return parsed.set(drivername=driver)
+
+
+class Database:
+    """An engine with the two ways to use it: `read()` and `write()`, each one transaction.
+
+    Both raise RetryError (`database_unavailable`) when the database is away or stays locked for BUSY_TIMEOUT_S.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 5) -> None:
+        self.url = parse_url(url)
+        self.engine = _create_engine(self.url, pool_size)
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in a transaction that sees one state of the database and changes nothing."""
+        with _translated():
+            async with self.engine.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection in a transaction that is committed at the end, or rolled back on an error.
+
+        On SQLite the write lock is taken at the start: upgrading a read lock later fails at once instead of waiting.
+        """
+        with _translated():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(flotilla_write=True)
+                async with connection.begin():
+                    yield connection
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+class _translated:  # noqa: N801 - used as a context manager, reads as one
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # OSError: no such host or socket, refused, reset, timed out.
+        lost = isinstance(error, OperationalError | InterfaceError | OSError) or (
+            isinstance(error, DBAPIError) and error.connection_invalidated
+        )
+        if lost:
+            raise RetryError(
+                "The database does not answer. Check that it runs and that FLOTILLA_DATABASE_URL is right.",
+                code="database_unavailable",
+            ) from error
+
+
+def _create_engine(url: sa.URL, pool_size: int) -> AsyncEngine:
+    if url.get_backend_name() == "postgresql":
+        return create_async_engine(
+            url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=CONNECT_TIMEOUT_S,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+        )
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        poolclass=sa.pool.AsyncAdaptedQueuePool,
+        hide_parameters=True,
+        connect_args={"timeout": BUSY_TIMEOUT_S},
+    )
+    sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI objects are untyped
+    # The driver's own implicit BEGIN is switched off; `_begin_sqlite` says which kind.
+    dbapi_connection.isolation_level = None
+    cursor = dbapi_connection.cursor()
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    write = connection.get_execution_options().get("flotilla_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

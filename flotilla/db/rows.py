@@ -1,0 +1,51 @@
+"""A bot beside its status as one row, and back into frozen domain objects."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from flotilla.db.tables import bot_status, bots
+from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.lifecycle import State
+
+
+def bots_with_status() -> sa.Select[Any]:
+    """Select every bot's desired columns, without its token, and its status' columns as `status_…`."""
+    desired = [column for column in bots.c if column.name != "token_encrypted"]
+    observed = [column.label(f"status_{column.name}") for column in bot_status.c]
+    return sa.select(*desired, *observed).select_from(bots.outerjoin(bot_status))
+
+
+def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
+    """Return the bot in a row of `bots_with_status`; its tags live in rows of their own."""
+    return Bot(
+        row.id,
+        row.name,
+        row.application_id,
+        tags,
+        Desired(row.desired),
+        row.desired_epoch,
+        row.created_at,
+        row.deleted_at,
+    )
+
+
+def status_of(row: sa.Row[Any]) -> BotStatus:
+    """Return the status in a row of `bots_with_status`; a bot never observed is STOPPED."""
+    if row.status_bot_id is None:
+        return BotStatus(row.id)
+    return BotStatus(
+        row.id,
+        State(row.status_state),
+        row.status_ready,
+        row.status_reason,
+        row.status_generation,
+        row.status_epoch,
+        row.status_failures,
+        row.status_pid,
+        row.status_process_started_at,
+        row.status_secret_hash,
+        row.status_memory_bytes,
+        row.status_latency_ms,
+        row.status_since,
+    )

@@ -1,0 +1,147 @@
+"""The tables, as Alembic builds them. Desired and observed state never share a table, so each has one writer."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+
+class UtcDateTime(sa.types.TypeDecorator[datetime]):
+    """Aware UTC datetimes on both databases; SQLite keeps no zone, so one is put back on the way out.
+
+    Raises ValueError for a naive datetime: it would silently shift.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("datetimes in the database are aware UTC")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# Desired state: written by API and jobs ------------------------------------------------------------------------------
+
+bots = sa.Table(
+    "bots",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False, unique=True),
+    sa.Column("application_id", sa.String(20), nullable=False, unique=True),
+    sa.Column("token_encrypted", sa.LargeBinary, nullable=False),
+    sa.Column("desired", sa.String(16), nullable=False),
+    sa.Column("desired_epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("deleted_at", UtcDateTime),
+)
+
+bot_tags = sa.Table(
+    "bot_tags",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("tag", sa.String(64), primary_key=True, index=True),
+)
+
+# Observed state: written by the supervisor alone ---------------------------------------------------------------------
+
+bot_status = sa.Table(
+    "bot_status",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("ready", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("pid", sa.Integer),
+    sa.Column("process_started_at", sa.BigInteger),
+    sa.Column("secret_hash", sa.LargeBinary),
+    sa.Column("memory_bytes", sa.BigInteger),
+    sa.Column("latency_ms", sa.Float),
+    sa.Column("since", UtcDateTime),
+)
+
+bot_transitions = sa.Table(
+    "bot_transitions",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("ready", sa.Boolean, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("reason", sa.String(64)),
+    sa.Index("ix_bot_transitions_bot_id_at", "bot_id", "at"),
+)
+
+supervisors = sa.Table(
+    "supervisors",
+    metadata,
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+)
+
+# Operations ----------------------------------------------------------------------------------------------------------
+
+operations = sa.Table(
+    "operations",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("selector", sa.JSON, nullable=False),
+    sa.Column("strategy", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("detail", sa.Text),
+    sa.Column("requested_by", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("finished_at", UtcDateTime),
+)
+
+operation_items = sa.Table(
+    "operation_items",
+    metadata,
+    sa.Column("operation_id", sa.ForeignKey("operations.id", ondelete="CASCADE"), primary_key=True),
+    # No foreign key to bots: what was done to a bot stays told after the bot is removed.
+    sa.Column("bot_id", sa.String(26), primary_key=True),
+    sa.Column("bot_name", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("detail", sa.Text),
+    sa.Column("target_epoch", sa.Integer),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+)
+
+# Access --------------------------------------------------------------------------------------------------------------
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("key_hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("expires_at", UtcDateTime),
+    sa.Column("revoked_at", UtcDateTime),
+)

@@ -1,0 +1,127 @@
+"""A bot as operators see it: what is wanted of it (`Bot`) and what the supervisor observes (`BotStatus`)."""
+
+import enum
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flotilla.domain.lifecycle import State
+from flotilla.errors import FixInputError
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
+MAX_TAGS = 20
+
+
+class Desired(enum.StrEnum):
+    """What an operator wants of a bot."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Bot:
+    """Desired state; written by the API and jobs.
+
+    application_id: Discord's id of the bot's application, unique in the fleet: one process per token.
+    desired_epoch: grows with every requested restart; the supervisor has done its duty when the status caught up.
+    deleted_at: set when removal was asked for; the supervisor stops the bot and then removes the row.
+    """
+
+    id: str
+    name: str
+    application_id: str
+    tags: tuple[str, ...]
+    desired: Desired
+    desired_epoch: int
+    created_at: datetime
+    deleted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BotStatus:
+    """Observed state; written by the supervisor alone.
+
+    epoch: the `desired_epoch` that the current incarnation was started for.
+    process_started_at: the process's start time in clock ticks since boot: a process is pid *and* start time.
+    secret_hash: SHA-256 of the secret with which this generation's worker proves itself.
+    memory_bytes: USS of the last sample. latency_ms: the last gateway heartbeat's round trip.
+    """
+
+    bot_id: str
+    state: State = State.STOPPED
+    ready: bool = False
+    reason: str | None = None
+    generation: int = 0
+    epoch: int = 0
+    failures: int = 0
+    pid: int | None = None
+    process_started_at: int | None = None
+    secret_hash: bytes | None = None
+    memory_bytes: int | None = None
+    latency_ms: float | None = None
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One recorded change of what users of the bot would notice. at: aware UTC."""
+
+    bot_id: str
+    at: datetime
+    state: State
+    ready: bool
+    generation: int
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BotView:
+    """A bot with its status, as pages show it. uptime_ratio_24h: in [0, 1], None before it was ever asked to run."""
+
+    bot: Bot
+    status: BotStatus
+    uptime_ratio_24h: float | None = field(default=None)
+
+
+def parse_name(name: str) -> str:
+    """Return `name` if it can be a bot's name, else raise FixInputError (`name_invalid`)."""
+    if not _NAME.fullmatch(name):
+        raise FixInputError(
+            "A name has 1 to 64 lower-case letters, digits, dots, underscores or hyphens, "
+            "and begins and ends with a letter or digit.",
+            code="name_invalid",
+            name=name[:80],
+        )
+    return name
+
+
+def parse_tags(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return the tags sorted, each once. Raises FixInputError (`tag_invalid`) for a malformed tag or too many."""
+    unique = sorted(set(tags))
+    if len(unique) > MAX_TAGS:
+        raise FixInputError(f"A bot has at most {MAX_TAGS} tags.", code="tag_invalid")
+    for tag in unique:
+        if not _NAME.fullmatch(tag):
+            raise FixInputError(f"The tag {tag[:80]!r} is not of the form of a name.", code="tag_invalid")
+    return tuple(unique)
+
+
+def uptime_ratio(transitions: Iterable[Transition], start: datetime, end: datetime) -> float | None:
+    """Return the share of the time in [start, end] in which a bot that should be up was READY.
+
+    transitions: of one bot, oldest first, beginning with the last one before `start` if there is one. Time in STOPPED
+    counts neither way: nobody wanted the bot then. Returns None if no time counts.
+    """
+    up_s = wanted_s = 0.0
+    rows = list(transitions)
+    ends = [*(row.at for row in rows[1:]), end]
+    for row, ended_at in zip(rows, ends, strict=False):
+        begin, finish = max(row.at, start), min(ended_at, end)
+        span_s = (finish - begin).total_seconds()
+        if span_s <= 0 or row.state is State.STOPPED:
+            continue
+        wanted_s += span_s
+        up_s += span_s if row.ready else 0.0
+    return up_s / wanted_s if wanted_s else None

@@ -1,0 +1,406 @@
+"""The life of a worker: `step(worker, event, now, policy) -> (worker, effects)`.
+
+Total over every (state, event) pair, without a clock, I/O or randomness. A pair is decided in one of three ways:
+it moves the worker, it is ignored (the same worker comes back, no effects), or `IllegalTransition` is raised because
+no correct supervisor can produce it. States are supervisord's, which operators know. Ready is a fact about a worker,
+not a state. Times are monotonic seconds.
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.reasons import Verdict, reason, reason_of_exit
+
+
+class State(enum.StrEnum):
+    """supervisord's process states; each docstring line in `docs/supervision.md` says what an operator does in it."""
+
+    STOPPED = "STOPPED"
+    STARTING = "STARTING"
+    RUNNING = "RUNNING"
+    BACKOFF = "BACKOFF"
+    STOPPING = "STOPPING"
+    FATAL = "FATAL"
+
+
+class IllegalTransition(Exception):  # noqa: N818 - the name says what happened better than an Error suffix
+    """An event that no correct supervisor produces in this state; nothing has been changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What the supervisor knows about one bot's process.
+
+    generation: number of the current or last incarnation; grows by one with every spawn.
+    pid: the live process of this generation, None while there is none or it is not known yet.
+    deadline: monotonic second at which the state must have ended; None only in STOPPED and FATAL.
+    failures: consecutive runs that failed; a heartbeat of a worker READY for `stable_after_s` sets it to 0.
+    ready_at: monotonic second since which the worker is READY, None when it is not.
+    reason: code of `reasons.REASONS` for the state or for the last failure, None when all is well.
+    restart: in STOPPING, start again after the exit.
+    """
+
+    state: State = State.STOPPED
+    generation: int = 0
+    pid: int | None = None
+    deadline: float | None = None
+    failures: int = 0
+    ready_at: float | None = None
+    reason: str | None = None
+    restart: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """True while the worker's gateway session is up."""
+        return self.ready_at is not None
+
+
+# Commands and events -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Be running. In BACKOFF and FATAL: try at once, past failures forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Be stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """Be running as a new incarnation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spawned:
+    """The fork server made the process."""
+
+    generation: int
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFailed:
+    """The fork server could not make the process. jitter: uniform draw in [0, 1)."""
+
+    generation: int
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
+class BecameReady:
+    """The worker's session is READY or RESUMED."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class LostReady:
+    """The worker's gateway connection is gone; it reconnects by itself."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """The worker's event loop turned."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker says why it is about to exit; `code` is one of `reasons.REASONS`."""
+
+    generation: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryExceeded:
+    """A sample above the memory limit."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The process is gone. exit_code: as `subprocess` has it, None if nobody saw it. jitter: uniform in [0, 1)."""
+
+    generation: int
+    exit_code: int | None
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """`now` may have reached the worker's deadline. jitter: uniform draw in [0, 1)."""
+
+    jitter: float
+
+
+Event = (
+    Start
+    | Stop
+    | Restart
+    | Spawned
+    | SpawnFailed
+    | BecameReady
+    | LostReady
+    | Heartbeat
+    | Failed
+    | MemoryExceeded
+    | Exited
+    | DeadlinePassed
+)
+
+
+# Effects -------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Fork a worker of this generation."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """Send SIGTERM: close the session, flush, exit."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Send SIGKILL to the process group."""
+
+    pid: int
+
+
+Effect = Spawn | Terminate | Kill
+Outcome = tuple[Worker, tuple[Effect, ...]]
+
+
+def step(worker: Worker, event: Event, now: float, policy: Policy) -> Outcome:
+    """Return the worker after `event` at monotonic second `now`, and the orders for the shell.
+
+    An event that carries a generation other than the worker's changes nothing; a late `Spawned` is answered with
+    `Kill`, since two processes of one bot must never live.
+    Raises IllegalTransition for an event that cannot happen in this state.
+    """
+    generation = getattr(event, "generation", None)
+    if generation is not None and generation != worker.generation:
+        if generation > worker.generation:
+            msg = f"{type(event).__name__} of generation {generation}, but only {worker.generation} were spawned"
+            raise IllegalTransition(msg)
+        return worker, (Kill(event.pid),) if isinstance(event, Spawned) else ()
+    return _TABLE[type(event)](worker, event, now, policy)
+
+
+# Moves ---------------------------------------------------------------------------------------------------------------
+
+
+def _spawn(worker: Worker, now: float, policy: Policy, *, code: str | None, failures: int) -> Outcome:
+    generation = worker.generation + 1
+    starting = Worker(
+        State.STARTING,
+        generation,
+        deadline=now + policy.startup_timeout_s,
+        failures=failures,
+        reason=code,
+    )
+    return starting, (Spawn(generation),)
+
+
+def _rest(worker: Worker, state: State, code: str | None) -> Outcome:
+    return Worker(state, worker.generation, failures=worker.failures, reason=code), ()
+
+
+def _stop(worker: Worker, now: float, policy: Policy, *, restart: bool) -> Outcome:
+    """Ask politely; `pid` may not be known yet, then the request follows when it is."""
+    stopping = replace(
+        worker,
+        state=State.STOPPING,
+        deadline=now + policy.stop_grace_s,
+        restart=restart,
+        ready_at=None,
+        reason="restart_requested" if restart else None,
+    )
+    return stopping, () if worker.pid is None else (Terminate(worker.pid),)
+
+
+def _kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
+    """A failed probe: no grace, the worker has shown that it does not listen."""
+    killing = replace(
+        worker,
+        state=State.STOPPING,
+        deadline=now + policy.kill_retry_s,
+        restart=True,
+        ready_at=None,
+        reason=code,
+    )
+    return killing, () if worker.pid is None else (Kill(worker.pid),)
+
+
+def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Policy) -> Outcome:
+    """Decide what follows a run that ended with `code`."""
+    verdict = reason(code).verdict
+    if verdict is Verdict.RESTART:
+        return _spawn(worker, now, policy, code=None, failures=0)
+    if verdict is Verdict.GIVE_UP:
+        return _rest(worker, State.FATAL, code)
+    failures = worker.failures + 1
+    if verdict is Verdict.RETRY and failures > policy.max_failures:
+        return _rest(replace(worker, failures=failures), State.FATAL, "crash_loop")
+    delay_s = backoff_delay_s(failures, policy, jitter)
+    if delay_s == 0:
+        return _spawn(worker, now, policy, code=code, failures=failures)
+    waiting = Worker(State.BACKOFF, worker.generation, deadline=now + delay_s, failures=failures, reason=code)
+    return waiting, ()
+
+
+# One function per event; each decides every state. -------------------------------------------------------------------
+
+
+def _on_start(worker: Worker, _event: Start, now: float, policy: Policy) -> Outcome:
+    if worker.state in {State.STOPPED, State.FATAL, State.BACKOFF}:
+        return _spawn(worker, now, policy, code=None, failures=0)
+    if worker.state is State.STOPPING and not worker.restart:
+        return replace(worker, restart=True, reason="restart_requested"), ()
+    return worker, ()
+
+
+def _on_stop(worker: Worker, _event: Stop, now: float, policy: Policy) -> Outcome:
+    if worker.state in {State.BACKOFF, State.FATAL}:
+        return Worker(State.STOPPED, worker.generation), ()
+    if worker.state in {State.STARTING, State.RUNNING}:
+        return _stop(worker, now, policy, restart=False)
+    if worker.state is State.STOPPING and worker.restart:
+        return replace(worker, restart=False, reason=None), ()
+    return worker, ()
+
+
+def _on_restart(worker: Worker, _event: Restart, now: float, policy: Policy) -> Outcome:
+    if worker.state in {State.STARTING, State.RUNNING}:
+        return _stop(worker, now, policy, restart=True)
+    if worker.state is State.STOPPING:
+        return replace(worker, restart=True, reason="restart_requested"), ()
+    return _on_start(worker, Start(), now, policy)
+
+
+def _on_spawned(worker: Worker, event: Spawned, _now: float, _policy: Policy) -> Outcome:
+    if worker.pid is not None:
+        if worker.pid != event.pid:
+            msg = f"generation {event.generation} spawned as {event.pid} and as {worker.pid}"
+            raise IllegalTransition(msg)
+        return worker, ()
+    if worker.state is State.STARTING:
+        return replace(worker, pid=event.pid), ()
+    if worker.state is State.STOPPING:
+        return replace(worker, pid=event.pid), (Terminate(event.pid),)
+    # Its spawn was given up (startup deadline) before the fork server answered.
+    return worker, (Kill(event.pid),)
+
+
+def _on_spawn_failed(worker: Worker, event: SpawnFailed, now: float, policy: Policy) -> Outcome:
+    if worker.pid is not None:
+        msg = f"generation {event.generation} runs as {worker.pid} and cannot have failed to spawn"
+        raise IllegalTransition(msg)
+    if worker.state is State.STARTING:
+        return _after_run(worker, "spawn_failed", event.jitter, now, policy)
+    if worker.state is State.STOPPING:
+        return _after_stop(worker, event.jitter, now, policy)
+    return worker, ()
+
+
+def _on_ready(worker: Worker, _event: BecameReady, now: float, policy: Policy) -> Outcome:
+    if worker.state is State.STARTING:
+        deadline = now + policy.liveness_timeout_s
+        return replace(worker, state=State.RUNNING, deadline=deadline, ready_at=now, reason=None), ()
+    if worker.state is State.RUNNING and worker.ready_at is None:
+        return replace(worker, ready_at=now, reason=None), ()
+    return worker, ()
+
+
+def _on_lost_ready(worker: Worker, _event: LostReady, _now: float, _policy: Policy) -> Outcome:
+    if worker.state is State.RUNNING and worker.ready_at is not None:
+        return replace(worker, ready_at=None), ()
+    return worker, ()
+
+
+def _on_heartbeat(worker: Worker, _event: Heartbeat, now: float, policy: Policy) -> Outcome:
+    if worker.state is not State.RUNNING:
+        return worker, ()
+    stable = worker.ready_at is not None and now - worker.ready_at >= policy.stable_after_s
+    failures = 0 if stable else worker.failures
+    return replace(worker, deadline=now + policy.liveness_timeout_s, failures=failures), ()
+
+
+def _on_failed(worker: Worker, event: Failed, now: float, policy: Policy) -> Outcome:
+    """The exit follows; should it not, the deadline kills."""
+    if worker.state in {State.STARTING, State.RUNNING}:
+        deadline = now + policy.stop_grace_s
+        failing = replace(
+            worker, state=State.STOPPING, deadline=deadline, restart=True, ready_at=None, reason=event.code
+        )
+        return failing, ()
+    return worker, ()
+
+
+def _on_memory_exceeded(worker: Worker, _event: MemoryExceeded, now: float, policy: Policy) -> Outcome:
+    if worker.state in {State.STARTING, State.RUNNING}:
+        return _kill(worker, now, policy, code="memory_limit")
+    return worker, ()
+
+
+def _after_stop(worker: Worker, jitter: float, now: float, policy: Policy) -> Outcome:
+    if not worker.restart:
+        return Worker(State.STOPPED, worker.generation), ()
+    return _after_run(worker, worker.reason or "crashed", jitter, now, policy)
+
+
+def _on_exited(worker: Worker, event: Exited, now: float, policy: Policy) -> Outcome:
+    if worker.state in {State.STARTING, State.RUNNING}:
+        return _after_run(worker, reason_of_exit(event.exit_code), event.jitter, now, policy)
+    if worker.state is State.STOPPING:
+        return _after_stop(worker, event.jitter, now, policy)
+    # STOPPED, BACKOFF, FATAL own no process: the end of one that was killed as an orphan.
+    return worker, ()
+
+
+def _on_deadline(worker: Worker, event: DeadlinePassed, now: float, policy: Policy) -> Outcome:
+    if worker.deadline is None or now < worker.deadline:
+        return worker, ()
+    if worker.state is State.BACKOFF:
+        return _spawn(worker, now, policy, code=worker.reason, failures=worker.failures)
+    if worker.pid is None:
+        # The fork server never answered. A late `Spawned` is of an old generation by then, or is killed on sight.
+        if worker.state is State.STOPPING:
+            return _after_stop(worker, event.jitter, now, policy)
+        return _after_run(worker, "spawn_failed", event.jitter, now, policy)
+    if worker.state is State.STOPPING:
+        return replace(worker, deadline=now + policy.kill_retry_s), (Kill(worker.pid),)
+    code = "startup_timeout" if worker.state is State.STARTING else "unresponsive"
+    return _kill(worker, now, policy, code=code)
+
+
+_TABLE: dict[type, Callable[..., Outcome]] = {
+    Start: _on_start,
+    Stop: _on_stop,
+    Restart: _on_restart,
+    Spawned: _on_spawned,
+    SpawnFailed: _on_spawn_failed,
+    BecameReady: _on_ready,
+    LostReady: _on_lost_ready,
+    Heartbeat: _on_heartbeat,
+    Failed: _on_failed,
+    MemoryExceeded: _on_memory_exceeded,
+    Exited: _on_exited,
+    DeadlinePassed: _on_deadline,
+}

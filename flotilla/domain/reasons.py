@@ -1,0 +1,175 @@
+"""Why a worker is not running, what that means, and what an operator can do about it.
+
+One table decides how each failure is treated. A code is stable: it is stored, answered by the API and searched for.
+"""
+
+import enum
+from dataclasses import dataclass
+
+
+class Verdict(enum.Enum):
+    """How the supervisor treats a run that ended for some reason."""
+
+    RETRY = "retry"  # start again with backoff; too many in a row end in FATAL
+    WAIT = "wait"  # start again with backoff for as long as it takes: the cause is outside the bot
+    GIVE_UP = "give up"  # straight to FATAL: a retry cannot cure it
+    RESTART = "restart"  # the supervisor's own doing: start again at once, nothing is counted
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One row of the table: what happened (`title`), what it means, and the operator's next step."""
+
+    code: str
+    title: str
+    explanation: str
+    remedy: str
+    verdict: Verdict
+
+
+_ROWS = (
+    Reason(
+        "token_refused",
+        "token refused",
+        "Discord does not accept this token: it was reset, or it was never right.",
+        "Copy a new token from the Developer Portal, remove the bot and add it again with that token.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "intents_refused",
+        "privileged intent not granted",
+        "The bot asks for an intent that is not switched on for its application (close code 4013 or 4014).",
+        "Switch the intent on in the Developer Portal (Bot, Privileged Gateway Intents), then start the bot.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "sharding_required",
+        "sharding required",
+        "The bot is in too many guilds for one gateway connection (close code 4010 or 4011).",
+        "Give the bot more shards, then start it.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "gateway_version_refused",
+        "gateway version refused",
+        "Discord no longer speaks the gateway version that this release uses (close code 4012).",
+        "Upgrade Flotilla.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "bot_code_failed",
+        "bot code failed",
+        "The bot's own code raised an error while it started.",
+        "Read the traceback in the bot's log, mend the code, then start the bot.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "crashed",
+        "process ended by itself",
+        "The worker process exited without being asked to.",
+        "Read the end of the bot's log. Flotilla starts it again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "killed",
+        "process was killed",
+        "A signal that Flotilla did not send ended the worker: an operator, or the kernel out of memory.",
+        "If nobody sent it, look for the kernel's out-of-memory report. Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "memory_limit",
+        "memory limit exceeded",
+        "The worker used more memory than its limit and was killed.",
+        "Look for a leak or a large cache in the bot, or raise its limit. Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "startup_timeout",
+        "not READY in time",
+        "The worker did not become READY within its startup timeout and was killed.",
+        "Look at the bot's log and at Discord's status page. Flotilla tries again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "unresponsive",
+        "event loop blocked",
+        "The worker's event loop sent no heartbeat within the liveness timeout and was killed.",
+        "Look for blocking calls (time.sleep, requests, heavy loops) in the bot's code. Flotilla starts it again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "spawn_failed",
+        "could not start a process",
+        "The fork server was not there or could not fork.",
+        "Look at the supervisor's log; check free memory and process limits. Flotilla tries again.",
+        Verdict.WAIT,
+    ),
+    Reason(
+        "discord_unreachable",
+        "Discord not reachable",
+        "The worker could not reach Discord, or Discord answered with an error of its own.",
+        "Check this host's network and Discord's status page. Flotilla keeps trying.",
+        Verdict.WAIT,
+    ),
+    Reason(
+        "session_limit",
+        "session start limit reached",
+        "This token has used up Discord's 1,000 session starts of the last 24 hours.",
+        "Nothing to do now: Flotilla waits. Then find out why the bot restarted so often.",
+        Verdict.WAIT,
+    ),
+    Reason(
+        "token_unreadable",
+        "token cannot be decrypted",
+        "The stored token was encrypted with a key that is not in the key file.",
+        "Put the old key back into the key file, or remove the bot and add it again.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "crash_loop",
+        "crash loop",
+        "The worker failed too many times in a row without a stable run in between.",
+        "Read the bot's log for the cause named before this one, mend it, then start the bot.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "restart_requested",
+        "restart requested",
+        "An operator or an operation asked for a restart.",
+        "Nothing to do.",
+        Verdict.RESTART,
+    ),
+)
+
+REASONS: dict[str, Reason] = {row.code: row for row in _ROWS}
+
+
+def reason(code: str) -> Reason:
+    """Return the row of `code`; a code this release does not know (from a newer worker) is treated as a crash."""
+    return REASONS.get(code, REASONS["crashed"])
+
+
+# Discord's close codes that no reconnect cures, and those that say the token is dead.
+# Source: Discord, "Gateway Close Event Codes"; 4001-4003, 4005, 4007-4009 are retryable and stay out of this table.
+_FATAL_CLOSE_CODES = {
+    4004: "token_refused",
+    4010: "sharding_required",
+    4011: "sharding_required",
+    4012: "gateway_version_refused",
+    4013: "intents_refused",
+    4014: "intents_refused",
+}
+
+
+def reason_of_close_code(close_code: int) -> str:
+    """Return the reason code for a gateway close that ended a worker's run."""
+    return _FATAL_CLOSE_CODES.get(close_code, "discord_unreachable")
+
+
+def reason_of_exit(exit_code: int | None) -> str:
+    """Return the reason code for a process that ended without telling why.
+
+    exit_code: as `subprocess` gives it: at least 0 for an exit, `-signal` for a signal, None when nobody could see it.
+    """
+    return "killed" if exit_code is not None and exit_code < 0 else "crashed"

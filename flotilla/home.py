@@ -1,0 +1,77 @@
+"""The folder of one installation: who may use it, and who is running in it."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from flotilla.errors import SetupError
+from flotilla.secrets import ensure_key_file
+from flotilla.settings import Settings
+
+
+def prepare_home(settings: Settings) -> None:
+    """Make the installation's folders and key file, for the owner only.
+
+    Raises SetupError (`home_not_writable`).
+    """
+    try:
+        for folder in (settings.home, settings.run_dir, settings.log_dir, settings.log_dir / "bots"):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        ensure_key_file(settings.key_file)
+        probe = settings.run_dir / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as fault:
+        raise SetupError(
+            f"Cannot write to {settings.home} ({fault.strerror}). "
+            "Choose another folder with FLOTILLA_HOME, or mend its permissions and free space.",
+            code="home_not_writable",
+        ) from fault
+
+
+class ProgramLock:
+    """At most one live process of a program per home; the kernel drops the lock with its holder, however it dies."""
+
+    def __init__(self, settings: Settings, program: str) -> None:
+        self._path: Path = settings.run_dir / f"{program}.pid"
+        self._program = program
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Hold the lock until this process ends. Raises SetupError (`already_running`) naming the holder."""
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise SetupError(
+                f"Another {self._program} (process {holder or 'unknown'}) runs in {self._path.parent.parent}. "
+                "Stop it with `flotilla down`, or choose another FLOTILLA_HOME.",
+                code="already_running",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let go of the lock; without a lock held, do nothing."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def holder(self) -> int | None:
+        """Return the pid of the live process that holds the lock, or None."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            # Shared: two that ask at once must not take each other for the holder.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip()
+            return int(text) if text.isdigit() else None
+        finally:
+            os.close(descriptor)
+        return None

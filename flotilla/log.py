@@ -1,0 +1,86 @@
+"""Structured logs: a stable `action` and ids as fields. One processor keeps secrets out of every line."""
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from typing import Any, TextIO
+
+import structlog
+
+# Bot tokens (three base64url parts), API keys, Fernet keys and tokens, credentials inside URLs.
+_SECRET = re.compile(
+    r"[A-Za-z0-9_-]{20,40}\.[A-Za-z0-9_-]{5,10}\.[A-Za-z0-9_-]{25,110}"
+    r"|flt_[A-Za-z0-9_-]{20,}"
+    r"|gAAAA[A-Za-z0-9_=-]{40,}"
+    r"|(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}=(?![A-Za-z0-9_-])"
+)
+_URL_PASSWORD = re.compile(r"(?<=://)([^/\s:@]*):[^/\s@]+(?=@)")
+_SECRET_FIELD = re.compile(r"token|secret|password|authorization|api_key", re.IGNORECASE)
+REDACTED = "[redacted]"
+
+
+def redact_text(text: str) -> str:
+    """Return `text` with everything that has the shape of a secret replaced."""
+    return _URL_PASSWORD.sub(rf"\1:{REDACTED}", _SECRET.sub(REDACTED, text))
+
+
+def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Redact a whole log event, nested values and keys that name a secret included."""
+    return {key: _redact_value(key, value) for key, value in event.items()}
+
+
+def _redact_value(key: object, value: Any) -> Any:  # noqa: ANN401 - log fields are of any type
+    if isinstance(key, str) and _SECRET_FIELD.search(key) and isinstance(value, str | bytes):
+        return REDACTED
+    if isinstance(value, str):
+        return redact_text(value)
+    if isinstance(value, dict):
+        return {inner: _redact_value(inner, item) for inner, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_redact_value(None, item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return redact_text(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
+
+
+def configure_logging(program: str, level: str, *, json: bool, stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's logging through one chain of processors.
+
+    program: bound to every line. json: one object a line, else for reading in a terminal.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        redact,
+    ]
+    renderer = (
+        structlog.processors.JSONRenderer()
+        if json
+        else structlog.dev.ConsoleRenderer(colors=False, event_key="action", exception_formatter=_plain)
+    )
+    rename = [structlog.processors.EventRenamer("action")]
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rename, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    structlog.contextvars.bind_contextvars(program=program)
+
+
+def _plain(stream: TextIO, info: Any) -> None:  # noqa: ANN401 - structlog's own exception tuple
+    structlog.dev.plain_traceback(stream, info)

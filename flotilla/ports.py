@@ -1,0 +1,46 @@
+"""What the programs need from the world. Each port has a real adapter and an in-memory fake with one contract suite."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from flotilla.domain.bots import Bot, BotStatus, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRow:
+    """One bot as the supervisor meets it: what is wanted and what was last observed."""
+
+    bot: Bot
+    status: BotStatus
+
+
+class FleetStore(Protocol):
+    """The database as the supervisor uses it. Every call raises RetryError when the database is away."""
+
+    async def fleet(self) -> list[FleetRow]:
+        """Return every bot, those whose removal was asked for included."""
+
+    async def encrypted_token(self, bot_id: str) -> bytes:
+        """Return the bot's token as stored. Raises NotFoundError when the bot is gone."""
+
+    async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
+        """Store observed state, all or nothing. Bots that are gone meanwhile are passed over."""
+
+    async def drop(self, bot_ids: Iterable[str]) -> None:
+        """Remove bots for good, with all that was observed of them."""
+
+    async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
+        """Record that the supervisor of `slot` is alive."""
+
+
+class Nudges(Protocol):
+    """A tap on the supervisor's shoulder: 'desired state changed, look now'. A lost one costs a poll interval."""
+
+    async def send(self) -> None:
+        """Tap. Never raises: the poll finds the change anyway."""
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
+        """Yield an iterator that gives one item for every tap, or for several at once."""

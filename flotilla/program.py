@@ -1,0 +1,34 @@
+"""How each program starts: settings, logs, and one clear sentence instead of a traceback when it cannot."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+from flotilla.errors import FlotillaError, SetupError
+from flotilla.log import configure_logging, redact_text
+from flotilla.settings import Settings, load_settings
+
+EX_UNAVAILABLE = 69
+EX_CONFIG = 78
+"""Exit codes of sysexits.h. supervisord.conf treats 78 as final: no restart mends a wrong setting."""
+
+
+def run_program(name: str, main: Callable[[Settings], Awaitable[None]]) -> int:
+    """Run `main` with settings and logging in place; return the process's exit code.
+
+    A FlotillaError ends as one sentence on stderr: 78 for a misconfiguration, 69 for something that is away.
+    """
+    try:
+        settings = load_settings()
+        configure_logging(name, settings.log_level, json=settings.log_format == "json")
+        asyncio.run(_as_coroutine(main, settings))
+    except FlotillaError as fault:
+        print(f"{name}: {redact_text(fault.message)}", file=sys.stderr)  # noqa: T201 - the sentence an operator reads
+        return EX_CONFIG if isinstance(fault, SetupError) else EX_UNAVAILABLE
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def _as_coroutine(main: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
+    await main(settings)

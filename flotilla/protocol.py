@@ -1,0 +1,176 @@
+"""What supervisor, fork server and workers say to each other: msgspec structs in length-prefixed frames.
+
+Sans-I/O: the fork server reads with blocking calls, the others with asyncio, and both use `FrameDecoder`.
+A frame is 4 bytes of length, big-endian, and that many bytes of MessagePack.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import msgspec
+
+VERSION = 1
+"""Grows when a worker and a supervisor of different releases would misunderstand each other."""
+
+MAX_FRAME_BYTES = 1024 * 1024
+_LENGTH = struct.Struct(">I")
+
+
+class ProtocolError(Exception):
+    """The peer sent what is not of this protocol; the connection is of no further use."""
+
+
+class _Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
+    """Tagged with its class name; fields by position, so new ones go last and have defaults."""
+
+
+# Worker to supervisor ------------------------------------------------------------------------------------------------
+
+
+class Hello(_Message, frozen=True, tag=True):
+    """First message on every connection of a worker; also how an adopted worker makes itself known.
+
+    secret: proves that this is the generation the supervisor spawned. running: it has its token already.
+    """
+
+    version: int
+    bot_id: str
+    generation: int
+    secret: bytes
+    running: bool
+    ready: bool
+
+
+class Ready(_Message, frozen=True, tag=True):
+    """The gateway session is READY or RESUMED."""
+
+
+class NotReady(_Message, frozen=True, tag=True):
+    """The gateway connection is lost; the worker reconnects by itself."""
+
+
+class Beat(_Message, frozen=True, tag=True):
+    """The event loop turned. latency_ms: the gateway's last heartbeat round trip, None before the first."""
+
+    latency_ms: float | None
+
+
+class Failing(_Message, frozen=True, tag=True):
+    """The worker is about to exit and says why. code: of `flotilla.domain.reasons`; detail: for the log, no secrets."""
+
+    code: str
+    detail: str
+
+
+# Supervisor to worker ------------------------------------------------------------------------------------------------
+
+
+class WorkerConfig(msgspec.Struct, frozen=True):
+    """How a worker runs its bot. discord_url: REST base. heartbeat_s: seconds between `Beat`s."""
+
+    discord_url: str
+    extensions: tuple[str, ...]
+    heartbeat_s: float
+    log_level: str
+
+
+class Welcome(_Message, frozen=True, tag=True):
+    """The answer to Hello. token: only for a worker that has none yet; it goes nowhere else."""
+
+    token: str | None
+    config: WorkerConfig
+
+
+class Refused(_Message, frozen=True, tag=True):
+    """The worker is not the one that should run; it exits."""
+
+    why: str
+
+
+# Supervisor to fork server -------------------------------------------------------------------------------------------
+
+
+class Fork(_Message, frozen=True, tag=True):
+    """Fork a worker. It asks for its token itself, over the control socket: the fork server never sees one."""
+
+    bot_id: str
+    name: str
+    generation: int
+    secret: bytes
+    control_path: str
+    log_path: str
+
+
+# Fork server to supervisor -------------------------------------------------------------------------------------------
+
+
+class Warm(_Message, frozen=True, tag=True):
+    """The fork server has imported and warmed everything. warm_s: how long that took."""
+
+    warm_s: float
+
+
+class Forked(_Message, frozen=True, tag=True):
+    """The process is there. started_at: its start time in clock ticks since boot."""
+
+    bot_id: str
+    generation: int
+    pid: int
+    started_at: int
+
+
+class ForkFailed(_Message, frozen=True, tag=True):
+    """The kernel refused to fork."""
+
+    bot_id: str
+    generation: int
+    why: str
+
+
+class Reaped(_Message, frozen=True, tag=True):
+    """A worker's exit code, as `subprocess` has it: at least 0, or minus the signal."""
+
+    pid: int
+    exit_code: int
+
+
+FromWorker = Hello | Ready | NotReady | Beat | Failing
+ToWorker = Welcome | Refused
+FromForkServer = Warm | Forked | ForkFailed | Reaped
+ToForkServer = Fork
+
+from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
+to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
+from_fork_server: msgspec.msgpack.Decoder[FromForkServer] = msgspec.msgpack.Decoder(FromForkServer)
+to_fork_server: msgspec.msgpack.Decoder[ToForkServer] = msgspec.msgpack.Decoder(ToForkServer)
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: FromWorker | ToWorker | FromForkServer | ToForkServer) -> bytes:
+    """Return the message as one frame."""
+    body = _encoder.encode(message)
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameDecoder:
+    """Turns received bytes, in pieces of any size, into the bodies of frames."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, received: bytes) -> Iterator[bytes]:
+        """Yield the body of every frame that is complete now.
+
+        Raises ProtocolError for a frame above MAX_FRAME_BYTES: the peer is not one of ours.
+        """
+        self._buffer += received
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            if length > MAX_FRAME_BYTES:
+                raise ProtocolError(f"a frame of {length} bytes is above the limit of {MAX_FRAME_BYTES}")
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield body

@@ -1,0 +1,147 @@
+"""Every setting, typed and frozen. Parsed once from the environment, with all faults reported together."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from flotilla.discord import API_URL
+from flotilla.domain.policy import MIB, Policy
+from flotilla.errors import SetupError
+
+MAX_SOCKET_PATH_BYTES = 107
+"""Length of a Unix socket's path without its final NUL. Source: unix(7), sun_path of 108 bytes."""
+
+
+def _http_url(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return url.rstrip("/")
+
+
+def _module_names(value: object) -> object:
+    names = tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    for name in names if isinstance(names, tuple) else ():
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"{name!r} is not a module path such as package.module")
+    return names
+
+
+ModuleNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_module_names)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+
+
+class Settings(BaseSettings):
+    """The settings of all programs. A field `x` is read from the environment variable `FLOTILLA_X`."""
+
+    model_config = SettingsConfigDict(env_prefix="FLOTILLA_", frozen=True, env_ignore_empty=True, extra="ignore")
+
+    home: Path = Field(Path("var"), description="Folder for the database, keys, logs and sockets of one installation.")
+    http_host: str = Field("127.0.0.1", description="Address the API listens on.")
+    http_port: int = Field(8800, ge=1, le=65535, description="Port the API and the dashboard listen on.")
+    database_url: SecretStr | None = Field(
+        None, description="sqlite:///… or postgresql://…; default: flotilla.db in FLOTILLA_HOME."
+    )
+    redis_url: SecretStr | None = Field(
+        None, description="redis://…, rediss://… or unix://…; default: a private Valkey started with the rest."
+    )
+    discord_url: HttpUrl = Field(API_URL, description="REST base of Discord's API v10; a sandbox's for offline work.")
+    demo_bots: int = Field(5, ge=1, le=1000, description="How many bots `make demo` runs.")
+    extensions: ModuleNames = Field(
+        ("worker_bot.extensions.core",),
+        description="Lightbulb extensions that every bot loads: module paths, separated by commas.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or one JSON object each.")
+    poll_interval_s: float = Field(
+        1.0, gt=0, le=60, description="Seconds between the supervisor's looks at desired state; nudges come sooner."
+    )
+    memory_limit_mb: int = Field(512, ge=64, description="A worker above this many MiB (USS) is killed and restarted.")
+    startup_timeout_s: float = Field(60.0, gt=0, description="Seconds from spawn to READY before a worker is killed.")
+    liveness_timeout_s: float = Field(
+        10.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."
+    )
+    stop_grace_s: float = Field(5.0, gt=0, description="Seconds between SIGTERM and SIGKILL when a worker stops.")
+    backoff_cap_s: float = Field(300.0, gt=0, description="Longest wait between two runs of a failing worker, seconds.")
+    max_failures: int = Field(10, ge=1, description="Failed runs in a row after which a bot is FATAL.")
+    spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
+    api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")
+    url: HttpUrl | None = Field(None, description="Where the command line finds the API; default: on this host.")
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets and lock files."""
+        return self.home / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        """Logs of the programs; those of the bots in `bots` below it."""
+        return self.home / "logs"
+
+    @property
+    def key_file(self) -> Path:
+        """Keys that encrypt bot tokens."""
+        return self.home / "secrets.key"
+
+    @property
+    def control_socket(self) -> Path:
+        """Where workers meet their supervisor."""
+        return self.run_dir / "control.sock"
+
+    @property
+    def valkey_socket(self) -> Path:
+        """The private Valkey's socket."""
+        return self.run_dir / "valkey.sock"
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL, with its password if it has one."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home / 'flotilla.db'}"
+
+    @property
+    def effective_redis_url(self) -> str:
+        """Redis' or Valkey's URL, with its password if it has one."""
+        if self.redis_url is not None:
+            return self.redis_url.get_secret_value()
+        return f"unix://{self.valkey_socket}"
+
+    @property
+    def effective_url(self) -> str:
+        """Where clients on this host find the API."""
+        return self.url or f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def policy(self) -> Policy:
+        """The numbers every worker is held to."""
+        return Policy(
+            startup_timeout_s=self.startup_timeout_s,
+            liveness_timeout_s=self.liveness_timeout_s,
+            stop_grace_s=self.stop_grace_s,
+            backoff_cap_s=self.backoff_cap_s,
+            max_failures=self.max_failures,
+            memory_limit_bytes=self.memory_limit_mb * MIB,
+        )
+
+
+def load_settings() -> Settings:
+    """Return the settings in the environment, `home` made absolute.
+
+    Raises SetupError (`settings_invalid`) that names every faulty variable and what it may be, never its value.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as fault:
+        lines = [f"FLOTILLA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in fault.errors()]
+        raise SetupError("Settings are wrong. " + "; ".join(lines) + ".", code="settings_invalid") from None
+    settings = settings.model_copy(update={"home": settings.home.absolute()})
+    socket_path = bytes(settings.run_dir / "supervisord.sock")
+    if len(socket_path) > MAX_SOCKET_PATH_BYTES:
+        raise SetupError(
+            f"FLOTILLA_HOME is too long: its sockets' paths would have {len(socket_path)} bytes, and the system allows "
+            f"{MAX_SOCKET_PATH_BYTES}. Choose a shorter folder.",
+            code="home_too_long",
+        )
+    return settings

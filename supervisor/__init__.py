@@ -1,0 +1,1 @@
+"""Spawns, probes, heals and adopts worker processes; one supervisor per host."""

@@ -1,0 +1,351 @@
+"""All workers of this host: applies events through `step`, carries out its effects, and records what changed.
+
+Everything runs on one event loop; `apply` is never re-entered for the same worker, so there is one writer per fact.
+"""
+
+import hashlib
+import random
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import structlog
+
+from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
+from flotilla.domain.lifecycle import (
+    DeadlinePassed,
+    Effect,
+    Event,
+    Exited,
+    IllegalTransition,
+    Kill,
+    MemoryExceeded,
+    Restart,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Start,
+    State,
+    Stop,
+    Terminate,
+    Worker,
+    step,
+)
+from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.ports import FleetRow
+from supervisor.journal import Journal
+from supervisor.memory import MemorySample, MemoryTarget
+from supervisor.processes import WorkerProcess
+from supervisor.reconcile import may_be_dropped, order
+
+log = structlog.get_logger()
+_OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
+
+
+@dataclass(slots=True)
+class Member:
+    """One bot of the fleet with its worker, as the shell sees it.
+
+    epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
+    supervisor; of adopted ones only the hash is.
+    """
+
+    bot: Bot
+    worker: Worker = field(default_factory=Worker)
+    epoch: int = 0
+    secret_hash: bytes | None = None
+    process: WorkerProcess | None = None
+    memory_bytes: int | None = None
+    latency_ms: float | None = None
+    since: datetime | None = None
+
+    def status(self) -> BotStatus:
+        """Return what is observed now, as it is stored."""
+        worker, process = self.worker, self.process
+        return BotStatus(
+            bot_id=self.bot.id,
+            state=worker.state,
+            ready=worker.ready,
+            reason=worker.reason,
+            generation=worker.generation,
+            epoch=self.epoch,
+            failures=worker.failures,
+            pid=worker.pid,
+            process_started_at=process.started_at if process else None,
+            secret_hash=self.secret_hash,
+            memory_bytes=self.memory_bytes,
+            latency_ms=self.latency_ms,
+            since=self.since,
+        )
+
+
+class Fleet:
+    """Bots by id. `spawn` is called with a member and its new secret; `exit_code` tells how a process ended."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        journal: Journal,
+        *,
+        spawn: Callable[[Member, bytes], None],
+        on_exit: Callable[[Member, int, int], None],
+        spawn_concurrency: int,
+    ) -> None:
+        self._policy = policy
+        self._journal = journal
+        self._spawn = spawn
+        self._on_exit = on_exit
+        self._spawn_concurrency = spawn_concurrency
+        self._members: dict[str, Member] = {}
+        self._random = random.Random()  # noqa: S311 - jitter
+
+    def __iter__(self) -> Iterator[Member]:
+        """Iterate over the members as they are now."""
+        return iter(list(self._members.values()))
+
+    def get(self, bot_id: str) -> Member | None:
+        """Return a member, or None if there is no such bot."""
+        return self._members.get(bot_id)
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def apply(self, member: Member, event: Event) -> None:
+        """Let `event` happen to a worker: step, carry out the effects, record the change."""
+        before = member.worker
+        try:
+            after, effects = step(before, event, time.monotonic(), self._policy)
+        except IllegalTransition as fault:
+            log.error("worker.illegal_transition", bot=member.bot.name, event=repr(event), error=str(fault))  # noqa: TRY400
+            return
+        member.worker = after
+        if after != before:
+            self._note(member, before, event)
+        for effect in effects:
+            self._carry_out(member, effect)
+
+    def forked(self, bot_id: str, generation: int, pid: int, started_at: int | None) -> None:
+        """A process is there: hold it, watch it, and tell the worker's lifecycle."""
+        member = self._members.get(bot_id)
+        if member is None or (member.worker.generation == generation and member.process is not None):
+            return
+        process = WorkerProcess.find(pid, started_at)
+        if member.worker.generation == generation:
+            member.process = process
+        self.apply(member, Spawned(generation, pid))
+        if process is None:
+            self.exited(bot_id, generation, None)
+        elif member.process is process:
+            process.watch(lambda: self._on_exit(member, generation, pid))
+        else:
+            process.kill()
+            process.release()
+
+    def fork_failed(self, bot_id: str, generation: int, why: str) -> None:
+        """The fork server could not make the process."""
+        member = self._members.get(bot_id)
+        if member is not None:
+            log.error("worker.spawn_failed", bot=member.bot.name, generation=generation, error=why)
+            self.apply(member, SpawnFailed(generation, self._random.random()))
+
+    def exited(self, bot_id: str, generation: int, exit_code: int | None) -> None:
+        """The process of a generation is gone."""
+        member = self._members.get(bot_id)
+        if member is None:
+            return
+        if member.worker.generation == generation:
+            member.process = None
+            member.memory_bytes = member.latency_ms = None
+        self.apply(member, Exited(generation, exit_code, self._random.random()))
+        self.admit()
+
+    def tick(self) -> None:
+        """Let the deadlines that have come happen."""
+        now = time.monotonic()
+        for member in self:
+            deadline = member.worker.deadline
+            if deadline is not None and now >= deadline:
+                self.apply(member, DeadlinePassed(self._random.random()))
+
+    def take_samples(self, samples: Iterable[MemorySample]) -> None:
+        """Record memory samples and act on those above the limit."""
+        for sample in samples:
+            member = self._members.get(sample.bot_id)
+            if member is None or member.worker.pid != sample.pid:
+                continue
+            if sample.exact:
+                member.memory_bytes = sample.used_bytes
+            if sample.exact and sample.used_bytes > self._policy.memory_limit_bytes:
+                used, limit = sample.used_bytes, self._policy.memory_limit_bytes
+                log.warning("worker.memory_exceeded", bot=member.bot.name, used_bytes=used, limit_bytes=limit)
+                self.apply(member, MemoryExceeded(member.worker.generation))
+
+    def memory_targets(self) -> list[MemoryTarget]:
+        """Return the live processes to sample."""
+        limit = self._policy.memory_limit_bytes
+        return [MemoryTarget(m.bot.id, m.process.pid, limit) for m in self if m.process is not None]
+
+    # Desired state ---------------------------------------------------------------------------------------------------
+
+    def reconcile(self, bots: Iterable[Bot]) -> list[str]:
+        """Bring every worker nearer to what is wanted; return the ids of removed bots that may be dropped now."""
+        droppable = []
+        wanted = {bot.id: bot for bot in bots}
+        for gone in self._members.keys() - wanted.keys():
+            self._forget(gone)
+        for bot in wanted.values():
+            member = self._members.setdefault(bot.id, Member(bot, epoch=bot.desired_epoch))
+            member.bot = bot
+            command = order(bot, member.worker, member.epoch)
+            if isinstance(command, Stop | Restart):
+                self.apply(member, command)
+            if may_be_dropped(bot, member.worker):
+                droppable.append(bot.id)
+        self.admit()
+        return droppable
+
+    def admit(self) -> None:
+        """Start bots that should run, as many at once as may be STARTING: a herd makes every one of them late."""
+        starting = sum(member.worker.state is State.STARTING for member in self._members.values())
+        for member in self:
+            if starting >= self._spawn_concurrency:
+                return
+            command = order(member.bot, member.worker, member.epoch)
+            if isinstance(command, Start):
+                self.apply(member, command)
+                starting += member.worker.state is State.STARTING
+
+    def stop_all(self) -> None:
+        """Stop every worker; what is wanted stays, so that the next supervisor starts them again."""
+        for member in self:
+            member.bot = _unwanted(member.bot)
+            if member.worker.state is not State.STOPPED:
+                self.apply(member, Stop())
+
+    def idle(self) -> bool:
+        """Return whether no process is left."""
+        return all(member.worker.state not in _OWNS_PROCESS for member in self)
+
+    # Adoption --------------------------------------------------------------------------------------------------------
+
+    def adopt(self, rows: Iterable[FleetRow]) -> int:
+        """Take over what the supervisor before left behind; return how many live processes were adopted.
+
+        A worker that is alive goes on as it is and has the liveness timeout to make itself known. One that died
+        meanwhile is treated as an exit that nobody saw.
+        """
+        adopted = 0
+        for row in rows:
+            member = self._members[row.bot.id] = self._remembered(row)
+            status = row.status
+            if status.pid is None:
+                if member.worker.state in _OWNS_PROCESS:
+                    self.exited(row.bot.id, status.generation, None)
+                continue
+            process = WorkerProcess.find(status.pid, status.process_started_at)
+            if process is None:
+                self.exited(row.bot.id, status.generation, None)
+                continue
+            member.process = process
+            self._watch_adopted(member, process)
+            adopted += 1
+        return adopted
+
+    def _watch_adopted(self, member: Member, process: WorkerProcess) -> None:
+        generation = member.worker.generation
+        process.watch(lambda: self._on_exit(member, generation, process.pid))
+
+    def _remembered(self, row: FleetRow) -> Member:
+        status, policy, now = row.status, self._policy, time.monotonic()
+        deadlines = {
+            State.STARTING: now + policy.startup_timeout_s,
+            State.RUNNING: now + policy.liveness_timeout_s,
+            State.STOPPING: now + policy.stop_grace_s,
+            State.BACKOFF: now + backoff_delay_s(max(1, status.failures), policy, self._random.random()),
+        }
+        worker = Worker(
+            state=status.state,
+            generation=status.generation,
+            pid=status.pid,
+            deadline=deadlines.get(status.state),
+            failures=status.failures,
+            ready_at=now if status.ready else None,
+            reason=status.reason,
+            restart=status.state is State.STOPPING and row.bot.desired is Desired.RUNNING,
+        )
+        # A bot that was never observed answers whatever is wanted of it now.
+        epoch = status.epoch if status.generation else row.bot.desired_epoch
+        return Member(
+            row.bot,
+            worker,
+            epoch,
+            status.secret_hash,
+            memory_bytes=status.memory_bytes,
+            latency_ms=status.latency_ms,
+            since=status.since,
+        )
+
+    # Effects ---------------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, member: Member, effect: Effect) -> None:
+        match effect:
+            case Spawn():
+                secret = secrets.token_bytes(32)
+                member.secret_hash = hashlib.sha256(secret).digest()
+                member.epoch = member.bot.desired_epoch
+                self._journal.put(member.status())
+                self._spawn(member, secret)
+            case Terminate(pid) | Kill(pid):
+                process = member.process
+                if process is None or process.pid != pid:
+                    return  # an orphan; `forked` kills it
+                log.info("worker.signal", bot=member.bot.name, pid=pid, signal=type(effect).__name__.lower())
+                process.kill() if isinstance(effect, Kill) else process.terminate()
+
+    def _note(self, member: Member, before: Worker, event: Event) -> None:
+        after = member.worker
+        moved = (before.state, before.ready, before.generation) != (after.state, after.ready, after.generation)
+        if not moved:
+            if after.pid != before.pid:
+                self._journal.put(member.status())
+            return
+        now = datetime.now(UTC)
+        member.since = now
+        self._journal.put(
+            member.status(),
+            Transition(member.bot.id, now, after.state, after.ready, after.generation, after.reason),
+        )
+        log.info(
+            "worker.moved",
+            bot=member.bot.name,
+            before=before.state.value,
+            after=after.state.value,
+            ready=after.ready,
+            generation=after.generation,
+            pid=after.pid,
+            reason=after.reason,
+            event_name=type(event).__name__,
+        )
+
+    def _forget(self, bot_id: str) -> None:
+        member = self._members[bot_id]
+        if member.worker.state is State.STOPPED:
+            del self._members[bot_id]
+            self._journal.forget(bot_id)
+            return
+        member.bot = _unwanted(member.bot)
+        self.apply(member, Stop())
+
+
+def _unwanted(bot: Bot) -> Bot:
+    return Bot(
+        bot.id,
+        bot.name,
+        bot.application_id,
+        bot.tags,
+        Desired.STOPPED,
+        bot.desired_epoch,
+        bot.created_at,
+        bot.deleted_at,
+    )

@@ -1,0 +1,79 @@
+"""Writes what the supervisor observes, many changes in one transaction, and tells when it is safely stored."""
+
+import asyncio
+import random
+
+import structlog
+
+from flotilla.domain.bots import BotStatus, Transition
+from flotilla.errors import RetryError
+from flotilla.ports import FleetStore
+
+RETRY_CAP_S = 5.0
+MAX_TRANSITIONS = 100_000
+"""Kept while the database is away: about 20 MB. Beyond that the oldest are dropped, and that is logged."""
+
+log = structlog.get_logger()
+
+
+class Journal:
+    """Group commit: whatever is put while a transaction runs goes into the next one.
+
+    The newest status of a bot replaces an older one that is not stored yet; transitions are all kept.
+    """
+
+    def __init__(self, store: FleetStore) -> None:
+        self._store = store
+        self._statuses: dict[str, BotStatus] = {}
+        self._transitions: list[Transition] = []
+        self._wake = asyncio.Event()
+        self._put = 0
+        self._stored = 0
+        self._progress = asyncio.Condition()
+
+    def put(self, status: BotStatus, transition: Transition | None = None) -> None:
+        """Store `status`, and `transition` if there was one, soon."""
+        self._statuses[status.bot_id] = status
+        if transition is not None:
+            self._transitions.append(transition)
+        if len(self._transitions) > MAX_TRANSITIONS:
+            del self._transitions[: MAX_TRANSITIONS // 10]
+            log.error("journal.dropped", transitions=MAX_TRANSITIONS // 10)
+        self._put += 1
+        self._wake.set()
+
+    async def stored(self) -> None:
+        """Return when everything put before this call is in the database."""
+        mark = self._put
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._stored >= mark)
+
+    def forget(self, bot_id: str) -> None:
+        """Drop what is not stored yet of a bot that is removed."""
+        self._statuses.pop(bot_id, None)
+        self._transitions = [row for row in self._transitions if row.bot_id != bot_id]
+
+    async def run(self) -> None:
+        """Store until cancelled. A database that is away is retried with a capped, jittered wait."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what is there now, however long that takes."""
+        mark, statuses, transitions = self._put, self._statuses, self._transitions
+        self._statuses, self._transitions = {}, []
+        failures = 0
+        while statuses or transitions:
+            try:
+                await self._store.save(list(statuses.values()), transitions)
+                break
+            except RetryError as fault:
+                failures += 1
+                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2**failures))  # noqa: S311 - jitter
+                log.warning("journal.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
+                await asyncio.sleep(delay_s)
+        async with self._progress:
+            self._stored = max(self._stored, mark)
+            self._progress.notify_all()

@@ -1,0 +1,77 @@
+"""How much memory workers use, measured no more often and no more dearly than their distance to the limit asks for.
+
+RSS costs microseconds and is never below USS, so as long as RSS is far from the limit nothing else is needed to be
+safe. USS (what would come free if the process ended) is read when RSS is near, and now and then for display.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+NEAR_SHARE = 0.5
+"""Above this share of its limit a worker is measured exactly, every time."""
+
+NEAR_INTERVAL_S = 0.1
+FAR_INTERVAL_S = 1.0
+DISPLAY_EVERY = 10
+"""Far from the limit, one look in this many is exact, for display."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTarget:
+    """A worker to look at."""
+
+    bot_id: str
+    pid: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySample:
+    """exact: `used_bytes` is USS; otherwise it is RSS, an upper bound."""
+
+    bot_id: str
+    pid: int
+    used_bytes: int
+    exact: bool
+
+
+class MemoryProbe:
+    """Samples many workers in one pass, in a thread: reading /proc of a large process can take milliseconds."""
+
+    def __init__(self) -> None:
+        self._round = 0
+
+    async def sample(self, targets: Iterable[MemoryTarget]) -> list[MemorySample]:
+        """Return a sample of every target that lives."""
+        self._round += 1
+        return await asyncio.to_thread(self._sample_all, list(targets), self._round)
+
+    def _sample_all(self, targets: list[MemoryTarget], turn: int) -> list[MemorySample]:
+        samples = []
+        for index, target in enumerate(targets):
+            try:
+                samples.append(_sample(target, display=(turn + index) % DISPLAY_EVERY == 0))
+            except psutil.NoSuchProcess:
+                continue
+        return samples
+
+
+def _sample(target: MemoryTarget, *, display: bool) -> MemorySample:
+    process = psutil.Process(target.pid)
+    rss_bytes = process.memory_info().rss
+    if not display and rss_bytes < target.limit_bytes * NEAR_SHARE:
+        return MemorySample(target.bot_id, target.pid, rss_bytes, exact=False)
+    try:
+        return MemorySample(target.bot_id, target.pid, process.memory_full_info().uss, exact=True)
+    except psutil.AccessDenied:
+        # Workers are not dumpable, so without root nobody else may read their page tables; RSS errs on the safe side.
+        return MemorySample(target.bot_id, target.pid, rss_bytes, exact=True)
+
+
+def next_interval_s(samples: Iterable[MemorySample], limit_bytes: int) -> float:
+    """Return seconds until the next pass: short while any worker is near its limit."""
+    near = any(sample.used_bytes >= limit_bytes * NEAR_SHARE for sample in samples)
+    return NEAR_INTERVAL_S if near else FAR_INTERVAL_S

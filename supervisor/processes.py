@@ -1,0 +1,81 @@
+"""Processes as the kernel has them: a pid *and* a start time, an exit seen at once, signals that cannot miss."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+
+def start_ticks(pid: int) -> int | None:
+    """Return a live process's start time in clock ticks since boot, or None if it is gone or a zombie.
+
+    Source: proc(5), /proc/PID/stat, fields 3 (state) and 22 (starttime).
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+class WorkerProcess:
+    """One live worker process, held by a pidfd: signals cannot hit a stranger that got its pid later."""
+
+    def __init__(self, pid: int, started_at: int, descriptor: int) -> None:
+        self.pid = pid
+        self.started_at = started_at
+        self._descriptor = descriptor
+
+    @classmethod
+    def find(cls, pid: int, started_at: int | None) -> "WorkerProcess | None":
+        """Return the live process with this pid and start time, or None. started_at None: whatever has the pid now."""
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (ProcessLookupError, OSError):
+            return None
+        found = start_ticks(pid)
+        if found is None or (started_at is not None and found != started_at):
+            os.close(descriptor)
+            return None
+        return cls(pid, found, descriptor)
+
+    def watch(self, on_exit: Callable[[], None]) -> None:
+        """Call `on_exit` once, when the process has ended, and let go of it."""
+        loop = asyncio.get_running_loop()
+
+        def ended() -> None:
+            self.release()
+            on_exit()
+
+        loop.add_reader(self._descriptor, ended)
+
+    def release(self) -> None:
+        """Stop watching; the process lives on. Safe to call twice."""
+        if self._descriptor >= 0:
+            asyncio.get_running_loop().remove_reader(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def terminate(self) -> None:
+        """Send SIGTERM to the worker."""
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the worker and to everything in its process group."""
+        if self._signal(signal.SIGKILL):
+            try:
+                # The leader is dead or dying and not reaped yet, so its group's id is still its own.
+                os.killpg(self.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                return
+
+    def _signal(self, number: signal.Signals) -> bool:
+        if self._descriptor < 0:
+            return False
+        try:
+            signal.pidfd_send_signal(self._descriptor, number)
+        except ProcessLookupError:
+            return False
+        return True

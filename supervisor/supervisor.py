@@ -1,0 +1,188 @@
+"""The supervisor's loops, and how it begins and ends."""
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Awaitable
+from datetime import UTC, datetime
+
+import structlog
+
+from flotilla.errors import RetryError
+from flotilla.ports import FleetStore, Nudges
+from flotilla.protocol import Fork, WorkerConfig
+from flotilla.secrets import TokenVault
+from flotilla.settings import Settings
+from supervisor.control import ControlServer
+from supervisor.fleet import Fleet, Member
+from supervisor.forkserver import ForkHandlers, ForkServerClient
+from supervisor.journal import Journal
+from supervisor.memory import MemoryProbe, next_interval_s
+
+TICK_S = 0.05
+SEEN_INTERVAL_S = 2.0
+VITALS_INTERVAL_S = 5.0
+FINAL_FLUSH_TIMEOUT_S = 2.0
+SLOT = 0
+log = structlog.get_logger()
+
+
+class Supervisor:
+    """Keeps the fleet as the database wants it, until `stop` is set or the process dies."""
+
+    def __init__(self, settings: Settings, store: FleetStore, nudges: Nudges, vault: TokenVault) -> None:
+        self._settings = settings
+        self._store = store
+        self._nudges = nudges
+        self._look_now = asyncio.Event()
+        self._stopping = False
+        self._exits: set[asyncio.Task[None]] = set()
+        self._journal = Journal(store)
+        self._forks = ForkServerClient(
+            ForkHandlers(
+                forked=lambda m: self._fleet.forked(m.bot_id, m.generation, m.pid, m.started_at),
+                failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
+            ),
+            settings.extensions,
+        )
+        self._fleet = Fleet(
+            settings.policy,
+            self._journal,
+            spawn=self._spawn,
+            on_exit=self._ended,
+            spawn_concurrency=settings.spawn_concurrency,
+        )
+        config = WorkerConfig(
+            discord_url=settings.discord_url,
+            extensions=settings.extensions,
+            heartbeat_s=min(1.0, settings.liveness_timeout_s / 5),
+            log_level=settings.log_level,
+        )
+        self._control = ControlServer(settings.control_socket, self._fleet, self._journal, store, vault, config)
+
+    async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
+        """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
+
+        A failed loop ends the program loudly, and supervisord starts it again; the bots do not notice.
+        """
+        await self._take_over()
+        async with asyncio.TaskGroup() as group:
+            loops = [
+                group.create_task(loop)
+                for loop in (
+                    self._forks.run(),
+                    self._journal.run(),
+                    self._reconcile_for_ever(),
+                    self._listen_for_nudges(),
+                    self._tick_for_ever(),
+                    self._measure_for_ever(),
+                    self._show_for_ever(),
+                )
+            ]
+            await stop.wait()
+            self._stopping = True
+            if await stop_bots:
+                await self._stop_bots()
+            self._control.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
+            for loop in loops:
+                loop.cancel()
+        for member in self._fleet:
+            if member.process is not None:
+                member.process.release()
+
+    # Beginning and end -----------------------------------------------------------------------------------------------
+
+    async def _take_over(self) -> None:
+        rows = await self._store.fleet()
+        adopted = self._fleet.adopt(rows)
+        await self._control.start()
+        log.info("supervisor.started", bots=len(rows), adopted=adopted)
+
+    async def _stop_bots(self) -> None:
+        began = time.monotonic()
+        self._fleet.stop_all()
+        patience_s = self._settings.stop_grace_s * 2
+        while not self._fleet.idle() and time.monotonic() - began < patience_s:  # noqa: ASYNC110 - see below
+            await asyncio.sleep(TICK_S)  # exits arrive one by one; 50 ms is far below the grace period
+        log.info("supervisor.bots_stopped", after_s=round(time.monotonic() - began, 2), all=self._fleet.idle())
+
+    # Loops -----------------------------------------------------------------------------------------------------------
+
+    async def _reconcile_for_ever(self) -> None:
+        while not self._stopping:
+            try:
+                await self._reconcile()
+            except RetryError as fault:
+                log.warning("supervisor.database_away", error=fault.message)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._look_now.wait(), self._settings.poll_interval_s)
+            self._look_now.clear()
+
+    async def _reconcile(self) -> None:
+        rows = await self._store.fleet()
+        if self._stopping:
+            return
+        droppable = self._fleet.reconcile(row.bot for row in rows)
+        if droppable:
+            await self._store.drop(droppable)
+            log.info("supervisor.bots_removed", bots=droppable)
+            self._look_now.set()
+
+    async def _listen_for_nudges(self) -> None:
+        async with self._nudges.listen() as taps:
+            async for _ in taps:
+                self._look_now.set()
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            self._fleet.tick()
+            await asyncio.sleep(TICK_S)
+
+    async def _measure_for_ever(self) -> None:
+        probe = MemoryProbe()
+        while True:
+            samples = await probe.sample(self._fleet.memory_targets())
+            self._fleet.take_samples(samples)
+            await asyncio.sleep(next_interval_s(samples, self._settings.policy.memory_limit_bytes))
+
+    async def _show_for_ever(self) -> None:
+        """Store memory and latency of running workers now and then, and that this supervisor lives."""
+        started_at = datetime.now(UTC)
+        last_vitals = 0.0
+        while True:
+            with contextlib.suppress(RetryError):
+                await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC))
+            if time.monotonic() - last_vitals >= VITALS_INTERVAL_S:
+                last_vitals = time.monotonic()
+                for member in self._fleet:
+                    if member.process is not None:
+                        self._journal.put(member.status())
+            await asyncio.sleep(SEEN_INTERVAL_S)
+
+    # Effects ---------------------------------------------------------------------------------------------------------
+
+    def _spawn(self, member: Member, secret: bytes) -> None:
+        bot = member.bot
+        self._forks.fork(
+            Fork(
+                bot.id,
+                bot.name,
+                member.worker.generation,
+                secret,
+                str(self._settings.control_socket),
+                str(self._settings.log_dir / "bots" / f"{bot.name}.log"),
+            )
+        )
+
+    def _ended(self, member: Member, generation: int, pid: int) -> None:
+        task = asyncio.create_task(self._tell_exit(member, generation, pid))
+        self._exits.add(task)
+        task.add_done_callback(self._exits.discard)
+
+    async def _tell_exit(self, member: Member, generation: int, pid: int) -> None:
+        exit_code = await self._forks.exit_code(pid)
+        log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
+        self._fleet.exited(member.bot.id, generation, exit_code)

@@ -1,0 +1,69 @@
+"""Strangers on the control socket change nothing."""
+
+import asyncio
+import os
+
+import pytest
+
+from flotilla.protocol import Beat, FrameDecoder, Hello, Refused, encode, to_worker
+from tests.stack import Stack, until
+
+
+async def say(stack: Stack, data: bytes) -> bytes:
+    """Send bytes to the control socket; return all that comes back until it is closed."""
+    reader, writer = await asyncio.open_unix_connection(str(stack.settings.control_socket))
+    writer.write(data)
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer
+
+
+def refusal(answer: bytes) -> str:
+    (body,) = FrameDecoder().feed(answer)
+    message = to_worker.decode(body)
+    assert isinstance(message, Refused)
+    return message.why
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\xff\xff\xff\xff",
+        b"\x00\x00\x00\x05hello",
+        encode(Beat(None)),
+        b"\x00\x00\x00\x01\xc1",
+    ],
+    ids=["http", "huge frame", "not msgpack", "no Hello first", "invalid msgpack"],
+)
+async def test_nonsense_is_dropped_and_logged(stack: Stack, data: bytes) -> None:
+    (bot_id,) = await stack.add_bots(1)
+    supervisor = await stack.start_supervisor()
+    before = (await stack.all_ready(1))[bot_id]
+    assert await say(stack, data) == b""
+    await until(lambda: "control.dropped" in supervisor.text(), "it is logged")
+    assert (await stack.status(bot_id)).pid == before.pid
+    assert "Traceback" not in supervisor.text()
+
+
+async def test_hello_with_a_wrong_secret_version_generation_or_bot_is_refused(stack: Stack) -> None:
+    (bot_id,) = await stack.add_bots(1)
+    supervisor = await stack.start_supervisor()
+    await stack.all_ready(1)
+    secret = os.urandom(32)
+
+    async def hello(version: int = 1, bot: str = bot_id, generation: int = 1) -> str:
+        return refusal(await say(stack, encode(Hello(version, bot, generation, secret, running=False, ready=False))))
+
+    assert await hello() == "its secret is wrong"
+    assert "speaks protocol 99" in await hello(version=99)
+    assert await hello(bot="nobody") == "there is no such bot"
+    assert "has replaced it" in await hello(generation=7)
+    assert supervisor.text().count("control.refused") == 4
+    assert (await stack.status(bot_id)).ready
+
+
+async def test_control_socket_is_for_its_owner_only(stack: Stack) -> None:
+    await stack.start_supervisor()
+    assert stack.settings.control_socket.stat().st_mode & 0o077 == 0
+    assert stack.settings.run_dir.stat().st_mode & 0o077 == 0

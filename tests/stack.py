@@ -1,0 +1,220 @@
+"""Real programs on a real home, for tests: starts them, asks the database what they did, and leaves nothing running."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import sqlalchemy as sa
+from ulid import ULID
+
+from flotilla.db.bots import SqlBots
+from flotilla.db.engine import Database
+from flotilla.db.fleet import SqlFleetStore
+from flotilla.db.schema import upgrade
+from flotilla.db.tables import bot_transitions
+from flotilla.discord import application_id_of
+from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.home import prepare_home
+from flotilla.secrets import TokenVault
+from flotilla.settings import Settings
+
+DEADLINE_S = 30.0
+
+
+async def until(
+    condition: Callable[[], Awaitable[Any]] | Callable[[], Any], what: str, deadline_s: float = DEADLINE_S
+) -> Any:
+    """Return the first true value of `condition`; fail with `what` when it does not come in time."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if asyncio.iscoroutine(value):
+            value = await value
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {deadline_s:g} s: {what}"
+        await asyncio.sleep(0.02)
+
+
+@dataclass
+class Program:
+    """One of our programs as a process, with what it printed."""
+
+    name: str
+    process: asyncio.subprocess.Process
+    output: Path
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def text(self) -> str:
+        return self.output.read_text(errors="replace")
+
+    async def end(self, number: signal.Signals = signal.SIGTERM, deadline_s: float = 15.0) -> int:
+        """Send a signal, wait for the end, return the exit code."""
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+        return await asyncio.wait_for(self.process.wait(), deadline_s)
+
+
+@dataclass
+class Stack:
+    """A home with its database, and the programs a test wants running in it."""
+
+    home: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    programs: list[Program] = field(default_factory=list)
+    sandbox_url: str = ""
+
+    @classmethod
+    async def create(cls, home: Path, **environment: str) -> "Stack":
+        """Prepare a home and its database. environment: further FLOTILLA_… settings, without the prefix."""
+        stack = cls(home)
+        stack.environment = {"FLOTILLA_HOME": str(home)} | {f"FLOTILLA_{k.upper()}": v for k, v in environment.items()}
+        prepare_home(stack.settings)
+        stack.database = Database(stack.settings.effective_database_url)
+        await upgrade(stack.database)
+        stack.bots = SqlBots(stack.database)
+        stack.store = SqlFleetStore(stack.database)
+        stack.vault = TokenVault(stack.settings.key_file)
+        return stack
+
+    database: Database = field(init=False)
+    bots: SqlBots = field(init=False)
+    store: SqlFleetStore = field(init=False)
+    vault: TokenVault = field(init=False)
+
+    @property
+    def settings(self) -> Settings:
+        values = {name.removeprefix("FLOTILLA_").lower(): value for name, value in self.environment.items()}
+        return Settings(**values)  # type: ignore[arg-type]
+
+    # Programs --------------------------------------------------------------------------------------------------------
+
+    async def start(self, name: str, *arguments: str, **environment: str) -> Program:
+        """Start `python -m name`; its output goes to a file in the home."""
+        output = self.home / f"{name}-{len(self.programs)}.out"
+        with output.open("wb") as file:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                name,
+                *arguments,
+                env=os.environ | self.environment | environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+        program = Program(name, process, output)
+        self.programs.append(program)
+        return program
+
+    async def start_sandbox(self) -> Program:
+        """Start a local Discord and point everything started later at it."""
+        secret = str(self.home / "sandbox.key")
+        program = await self.start("sandbox", "--port", "0", "--secret-file", secret, "--identify-interval-s", "0")
+        line = await until(lambda: program.text().partition("listening on ")[2], "the sandbox listens")
+        self.sandbox_url = line.split()[0]
+        self.environment["FLOTILLA_DISCORD_URL"] = f"{self.sandbox_url}/api/v10"
+        return program
+
+    async def start_supervisor(self, **environment: str) -> Program:
+        """Start a supervisor and wait until it has taken over."""
+        program = await self.start("supervisor", **environment)
+        await until(lambda: "supervisor.started" in program.text(), "the supervisor started")
+        return program
+
+    async def close(self) -> None:
+        """End everything: supervisors with their bots, then the rest, then whatever is left of the workers."""
+        for program in reversed(self.programs):
+            number = signal.SIGINT if program.name == "supervisor" else signal.SIGTERM
+            with contextlib.suppress(ProcessLookupError, TimeoutError):
+                await program.end(number)
+        pids = [row.status.pid for row in await self.store.fleet() if row.status.pid]
+        for program in self.programs:
+            if program.process.returncode is None:
+                program.process.kill()
+                await program.process.wait()
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self.database.close()
+
+    # Bots ------------------------------------------------------------------------------------------------------------
+
+    async def sandbox(self, method: str, path: str, **body: object) -> Any:
+        """Ask the sandbox's control API."""
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.request(method, f"{self.sandbox_url}/sandbox{path}", json=body or None)
+            answer.raise_for_status()
+            return answer.json()
+
+    async def add_bot(self, name: str, *, token: str | None = None, desired: Desired = Desired.RUNNING) -> str:
+        """Add a bot, with a token of the sandbox unless another is given; return its id."""
+        if token is None:
+            token = (await self.sandbox("POST", "/applications", name=name))["token"]
+        bot_id = str(ULID())
+        application_id = application_id_of(token)
+        bot = Bot(bot_id, name, application_id, (), desired, 0, datetime.now(UTC))
+        await self.bots.add(bot, self.vault.encrypt(token))
+        return bot_id
+
+    async def add_bots(self, count: int) -> list[str]:
+        """Add bots named bot-0, bot-1, …; return their ids."""
+        return [await self.add_bot(f"bot-{number}") for number in range(count)]
+
+    async def statuses(self) -> dict[str, BotStatus]:
+        """Return what is observed of every bot, by its id."""
+        return {row.bot.id: row.status for row in await self.store.fleet()}
+
+    async def status(self, bot_id: str) -> BotStatus:
+        """Return what is observed of one bot."""
+        return (await self.statuses())[bot_id]
+
+    async def all_ready(self, count: int, deadline_s: float = DEADLINE_S) -> dict[str, BotStatus]:
+        """Wait until `count` bots are READY; return all statuses."""
+
+        async def ready() -> dict[str, BotStatus] | None:
+            statuses = await self.statuses()
+            return statuses if sum(status.ready for status in statuses.values()) == count else None
+
+        found: dict[str, BotStatus] = await until(ready, f"{count} bots are READY", deadline_s)
+        return found
+
+    async def observed(
+        self, bot_id: str, condition: Callable[[BotStatus], object], what: str, deadline_s: float = DEADLINE_S
+    ) -> BotStatus:
+        """Wait until `condition` holds for a bot's status; return it."""
+
+        async def check() -> BotStatus | None:
+            status = await self.status(bot_id)
+            return status if condition(status) else None
+
+        found: BotStatus = await until(check, what, deadline_s)
+        return found
+
+    async def states_of(self, bot_id: str) -> list[tuple[str, bool]]:
+        """Return the recorded transitions of a bot as (state, ready), oldest first."""
+        query = sa.select(bot_transitions).where(bot_transitions.c.bot_id == bot_id).order_by(bot_transitions.c.id)
+        async with self.database.read() as connection:
+            return [(row.state, row.ready) for row in await connection.execute(query)]
+
+
+def alive(pid: int | None) -> bool:
+    """Return whether a process lives; a zombie does not."""
+    try:
+        return pid is not None and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

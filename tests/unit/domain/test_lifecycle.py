@@ -1,0 +1,230 @@
+"""Every (state, event) pair that an operator can meet, one sentence each."""
+
+import itertools
+from dataclasses import replace
+
+import pytest
+
+from flotilla.domain.lifecycle import (
+    BecameReady,
+    DeadlinePassed,
+    Event,
+    Exited,
+    Failed,
+    Heartbeat,
+    IllegalTransition,
+    Kill,
+    LostReady,
+    MemoryExceeded,
+    Restart,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Start,
+    State,
+    Stop,
+    Terminate,
+    Worker,
+    step,
+)
+from flotilla.domain.policy import Policy
+
+POLICY = Policy()
+NOW = 1000.0
+
+
+def worker_in(state: State, **facts: object) -> Worker:
+    """Return a plausible worker of generation 3 in `state`."""
+    owns = state in {State.STARTING, State.RUNNING, State.STOPPING}
+    waits = owns or state is State.BACKOFF
+    base = Worker(
+        state,
+        generation=3,
+        pid=42 if owns else None,
+        deadline=NOW + 5 if waits else None,
+        ready_at=NOW - 10 if state is State.RUNNING else None,
+    )
+    return replace(base, **facts)  # type: ignore[arg-type]
+
+
+EVENTS: tuple[Event, ...] = (
+    Start(),
+    Stop(),
+    Restart(),
+    Spawned(3, 42),
+    SpawnFailed(3, 0.5),
+    BecameReady(3),
+    LostReady(3),
+    Heartbeat(3),
+    Failed(3, "crashed"),
+    MemoryExceeded(3),
+    Exited(3, 1, 0.5),
+    DeadlinePassed(0.5),
+)
+ILLEGAL = {(State.STARTING, SpawnFailed), (State.RUNNING, SpawnFailed), (State.STOPPING, SpawnFailed)}
+
+
+@pytest.mark.parametrize(("state", "event"), list(itertools.product(State, EVENTS)), ids=str)
+def test_every_pair_of_state_and_event_is_decided(state: State, event: Event) -> None:
+    worker = worker_in(state)
+    if (state, type(event)) in ILLEGAL:
+        with pytest.raises(IllegalTransition):
+            step(worker, event, NOW, POLICY)
+        return
+    after, effects = step(worker, event, NOW, POLICY)
+    assert isinstance(after, Worker)
+    assert isinstance(effects, tuple)
+
+
+def test_start_of_a_stopped_worker_spawns_the_next_generation() -> None:
+    after, effects = step(worker_in(State.STOPPED), Start(), NOW, POLICY)
+    assert (after.state, after.generation, after.deadline) == (State.STARTING, 4, NOW + POLICY.startup_timeout_s)
+    assert effects == (Spawn(4),)
+
+
+def test_start_of_a_fatal_worker_forgets_its_failures() -> None:
+    after, effects = step(worker_in(State.FATAL, failures=11, reason="crash_loop"), Start(), NOW, POLICY)
+    assert (after.state, after.failures, after.reason) == (State.STARTING, 0, None)
+    assert effects == (Spawn(4),)
+
+
+def test_exit_of_old_generation_leaves_new_worker_running() -> None:
+    worker = worker_in(State.RUNNING)
+    assert step(worker, Exited(2, -9, 0.5), NOW, POLICY) == (worker, ())
+
+
+def test_late_process_of_an_old_generation_is_killed() -> None:
+    worker = worker_in(State.RUNNING)
+    assert step(worker, Spawned(2, 7), NOW, POLICY) == (worker, (Kill(7),))
+
+
+def test_process_that_appears_after_its_spawn_was_given_up_is_killed() -> None:
+    waiting = worker_in(State.BACKOFF)
+    assert step(waiting, Spawned(3, 7), NOW, POLICY) == (waiting, (Kill(7),))
+
+
+def test_event_of_a_generation_that_was_never_spawned_is_illegal() -> None:
+    with pytest.raises(IllegalTransition, match="only 3 were spawned"):
+        step(worker_in(State.RUNNING), Heartbeat(4), NOW, POLICY)
+
+
+def test_second_process_of_one_generation_is_illegal() -> None:
+    with pytest.raises(IllegalTransition, match="as 43 and as 42"):
+        step(worker_in(State.STARTING), Spawned(3, 43), NOW, POLICY)
+
+
+def test_first_crash_after_a_stable_run_starts_again_at_once() -> None:
+    after, effects = step(worker_in(State.RUNNING), Exited(3, -9, 0.99), NOW, POLICY)
+    assert (after.state, after.failures, after.reason) == (State.STARTING, 1, "killed")
+    assert effects == (Spawn(4),)
+
+
+def test_second_crash_in_a_row_waits_with_jitter() -> None:
+    after, effects = step(worker_in(State.RUNNING, failures=1), Exited(3, 1, 0.5), NOW, POLICY)
+    assert (after.state, after.failures, after.reason) == (State.BACKOFF, 2, "crashed")
+    assert after.deadline == NOW + 0.5 * POLICY.backoff_base_s
+    assert effects == ()
+
+
+def test_crash_loop_ends_in_fatal() -> None:
+    worker = worker_in(State.RUNNING, failures=POLICY.max_failures)
+    after, effects = step(worker, Exited(3, 1, 0.5), NOW, POLICY)
+    assert (after.state, after.reason, after.deadline, effects) == (State.FATAL, "crash_loop", None, ())
+
+
+def test_unreachable_discord_never_ends_in_fatal() -> None:
+    worker = worker_in(State.STARTING, failures=500)
+    failing, _ = step(worker, Failed(3, "discord_unreachable"), NOW, POLICY)
+    after, _ = step(failing, Exited(3, 1, 0.5), NOW, POLICY)
+    assert (after.state, after.failures) == (State.BACKOFF, 501)
+
+
+def test_refused_token_goes_straight_to_fatal() -> None:
+    failing, effects = step(worker_in(State.STARTING), Failed(3, "token_refused"), NOW, POLICY)
+    assert (failing.state, failing.restart, effects) == (State.STOPPING, True, ())
+    after, effects = step(failing, Exited(3, 1, 0.0), NOW, POLICY)
+    assert (after.state, after.reason, effects) == (State.FATAL, "token_refused", ())
+
+
+def test_stop_of_a_running_worker_asks_before_it_kills() -> None:
+    stopping, effects = step(worker_in(State.RUNNING), Stop(), NOW, POLICY)
+    assert effects == (Terminate(42),)
+    assert stopping.deadline == NOW + POLICY.stop_grace_s
+    killed, effects = step(stopping, DeadlinePassed(0.5), NOW + POLICY.stop_grace_s, POLICY)
+    assert effects == (Kill(42),)
+    gone, effects = step(killed, Exited(3, -9, 0.5), NOW + 6, POLICY)
+    assert (gone.state, gone.pid, gone.deadline, gone.reason, effects) == (State.STOPPED, None, None, None, ())
+
+
+def test_stop_before_the_process_is_known_reaches_it_when_it_appears() -> None:
+    stopping, effects = step(worker_in(State.STARTING, pid=None), Stop(), NOW, POLICY)
+    assert effects == ()
+    after, effects = step(stopping, Spawned(3, 42), NOW, POLICY)
+    assert (after.pid, effects) == (42, (Terminate(42),))
+
+
+def test_restart_stops_and_then_spawns_without_counting_a_failure() -> None:
+    stopping, effects = step(worker_in(State.RUNNING, failures=4), Restart(), NOW, POLICY)
+    assert effects == (Terminate(42),)
+    after, effects = step(stopping, Exited(3, 0, 0.5), NOW + 1, POLICY)
+    assert (after.state, after.generation, after.failures, effects) == (State.STARTING, 4, 0, (Spawn(4),))
+
+
+def test_stop_during_a_restart_wins() -> None:
+    stopping, _ = step(worker_in(State.RUNNING), Restart(), NOW, POLICY)
+    stopping, _ = step(stopping, Stop(), NOW, POLICY)
+    after, effects = step(stopping, Exited(3, 0, 0.5), NOW, POLICY)
+    assert (after.state, effects) == (State.STOPPED, ())
+
+
+def test_start_during_a_stop_starts_again_after_the_exit() -> None:
+    stopping, _ = step(worker_in(State.RUNNING), Stop(), NOW, POLICY)
+    stopping, _ = step(stopping, Start(), NOW, POLICY)
+    after, effects = step(stopping, Exited(3, 0, 0.5), NOW, POLICY)
+    assert (after.state, effects) == (State.STARTING, (Spawn(4),))
+
+
+def test_memory_above_the_limit_kills_and_counts() -> None:
+    killing, effects = step(worker_in(State.RUNNING), MemoryExceeded(3), NOW, POLICY)
+    assert (killing.state, effects) == (State.STOPPING, (Kill(42),))
+    after, _ = step(killing, Exited(3, -9, 0.5), NOW, POLICY)
+    assert (after.state, after.reason, after.failures) == (State.STARTING, "memory_limit", 1)
+
+
+def test_silent_event_loop_is_killed_at_the_liveness_deadline() -> None:
+    worker = worker_in(State.RUNNING, deadline=NOW)
+    after, effects = step(worker, DeadlinePassed(0.5), NOW, POLICY)
+    assert (after.state, after.reason, effects) == (State.STOPPING, "unresponsive", (Kill(42),))
+
+
+def test_worker_that_is_not_ready_in_time_is_killed() -> None:
+    after, effects = step(worker_in(State.STARTING, deadline=NOW), DeadlinePassed(0.5), NOW, POLICY)
+    assert (after.state, after.reason, effects) == (State.STOPPING, "startup_timeout", (Kill(42),))
+
+
+def test_spawn_that_was_never_answered_is_tried_again() -> None:
+    after, _ = step(worker_in(State.STARTING, pid=None, deadline=NOW), DeadlinePassed(0.5), NOW, POLICY)
+    assert (after.state, after.generation, after.reason) == (State.STARTING, 4, "spawn_failed")
+
+
+def test_deadline_event_before_its_time_changes_nothing() -> None:
+    worker = worker_in(State.BACKOFF)
+    assert step(worker, DeadlinePassed(0.5), NOW, POLICY) == (worker, ())
+
+
+def test_heartbeat_moves_the_liveness_deadline() -> None:
+    after, _ = step(worker_in(State.RUNNING), Heartbeat(3), NOW + 3, POLICY)
+    assert after.deadline == NOW + 3 + POLICY.liveness_timeout_s
+
+
+def test_heartbeat_of_a_stable_worker_forgets_its_failures() -> None:
+    worker = worker_in(State.RUNNING, failures=7, ready_at=NOW - POLICY.stable_after_s)
+    after, _ = step(worker, Heartbeat(3), NOW, POLICY)
+    assert after.failures == 0
+
+
+def test_lost_gateway_connection_leaves_the_worker_running() -> None:
+    after, effects = step(worker_in(State.RUNNING), LostReady(3), NOW, POLICY)
+    assert (after.state, after.ready, effects) == (State.RUNNING, False, ())
+    again, _ = step(after, BecameReady(3), NOW + 1, POLICY)
+    assert again.ready_at == NOW + 1

@@ -1,0 +1,60 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flotilla import protocol
+from flotilla.protocol import (
+    Beat,
+    Failing,
+    Fork,
+    Forked,
+    ForkFailed,
+    FrameDecoder,
+    Hello,
+    NotReady,
+    ProtocolError,
+    Ready,
+    Reaped,
+    Refused,
+    Warm,
+    Welcome,
+    WorkerConfig,
+    encode,
+)
+
+CONFIG = WorkerConfig("https://example.org/api/v10", ("a.b",), 1.0, "INFO")
+MESSAGES = [
+    (protocol.from_worker, Hello(1, "bot", 3, b"secret", running=True, ready=False)),
+    (protocol.from_worker, Ready()),
+    (protocol.from_worker, NotReady()),
+    (protocol.from_worker, Beat(None)),
+    (protocol.from_worker, Failing("crashed", "why")),
+    (protocol.to_worker, Welcome("token", CONFIG)),
+    (protocol.to_worker, Refused("why")),
+    (protocol.to_fork_server, Fork("bot", "name", 3, b"secret", "/control", "/log")),
+    (protocol.from_fork_server, Warm(1.5)),
+    (protocol.from_fork_server, Forked("bot", 3, 42, 1234)),
+    (protocol.from_fork_server, ForkFailed("bot", 3, "EAGAIN")),
+    (protocol.from_fork_server, Reaped(42, -9)),
+]
+
+
+@pytest.mark.parametrize(("decoder", "message"), MESSAGES, ids=lambda value: type(value).__name__)
+def test_every_message_survives_the_wire(decoder: object, message: object) -> None:
+    (body,) = FrameDecoder().feed(encode(message))  # type: ignore[arg-type]
+    assert decoder.decode(body) == message  # type: ignore[attr-defined]
+
+
+@given(st.lists(st.integers(1, 7)), st.integers(1, 5))
+def test_frames_come_out_whole_whatever_the_pieces(cuts: list[int], count: int) -> None:
+    stream = encode(Failing("crashed", "x" * 20)) * count
+    decoder, bodies, position = FrameDecoder(), [], 0
+    for size in [*cuts, len(stream)]:
+        bodies += list(decoder.feed(stream[position : position + size]))
+        position += size
+    assert [protocol.from_worker.decode(body) for body in bodies] == [Failing("crashed", "x" * 20)] * count
+
+
+def test_a_frame_above_the_limit_ends_the_conversation() -> None:
+    with pytest.raises(ProtocolError, match="above the limit"):
+        list(FrameDecoder().feed(b"\xff\xff\xff\xff"))

@@ -1,0 +1,1 @@
+"""Extensions that every bot of the fleet has."""

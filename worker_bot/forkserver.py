@@ -1,0 +1,121 @@
+"""The fork server: imports and warms everything once, then forks a worker per bot.
+
+`python -m worker_bot.forkserver FD [MODULE …]`, where FD is one end of a socket pair whose other end the supervisor has. It
+serves without threads and without an event loop, since neither survives a fork, and never sees a token. When the
+supervisor is gone it ends; the workers stay.
+"""
+
+import contextlib
+import errno
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+import setproctitle
+
+from flotilla.protocol import Fork, Forked, ForkFailed, FrameDecoder, Reaped, Warm, encode, to_fork_server
+from worker_bot.child import become_worker
+from worker_bot.warmup import warm_up
+
+READ_BYTES = 64 * 1024
+
+
+class ForkServer:
+    """Answers every `Fork` with `Forked` or `ForkFailed`, and tells the exit code of every child as `Reaped`."""
+
+    def __init__(self, supervisor: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        self._decoder = FrameDecoder()
+
+    def serve(self) -> None:
+        """Fork and reap until the supervisor closes its end."""
+        poller = select.poll()
+        poller.register(self._supervisor, select.POLLIN)
+        poller.register(self._wake_read, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poller.poll()}
+            if self._wake_read in ready:
+                os.read(self._wake_read, READ_BYTES)
+            self._reap()
+            if self._supervisor.fileno() in ready and not self._take_orders():
+                return
+
+    def _take_orders(self) -> bool:
+        received = self._supervisor.recv(READ_BYTES)
+        for body in self._decoder.feed(received):
+            self._fork(to_fork_server.decode(body))
+        return bool(received)
+
+    def _fork(self, order: Fork) -> None:
+        try:
+            pid = os.fork()
+        except OSError as fault:
+            why = errno.errorcode.get(fault.errno or 0, "unknown")
+            self._supervisor.sendall(encode(ForkFailed(order.bot_id, order.generation, why)))
+            return
+        if pid == 0:
+            inherited = (self._supervisor.fileno(), self._wake_read, self._wake_write)
+            code = become_worker(order, inherited)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        started_at = process_start_ticks(pid)
+        self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, started_at)))
+
+    def _reap(self) -> None:
+        """Tell every exit. What a bot left running is killed before its pid, and so its group's id, is free again."""
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None:
+                return
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # it died before it had a group of its own
+                os.killpg(ended.si_pid, signal.SIGKILL)
+            _, status = os.waitpid(ended.si_pid, 0)
+            self._supervisor.sendall(encode(Reaped(ended.si_pid, os.waitstatus_to_exitcode(status))))
+
+
+def process_start_ticks(pid: int) -> int:
+    """Return a process's start time in clock ticks since boot (field 22 of /proc/PID/stat; proc(5))."""
+    stat = Path(f"/proc/{pid}/stat").read_text()
+    return int(stat.rpartition(")")[2].split()[19])
+
+
+def _ignore(_number: int, _frame: object) -> None:
+    """SIGCHLD must have a handler, or it would not wake the poll."""
+
+
+def main() -> None:
+    """Warm up, then serve on the descriptor given as the first argument; the others are modules to import before."""
+    supervisor = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(supervisor.fileno(), False)
+    setproctitle.setproctitle("flotilla: fork server")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    began = time.monotonic()
+    warm_up(tuple(sys.argv[2:]))
+    if threading.active_count() != 1 or len(list(Path("/proc/self/task").iterdir())) != 1:
+        sys.exit("the fork server has a thread and must not fork")
+    server = ForkServer(supervisor)
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        supervisor.sendall(encode(Warm(time.monotonic() - began)))
+        server.serve()
+    except (BrokenPipeError, ConnectionResetError):
+        return
+
+
+if __name__ == "__main__":
+    main()

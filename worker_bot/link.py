@@ -1,0 +1,101 @@
+"""The worker's end of the control channel: finds its supervisor, again and again, for as long as the worker lives."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from flotilla.protocol import (
+    VERSION,
+    Beat,
+    Failing,
+    FrameDecoder,
+    FromWorker,
+    Hello,
+    NotReady,
+    ProtocolError,
+    Ready,
+    Refused,
+    Welcome,
+    encode,
+    to_worker,
+)
+
+RETRY_MIN_S = 0.05
+RETRY_MAX_S = 0.5
+"""A new supervisor should have adopted every worker within 2 s, so a worker never waits longer than this to try."""
+
+CONNECT_TIMEOUT_S = 2.0
+READ_BYTES = 64 * 1024
+log = logging.getLogger("flotilla.link")
+
+
+class RefusedError(Exception):
+    """The supervisor does not want this worker to run; it must end."""
+
+
+class Link:
+    """Says Hello on every new connection, passes the answer on, and sends what the worker reports.
+
+    Reports made while the supervisor is away are not kept: Hello tells the state anew, and heartbeats are worth
+    nothing late.
+    """
+
+    def __init__(self, path: Path, bot_id: str, generation: int, secret: bytes) -> None:
+        self._path = path
+        self._bot_id = bot_id
+        self._generation = generation
+        self._secret = secret
+        self._writer: asyncio.StreamWriter | None = None
+        self.running = False
+        self.ready = False
+
+    async def keep(self, on_welcome: Callable[[Welcome], None]) -> None:
+        """Stay connected for ever. Raises RefusedError when the supervisor refuses this worker."""
+        while True:
+            try:
+                await self._converse(on_welcome)
+            except (OSError, TimeoutError, ProtocolError, EOFError) as error:
+                log.debug("the control connection is gone: %r", error)
+            finally:
+                self._writer = None
+            await asyncio.sleep(random.uniform(RETRY_MIN_S, RETRY_MAX_S))  # noqa: S311 - jitter, not a secret
+
+    def report_ready(self, *, ready: bool) -> None:
+        """Tell that the gateway session came up or broke."""
+        self.ready = ready
+        self._send(Ready() if ready else NotReady())
+
+    def report_beat(self, latency_ms: float | None) -> None:
+        """Tell that the event loop turns."""
+        self._send(Beat(latency_ms))
+
+    async def report_failing(self, code: str, detail: str) -> None:
+        """Tell why the worker is about to exit, and wait until that is on its way."""
+        self._send(Failing(code, detail))
+        if self._writer is not None:
+            with contextlib.suppress(OSError, TimeoutError):
+                await asyncio.wait_for(self._writer.drain(), CONNECT_TIMEOUT_S)
+
+    def _send(self, message: FromWorker) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(encode(message))
+
+    async def _converse(self, on_welcome: Callable[[Welcome], None]) -> None:
+        connecting = asyncio.open_unix_connection(str(self._path))
+        reader, writer = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
+        try:
+            hello = Hello(VERSION, self._bot_id, self._generation, self._secret, self.running, self.ready)
+            writer.write(encode(hello))
+            self._writer = writer
+            decoder = FrameDecoder()
+            while received := await reader.read(READ_BYTES):
+                for body in decoder.feed(received):
+                    message = to_worker.decode(body)
+                    if isinstance(message, Refused):
+                        raise RefusedError(message.why)
+                    on_welcome(message)
+        finally:
+            writer.close()

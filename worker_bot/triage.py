@@ -1,0 +1,32 @@
+"""From whatever ended a bot's run to the reason code that decides what happens next."""
+
+import asyncio
+
+import aiohttp
+import hikari
+
+from flotilla.domain.reasons import reason_of_close_code
+
+
+class ExtensionFailedError(Exception):
+    """The bot's own code raised while it was loaded; the cause is chained."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the reason code for an error out of hikari, lightbulb or the bot's own start-up code.
+
+    A 401 is a dead token only with Discord's code 0 or 40001: 50027 is a dead webhook, which is not the bot's end.
+    """
+    if isinstance(error, ExtensionFailedError):
+        return "bot_code_failed"
+    if isinstance(error, hikari.UnauthorizedError):
+        return "bot_code_failed" if error.code == 50027 else "token_refused"  # noqa: PLR2004 - named above
+    if isinstance(error, hikari.GatewayServerClosedConnectionError):
+        return reason_of_close_code(int(error.code)) if error.code is not None else "discord_unreachable"
+    if isinstance(error, RuntimeError) and "more sessions than were allowed" in str(error):
+        return "session_limit"
+    if isinstance(error, hikari.ClientHTTPResponseError):
+        return "bot_code_failed"
+    if isinstance(error, hikari.HTTPError | hikari.GatewayError | aiohttp.ClientError | asyncio.TimeoutError | OSError):
+        return "discord_unreachable"
+    return "bot_code_failed"

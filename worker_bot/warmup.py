@@ -1,0 +1,188 @@
+"""Runs one whole bot life against a stub before any fork, so that no worker pays for a first time.
+
+Imports that hikari, lightbulb and aiohttp make lazily, caches that fill on first use and a first connection all happen
+here, once, and are shared by every worker. The event loop this needs is closed again before the first fork, and
+whatever fails here costs only speed.
+"""
+
+import asyncio
+import base64
+import contextlib
+import importlib
+import json
+import logging
+import time
+import zlib
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from flotilla.protocol import WorkerConfig
+from worker_bot.bot import Bot
+
+WARM_UP_TIMEOUT_S = 10.0
+EXTENSIONS = ("worker_bot.extensions.core",)
+_ID = "100000000000000001"
+_USER: dict[str, Any] = {
+    "id": _ID,
+    "username": "warm",
+    "discriminator": "0",
+    "global_name": None,
+    "avatar": None,
+    "bot": True,
+    "mfa_enabled": False,
+    "flags": 0,
+}
+_DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("="), "warmup", "x" * 27))
+log = logging.getLogger("flotilla.warmup")
+
+
+def warm_up(modules: tuple[str, ...] = ()) -> None:
+    """Import `modules` and run the dry life. Never raises: what fails here is told by the worker that needs it."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except Exception:
+            log.warning("%s could not be imported before the fork", module, exc_info=True)
+    quiet = [logging.getLogger(name) for name in ("hikari", "lightbulb")]
+    for logger in quiet:
+        logger.setLevel(logging.ERROR)
+    try:
+        asyncio.run(asyncio.wait_for(_dry_life(), WARM_UP_TIMEOUT_S))
+    except (Exception, asyncio.CancelledError):
+        log.warning("the warm-up failed; workers start cold", exc_info=True)
+    finally:
+        for logger in quiet:
+            logger.setLevel(logging.NOTSET)
+
+
+async def _dry_life() -> None:
+    stub = _Stub()
+    url = await stub.start()
+    ready = asyncio.Event()
+
+    async def on_ready() -> None:
+        ready.set()
+
+    async def on_lost() -> None:
+        return
+
+    config = WorkerConfig(f"{url}/api/v10", EXTENSIONS, 1.0, "INFO")
+    bot = Bot(_DRY_TOKEN, config, on_ready=on_ready, on_lost=on_lost)
+    run = asyncio.create_task(bot.run())
+    try:
+        await asyncio.wait({run, asyncio.create_task(stub.answered.wait())}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await bot.close()
+        run.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await run
+        await stub.stop()
+
+
+class _Stub:
+    """As much of Discord as one connection, one command sync and one answered interaction take."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+        self._url = ""
+        application = web.Application()
+        application.router.add_get("/gateway", self._gateway)
+        application.router.add_get("/api/v10/gateway/bot", self._gateway_bot)
+        application.router.add_post("/api/v10/interactions/{id}/{token}/callback", self._callback)
+        application.router.add_route("*", "/api/v10/applications/{id}/commands", self._commands)
+        application.router.add_get("/api/v10/{rest:.*}", self._application)
+        self._runner = web.AppRunner(application, access_log=None)
+
+    async def start(self) -> str:
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        host, port = self._runner.addresses[0][:2]
+        self._url = f"{host}:{port}"
+        return f"http://{self._url}"
+
+    async def stop(self) -> None:
+        await self._runner.cleanup()
+
+    async def _gateway_bot(self, _request: web.Request) -> web.Response:
+        limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+        return web.json_response({"url": f"ws://{self._url}/gateway", "shards": 1, "session_start_limit": limit})
+
+    async def _application(self, _request: web.Request) -> web.Response:
+        facts: dict[str, object] = {"id": _ID, "name": "warm", "description": "", "icon": None, "bot_public": True}
+        more = {
+            "bot_require_code_grant": False,
+            "verify_key": "",
+            "owner": _USER,
+            "team": None,
+            "flags": 0,
+            "approximate_guild_count": 0,
+        }
+        facts |= dict.fromkeys(("approximate_user_install_count", "approximate_user_authorization_count"), 0)
+        return web.json_response(facts | more)
+
+    async def _commands(self, request: web.Request) -> web.Response:
+        if request.method == "GET":
+            return web.json_response([])
+        return web.json_response([self._command(wanted) for wanted in await request.json()])
+
+    @staticmethod
+    def _command(wanted: dict[str, Any]) -> dict[str, Any]:
+        stored = {"id": _ID, "application_id": _ID, "version": _ID, "default_member_permissions": None}
+        return {"type": 1, "options": [], "dm_permission": True, "nsfw": False} | wanted | stored
+
+    async def _callback(self, _request: web.Request) -> web.Response:
+        self.answered.set()
+        return web.json_response({"interaction": {"id": _ID, "type": 2}})
+
+    async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        deflate = zlib.compressobj()
+
+        async def send(payload: dict[str, Any]) -> None:
+            body = deflate.compress(json.dumps(payload).encode()) + deflate.flush(zlib.Z_SYNC_FLUSH)
+            await socket.send_bytes(body)
+
+        await send({"op": 10, "d": {"heartbeat_interval": 41250}})
+        async for message in socket:
+            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                for answer in self._answers(json.loads(message.data)["op"]):
+                    await send(answer)
+        return socket
+
+    def _answers(self, operation: int) -> list[dict[str, Any]]:
+        if operation == 1:
+            return [{"op": 11}]
+        if operation != 2:  # noqa: PLR2004 - IDENTIFY
+            return []
+        resume = f"ws://{self._url}/gateway"
+        ready = {"v": 10, "user": _USER, "guilds": [], "session_id": "dry", "resume_gateway_url": resume}
+        ready |= {"application": {"id": _ID, "flags": 0}, "shard": [0, 1]}
+        return [
+            {"op": 0, "t": "READY", "s": 1, "d": ready},
+            {"op": 0, "t": "INTERACTION_CREATE", "s": 2, "d": self._interaction()},
+        ]
+
+    @staticmethod
+    def _interaction() -> dict[str, Any]:
+        # A snowflake carries its time in milliseconds since Discord's epoch, 2015-01-01.
+        identifier = str((int(time.time() * 1000) - 1_420_070_400_000) << 22)
+        return {
+            "id": identifier,
+            "application_id": _ID,
+            "type": 2,
+            "token": "dry",
+            "version": 1,
+            "user": _USER,
+            "channel_id": _ID,
+            "channel": {"id": _ID, "type": 1},
+            "locale": "en-US",
+            "app_permissions": "0",
+            "authorizing_integration_owners": {"1": _ID},
+            "context": 1,
+            "attachment_size_limit": 0,
+            "entitlements": [],
+            "data": {"id": _ID, "name": "ping", "type": 1},
+        }

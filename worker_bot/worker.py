@@ -1,0 +1,100 @@
+"""One worker's life after the fork: meet the supervisor, get the token, run the bot, end as asked."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from pathlib import Path
+
+from flotilla.log import redact_text
+from flotilla.protocol import Fork, Welcome
+from worker_bot.bot import Bot
+from worker_bot.link import Link, RefusedError
+from worker_bot.triage import reason_of
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_REFUSED = 3
+WELCOME_TIMEOUT_S = 60.0
+CLOSE_TIMEOUT_S = 4.0
+log = logging.getLogger("flotilla.worker")
+
+
+async def run_worker(fork: Fork) -> int:
+    """Run one bot until SIGTERM, the end of its connection, or a refusal; return the process's exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
+    welcome: asyncio.Future[Welcome] = loop.create_future()
+
+    def on_welcome(message: Welcome) -> None:
+        if not welcome.done():
+            welcome.set_result(message)
+
+    linking = asyncio.create_task(link.keep(on_welcome))
+    serving = asyncio.create_task(_serve(link, welcome))
+    stopping = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait({linking, serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if stopping not in done and linking in done:
+        return await _end_refused(linking, serving)
+    if serving in done:
+        linking.cancel()
+        return serving.result()
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    linking.cancel()
+    return EXIT_OK
+
+
+async def _end_refused(linking: asyncio.Task[None], serving: asyncio.Task[int]) -> int:
+    try:
+        await linking
+    except RefusedError as refusal:
+        log.warning("refused by the supervisor: %s", refusal)
+    serving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await serving
+    return EXIT_REFUSED
+
+
+async def _serve(link: Link, welcome: asyncio.Future[Welcome]) -> int:
+    message = await asyncio.wait_for(welcome, WELCOME_TIMEOUT_S)
+    if message.token is None:
+        log.error("the supervisor sent no token to a worker that has none")
+        return EXIT_FAILED
+
+    async def on_ready() -> None:
+        link.report_ready(ready=True)
+
+    async def on_lost() -> None:
+        link.report_ready(ready=False)
+
+    bot = Bot(message.token, message.config, on_ready=on_ready, on_lost=on_lost)
+    del message
+    link.running = True
+    beating = asyncio.create_task(_beat(link, bot, welcome.result().config.heartbeat_s))
+    try:
+        await bot.run()
+    except Exception as error:
+        code = reason_of(error)
+        detail = redact_text(f"{type(error).__name__}: {error}")
+        # A traceback helps where the bot's own code is at fault; for a refused token it only hides the sentence.
+        log.log(logging.ERROR, "the bot's run ended (%s): %s", code, detail, exc_info=code == "bot_code_failed")
+        await link.report_failing(code, detail)
+        return EXIT_FAILED
+    else:
+        await link.report_failing("crashed", "the gateway connection ended without an error")
+        return EXIT_FAILED
+    finally:
+        beating.cancel()
+        with contextlib.suppress(Exception):
+            await asyncio.wait_for(bot.close(), CLOSE_TIMEOUT_S)
+
+
+async def _beat(link: Link, bot: Bot, heartbeat_s: float) -> None:
+    while True:
+        link.report_beat(bot.latency_ms)
+        await asyncio.sleep(heartbeat_s)

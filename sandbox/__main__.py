@@ -1,0 +1,99 @@
+"""`python -m sandbox`: a local Discord on one port."""
+
+import argparse
+import asyncio
+import resource
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from sandbox import limits
+from sandbox.local_discord import LocalDiscord, Rules
+from sandbox.server import serve
+from sandbox.tokens import Mint, load_secret
+
+EX_CONFIG = 78  # sysexits.h: the configuration is wrong and a restart cannot cure it
+_PORT_MAX = 65_535
+
+
+def steady_unix_clock() -> Callable[[], float]:
+    """Return a clock of Unix seconds that a change of the system's time does not move."""
+    offset_s = time.time() - time.monotonic()
+    return lambda: offset_s + time.monotonic()
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= _PORT_MAX:
+        raise argparse.ArgumentTypeError(f"{text} is not a port; give 0 to {_PORT_MAX}")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds from 0 on")
+    return seconds
+
+
+def _milliseconds(text: str) -> int:
+    milliseconds = int(text)
+    if milliseconds <= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number of milliseconds")
+    return milliseconds
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(EX_CONFIG, f"sandbox: {message}\n")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return the command line's options; exits with 78 and one sentence if they are wrong."""
+    parser = _Parser(prog="python -m sandbox", description="A local Discord: REST v10 and gateway v10.")
+    parser.add_argument("--port", type=_port, required=True, help="0 picks a free port")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--secret-file", type=Path, help="keeps tokens valid across restarts; made if missing")
+    parser.add_argument("--resume-window-s", type=_seconds, default=limits.RESUME_WINDOW_S)
+    parser.add_argument("--identify-interval-s", type=_seconds, default=limits.IDENTIFY_INTERVAL_S)
+    parser.add_argument("--heartbeat-interval-ms", type=_milliseconds, default=limits.HEARTBEAT_INTERVAL_MS)
+    return parser.parse_args(arguments)
+
+
+async def run(options: argparse.Namespace, secret: bytes) -> None:
+    """Serve until SIGTERM or SIGINT. Raises OSError if the address cannot be used."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    rules = Rules(options.resume_window_s, options.identify_interval_s, options.heartbeat_interval_ms)
+    discord = LocalDiscord(Mint(secret), steady_unix_clock(), rules)
+    async with serve(discord, options.host, options.port) as url:
+        sys.stdout.write(f"sandbox listening on {url}\n")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sandbox and return its exit code: 0 after a signal, 78 when it cannot start as asked."""
+    options = parse(sys.argv[1:] if arguments is None else arguments)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        secret = load_secret(options.secret_file) if options.secret_file else secrets.token_bytes()
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"sandbox: the secret file cannot be used: {error}\n")
+        return EX_CONFIG
+    try:
+        asyncio.run(run(options, secret))
+    except OSError as error:
+        sys.stderr.write(f"sandbox: cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")
+        return EX_CONFIG
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

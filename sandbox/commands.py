@@ -1,0 +1,143 @@
+"""The application commands of one application, global and by guild. Ids and versions stay while nothing changes."""
+
+from typing import Any
+
+from sandbox import errors, limits
+from sandbox.command_rules import CHAT_INPUT, check_all, check_command
+from sandbox.errors import DiscordError, FieldFaults
+from sandbox.snowflakes import Sequence
+
+Command = dict[str, Any]
+Scope = str | None  # a guild id, or None for global commands
+_GIVEN = ("name_localizations", "description_localizations", "default_member_permissions", "contexts")
+
+
+class CommandBook:
+    """Commands by scope. Each method that takes a body raises DiscordError for what Discord refuses."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[Scope, dict[str, Command]] = {}
+        self._creates: dict[Scope, list[float]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._scopes.values()))
+
+    def of(self, scope: Scope) -> list[Command]:
+        """Return the scope's commands in the order of their creation."""
+        return list(self._scopes.get(scope, {}).values())
+
+    def get(self, scope: Scope, command_id: str) -> Command:
+        """Return one command; raise DiscordError 10063 if there is none with this id."""
+        command = self._scopes.get(scope, {}).get(command_id)
+        if command is None:
+            raise DiscordError(errors.UNKNOWN_COMMAND)
+        return command
+
+    def named(self, name: str) -> Command | None:
+        """Return the slash command a user sees under `name`: a guild's own hides the global one."""
+        candidates = [command for scope in self._scopes for command in self.of(scope) if command["name"] == name]
+        slash = [command for command in candidates if command["type"] == CHAT_INPUT]
+        return max(slash, key=lambda command: "guild_id" in command, default=None)
+
+    def slash_names(self) -> list[str]:
+        """Return the names of all slash commands, sorted."""
+        return sorted({c["name"] for scope in self._scopes for c in self.of(scope) if c["type"] == CHAT_INPUT})
+
+    def create(
+        self, application_id: str, scope: Scope, body: Command, ids: Sequence, now: float
+    ) -> tuple[Command, bool]:
+        """Create a command, or overwrite the one of the same name and type; return it and whether it is new."""
+        faults = FieldFaults()
+        check_command(body, faults)
+        faults.raise_if_any()
+        old = self._same(scope, body)
+        if old is None:
+            self._check_room(scope, body.get("type") or CHAT_INPUT)
+            self._spend_create(scope, now)
+        command = _render(application_id, scope, body, old, ids, now)
+        self._scopes.setdefault(scope, {})[command["id"]] = command
+        return command, old is None
+
+    def edit(self, scope: Scope, command_id: str, patch: Command, ids: Sequence, now: float) -> Command:
+        """Change the fields in `patch`; return the command, with a new version if anything changed."""
+        old = self.get(scope, command_id)
+        body = old | {key: value for key, value in patch.items() if key != "type"}
+        faults = FieldFaults()
+        check_command(body, faults)
+        faults.raise_if_any()
+        command = _render(old["application_id"], scope, body, old, ids, now)
+        self._scopes[scope][command_id] = command
+        return command
+
+    def delete(self, scope: Scope, command_id: str) -> None:
+        """Delete a command; raise DiscordError 10063 if there is none with this id."""
+        self.get(scope, command_id)
+        del self._scopes[scope][command_id]
+
+    def overwrite(
+        self, application_id: str, scope: Scope, bodies: list[Command], ids: Sequence, now: float
+    ) -> list[Command]:
+        """Replace all commands of the scope; those of the same name and type keep their id."""
+        faults = FieldFaults()
+        check_all(bodies, faults)
+        faults.raise_if_any()
+        for kind, most in limits.COMMANDS_MAX.items():
+            if sum((body.get("type") or CHAT_INPUT) == kind for body in bodies) > most:
+                raise DiscordError(errors.TOO_MANY_COMMANDS)
+        commands = []
+        for body in bodies:
+            old = self._same(scope, body)
+            if old is None:
+                self._spend_create(scope, now)
+            commands.append(_render(application_id, scope, body, old, ids, now))
+        self._scopes[scope] = {command["id"]: command for command in commands}
+        return commands
+
+    def _same(self, scope: Scope, body: Command) -> Command | None:
+        key = (body.get("type") or CHAT_INPUT, body["name"])
+        return next((c for c in self.of(scope) if (c["type"], c["name"]) == key), None)
+
+    def _check_room(self, scope: Scope, kind: int) -> None:
+        if sum(command["type"] == kind for command in self.of(scope)) >= limits.COMMANDS_MAX[kind]:
+            raise DiscordError(errors.TOO_MANY_COMMANDS)
+
+    def _spend_create(self, scope: Scope, now: float) -> None:
+        recent = [at for at in self._creates.get(scope, ()) if now - at < limits.SESSION_STARTS_WINDOW_S]
+        if len(recent) >= limits.COMMAND_CREATES_PER_DAY:
+            raise DiscordError(errors.TOO_MANY_CREATES)
+        self._creates[scope] = [*recent, now]
+
+
+def _render(
+    application_id: str, scope: Scope, body: Command, old: Command | None, ids: Sequence, now: float
+) -> Command:
+    kind = body.get("type") or CHAT_INPUT
+    command: Command = {
+        "id": old["id"] if old else ids.next(now),
+        "application_id": application_id,
+        "version": old["version"] if old else ids.next(now),
+        "type": kind,
+        "name": body["name"],
+        "description": body.get("description") or "",
+        "nsfw": bool(body.get("nsfw")),
+    }
+    command |= {key: body.get(key) for key in _GIVEN}
+    if command["default_member_permissions"] is not None:
+        command["default_member_permissions"] = str(command["default_member_permissions"])
+    if kind == CHAT_INPUT and body.get("options"):
+        command["options"] = [_without_nulls(option) for option in body["options"]]
+    if scope is None:
+        command["integration_types"] = body.get("integration_types") or [0]
+        command["dm_permission"] = body.get("dm_permission") is not False
+    else:
+        command["guild_id"] = scope
+    if old is not None and command != old:
+        command["version"] = ids.next(now)
+    return command
+
+
+def _without_nulls(option: Command) -> Command:
+    kept = {key: value for key, value in option.items() if value is not None}
+    if "options" in kept:
+        kept["options"] = [_without_nulls(nested) for nested in kept["options"]]
+    return kept

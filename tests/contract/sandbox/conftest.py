@@ -1,0 +1,94 @@
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import WSMsgType
+
+from sandbox.local_discord import LocalDiscord, Rules
+from sandbox.server import serve
+from sandbox.tokens import Mint
+
+
+class GatewayClient:
+    """A gateway client that does nothing on its own."""
+
+    def __init__(self, websocket: aiohttp.ClientWebSocketResponse, *, compressed: bool = False) -> None:
+        self.websocket = websocket
+        self._inflator = zlib.decompressobj() if compressed else None
+
+    async def send(self, op: int, d: Any = None) -> None:
+        await self.websocket.send_json({"op": op, "d": d})
+
+    async def identify(self, token: str, intents: int = 1) -> None:
+        await self.send(2, {"token": token, "intents": intents, "properties": {}})
+
+    async def receive(self) -> dict[str, Any]:
+        message = await self.websocket.receive(timeout=5)
+        if self._inflator is not None:
+            assert message.type is WSMsgType.BINARY
+            return aiohttp.typedefs.DEFAULT_JSON_DECODER(self._inflator.decompress(message.data).decode())  # type: ignore[no-any-return]
+        assert message.type is WSMsgType.TEXT, message
+        return message.json()  # type: ignore[no-any-return]
+
+    async def event(self, name: str) -> dict[str, Any]:
+        while True:
+            payload = await self.receive()
+            if payload["t"] == name:
+                return dict(payload["d"])
+
+    async def close_code(self) -> int | None:
+        while not self.websocket.closed:
+            await self.websocket.receive(timeout=5)
+        return self.websocket.close_code
+
+
+class Sandbox:
+    """A running sandbox and the calls tests make to it."""
+
+    def __init__(self, url: str, http: aiohttp.ClientSession, discord: LocalDiscord) -> None:
+        self.url = url
+        self.http = http
+        self.discord = discord
+        self.clients: list[aiohttp.ClientWebSocketResponse] = []
+
+    async def call(
+        self, method: str, path: str, body: Any = None, token: str | None = None, **more: Any
+    ) -> tuple[int, Any]:
+        headers = {"Authorization": f"Bot {token}"} if token else {}
+        async with self.http.request(method, self.url + path, json=body, headers=headers, **more) as response:
+            return response.status, await response.json() if response.status != 204 else None
+
+    async def rest(self, method: str, path: str, token: str | None = None, body: Any = None) -> tuple[int, Any]:
+        return await self.call(method, f"/api/v10{path}", body, token)
+
+    async def control(self, method: str, path: str, body: Any = None) -> Any:
+        status, answer = await self.call(method, f"/sandbox{path}", body)
+        assert status == 200, answer
+        return answer
+
+    async def application(self, name: str = "alpha") -> tuple[str, str]:
+        application = await self.control("POST", "/applications", {"name": name})
+        return application["id"], application["token"]
+
+    async def gateway(self, query: str = "?v=10&encoding=json") -> GatewayClient:
+        websocket = await self.http.ws_connect(f"{self.url}/gateway{query}")
+        self.clients.append(websocket)
+        return GatewayClient(websocket, compressed="zlib-stream" in query)
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    offset_s = time.time() - time.monotonic()
+    discord = LocalDiscord(
+        Mint(b"a secret of the tests"), lambda: offset_s + time.monotonic(), Rules(identify_interval_s=0)
+    )
+    async with serve(discord, "127.0.0.1", 0) as url, aiohttp.ClientSession() as http:
+        running = Sandbox(url, http, discord)
+        yield running
+        for client in running.clients:
+            with suppress(ConnectionError):
+                await client.close()

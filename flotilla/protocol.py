@@ -50,9 +50,14 @@ class NotReady(_Message, frozen=True, tag=True):
 
 
 class Beat(_Message, frozen=True, tag=True):
-    """The event loop turned. latency_ms: the gateway's last heartbeat round trip, None before the first."""
+    """The event loop turned. latency_ms: the gateway's last heartbeat round trip, None before the first.
+
+    shared_bytes: what of the worker's RSS it shares with its siblings, as it measured last; None before that. Without
+    root nobody but the worker itself may know.
+    """
 
     latency_ms: float | None
+    shared_bytes: int | None = None
 
 
 class Failing(_Message, frozen=True, tag=True):

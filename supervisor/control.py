@@ -166,9 +166,10 @@ class ControlServer:
 
     def _take(self, member: Member, generation: int, message: FromWorker) -> None:
         match message:
-            case Beat(latency_ms):
+            case Beat(latency_ms, shared_bytes):
                 if member.worker.generation == generation:
                     member.latency_ms = latency_ms
+                    member.shared_bytes = shared_bytes or 0
                 self._fleet.apply(member, Heartbeat(generation))
             case Ready():
                 self._fleet.apply(member, BecameReady(generation))

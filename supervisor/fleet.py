@@ -59,6 +59,7 @@ class Member:
     process: WorkerProcess | None = None
     memory_bytes: int | None = None
     latency_ms: float | None = None
+    shared_bytes: int = 0
     since: datetime | None = None
 
     def status(self) -> BotStatus:
@@ -157,6 +158,7 @@ class Fleet:
         if member.worker.generation == generation:
             member.process = None
             member.memory_bytes = member.latency_ms = None
+            member.shared_bytes = 0
         self.apply(member, Exited(generation, exit_code, self._random.random()))
         self.admit()
 
@@ -184,7 +186,7 @@ class Fleet:
     def memory_targets(self) -> list[MemoryTarget]:
         """Return the live processes to sample."""
         limit = self._policy.memory_limit_bytes
-        return [MemoryTarget(m.bot.id, m.process.pid, limit) for m in self if m.process is not None]
+        return [MemoryTarget(m.bot.id, m.process.pid, limit, m.shared_bytes) for m in self if m.process is not None]
 
     # Desired state ---------------------------------------------------------------------------------------------------
 
@@ -222,6 +224,12 @@ class Fleet:
             member.bot = _unwanted(member.bot)
             if member.worker.state is not State.STOPPED:
                 self.apply(member, Stop())
+
+    def kill_all(self) -> None:
+        """End every process that is left, now."""
+        for member in self:
+            if member.process is not None:
+                member.process.kill()
 
     def idle(self) -> bool:
         """Return whether no process is left."""

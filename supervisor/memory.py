@@ -7,6 +7,7 @@ safe. USS (what would come free if the process ended) is read when RSS is near, 
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import psutil
 
@@ -21,11 +22,12 @@ DISPLAY_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class MemoryTarget:
-    """A worker to look at."""
+    """A worker to look at. shared_bytes: what of its RSS it said to share with its siblings."""
 
     bot_id: str
     pid: int
     limit_bytes: int
+    shared_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +55,36 @@ class MemoryProbe:
         samples = []
         for index, target in enumerate(targets):
             try:
-                samples.append(_sample(target, display=(turn + index) % DISPLAY_EVERY == 0))
+                display = (turn + index) % DISPLAY_EVERY == 0
+                samples.append(sample_one(psutil.Process(target.pid), target, display=display))
             except psutil.NoSuchProcess:
                 continue
         return samples
 
 
-def _sample(target: MemoryTarget, *, display: bool) -> MemorySample:
-    process = psutil.Process(target.pid)
+class ProcessMemory(Protocol):
+    """The two readings of `psutil.Process` that are used."""
+
+    def memory_info(self) -> Any:  # noqa: ANN401 - psutil's named tuple, with `rss`
+        """Return cheap figures."""
+
+    def memory_full_info(self) -> Any:  # noqa: ANN401 - psutil's named tuple, with `uss`
+        """Return exact figures. Raises psutil.AccessDenied."""
+
+
+def sample_one(process: ProcessMemory, target: MemoryTarget, *, display: bool) -> MemorySample:
+    """Return a sample of one process, exact when it is near its limit or wanted for display.
+
+    Raises psutil.NoSuchProcess.
+    """
     rss_bytes = process.memory_info().rss
     if not display and rss_bytes < target.limit_bytes * NEAR_SHARE:
         return MemorySample(target.bot_id, target.pid, rss_bytes, exact=False)
     try:
         return MemorySample(target.bot_id, target.pid, process.memory_full_info().uss, exact=True)
     except psutil.AccessDenied:
-        # Workers are not dumpable, so without root nobody else may read their page tables; RSS errs on the safe side.
-        return MemorySample(target.bot_id, target.pid, rss_bytes, exact=True)
+        # Workers are not dumpable, so without root only they themselves may read their page tables.
+        return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - target.shared_bytes), exact=True)
 
 
 def next_interval_s(samples: Iterable[MemorySample], limit_bytes: int) -> float:

@@ -1,8 +1,8 @@
 """The fork server: imports and warms everything once, then forks a worker per bot.
 
-`python -m worker_bot.forkserver FD [MODULE …]`, where FD is one end of a socket pair whose other end the supervisor has. It
-serves without threads and without an event loop, since neither survives a fork, and never sees a token. When the
-supervisor is gone it ends; the workers stay.
+`python -m worker_bot.forkserver FD [MODULE …]`, where FD is one end of a socket pair whose other end the supervisor
+has. It serves without threads and without an event loop, since neither survives a fork, and never sees a token. When
+the supervisor is gone it ends; the workers stay.
 """
 
 import contextlib

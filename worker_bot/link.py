@@ -68,9 +68,9 @@ class Link:
         self.ready = ready
         self._send(Ready() if ready else NotReady())
 
-    def report_beat(self, latency_ms: float | None) -> None:
-        """Tell that the event loop turns."""
-        self._send(Beat(latency_ms))
+    def report_beat(self, latency_ms: float | None, shared_bytes: int | None) -> None:
+        """Tell that the event loop turns, and the vital signs that come with it."""
+        self._send(Beat(latency_ms, shared_bytes))
 
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""

@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import signal
 from pathlib import Path
+
+import psutil
 
 from flotilla.log import redact_text
 from flotilla.protocol import Fork, Welcome
@@ -17,6 +20,9 @@ EXIT_FAILED = 1
 EXIT_REFUSED = 3
 WELCOME_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 4.0
+MEASURE_EVERY = 30
+"""Heartbeats between two looks at the own page tables, which take about a millisecond."""
+
 log = logging.getLogger("flotilla.worker")
 
 
@@ -95,6 +101,10 @@ async def _serve(link: Link, welcome: asyncio.Future[Welcome]) -> int:
 
 
 async def _beat(link: Link, bot: Bot, heartbeat_s: float) -> None:
-    while True:
-        link.report_beat(bot.latency_ms)
+    process, shared_bytes = psutil.Process(), None
+    for number in itertools.count():
+        if number % MEASURE_EVERY == 1:
+            memory = process.memory_full_info()
+            shared_bytes = memory.rss - memory.uss
+        link.report_beat(bot.latency_ms, shared_bytes)
         await asyncio.sleep(heartbeat_s)

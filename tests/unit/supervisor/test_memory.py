@@ -1,0 +1,81 @@
+import asyncio
+import sys
+from dataclasses import dataclass
+
+import psutil
+import pytest
+
+from flotilla.domain.policy import MIB
+from supervisor.memory import (
+    FAR_INTERVAL_S,
+    NEAR_INTERVAL_S,
+    MemoryProbe,
+    MemorySample,
+    MemoryTarget,
+    next_interval_s,
+    sample_one,
+)
+from tests.stack import until
+
+LIMIT = 512 * MIB
+
+
+@dataclass
+class Info:
+    rss: int = 0
+    uss: int = 0
+
+
+@dataclass
+class Process:
+    """A process whose page tables may be closed to us."""
+
+    rss: int
+    uss: int | None
+
+    def memory_info(self) -> Info:
+        return Info(rss=self.rss)
+
+    def memory_full_info(self) -> Info:
+        if self.uss is None:
+            raise psutil.AccessDenied
+        return Info(uss=self.uss)
+
+
+def target(shared_bytes: int = 0) -> MemoryTarget:
+    return MemoryTarget("1", 42, LIMIT, shared_bytes)
+
+
+def test_far_from_the_limit_the_cheap_figure_is_enough() -> None:
+    sample = sample_one(Process(rss=60 * MIB, uss=None), target(), display=False)
+    assert (sample.used_bytes, sample.exact) == (60 * MIB, False)
+
+
+def test_near_the_limit_every_sample_is_exact() -> None:
+    sample = sample_one(Process(rss=400 * MIB, uss=350 * MIB), target(), display=False)
+    assert (sample.used_bytes, sample.exact) == (350 * MIB, True)
+
+
+def test_without_root_the_workers_own_word_on_sharing_is_used() -> None:
+    sample = sample_one(Process(rss=60 * MIB, uss=None), target(shared_bytes=47 * MIB), display=True)
+    assert (sample.used_bytes, sample.exact) == (13 * MIB, True)
+
+
+@pytest.mark.parametrize(("used", "interval"), [(100 * MIB, FAR_INTERVAL_S), (300 * MIB, NEAR_INTERVAL_S)])
+def test_the_nearer_a_worker_is_the_sooner_is_the_next_look(used: int, interval: float) -> None:
+    assert next_interval_s([MemorySample("1", 42, used, exact=False)], LIMIT) == interval
+
+
+async def test_real_process_is_measured_and_a_gone_one_is_passed_over() -> None:
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    try:
+        targets = [MemoryTarget("here", child.pid, MIB), MemoryTarget("gone", gone.pid, MIB)]
+        (sample,) = await until(lambda: MemoryProbe().sample(targets), "a sample of the live one")
+    finally:
+        child.kill()
+        await child.wait()
+    assert sample.bot_id == "here"
+    assert sample.exact
+    assert MIB < sample.used_bytes < 100 * MIB

@@ -27,7 +27,7 @@ def redact_text(text: str) -> str:
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Redact a whole log event, nested values and keys that name a secret included."""
-    return {key: _redact_value(key, value) for key, value in event.items()}
+    return {redact_text(str(key)): _redact_value(key, value) for key, value in event.items()}
 
 
 def _redact_value(key: object, value: Any) -> Any:  # noqa: ANN401 - log fields are of any type
@@ -36,7 +36,7 @@ def _redact_value(key: object, value: Any) -> Any:  # noqa: ANN401 - log fields 
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, dict):
-        return {inner: _redact_value(inner, item) for inner, item in value.items()}
+        return {redact_text(str(inner)): _redact_value(inner, item) for inner, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact_value(None, item) for item in value]
     if value is None or isinstance(value, bool | int | float):

@@ -177,7 +177,9 @@ class Fleet:
             if member is None or member.worker.pid != sample.pid:
                 continue
             if sample.exact:
-                member.memory_bytes = sample.used_bytes
+                first, member.memory_bytes = member.memory_bytes is None, sample.used_bytes
+                if first:
+                    self._journal.put(member.status())
             if sample.exact and sample.used_bytes > self._policy.memory_limit_bytes:
                 used, limit = sample.used_bytes, self._policy.memory_limit_bytes
                 log.warning("worker.memory_exceeded", bot=member.bot.name, used_bytes=used, limit_bytes=limit)
@@ -186,7 +188,14 @@ class Fleet:
     def memory_targets(self) -> list[MemoryTarget]:
         """Return the live processes to sample."""
         limit = self._policy.memory_limit_bytes
-        return [MemoryTarget(m.bot.id, m.process.pid, limit, m.shared_bytes) for m in self if m.process is not None]
+        return [
+            # Before READY a figure says nothing yet; the limit holds all the same.
+            MemoryTarget(
+                m.bot.id, m.process.pid, limit, m.shared_bytes, m.memory_bytes is not None or not m.worker.ready
+            )
+            for m in self
+            if m.process is not None
+        ]
 
     # Desired state ---------------------------------------------------------------------------------------------------
 

@@ -22,12 +22,16 @@ DISPLAY_EVERY = 10
 
 @dataclass(frozen=True, slots=True)
 class MemoryTarget:
-    """A worker to look at. shared_bytes: what of its RSS it said to share with its siblings."""
+    """A worker to look at. shared_bytes: what of its RSS it said to share with its siblings.
+
+    measured: whether an exact figure of it is known already.
+    """
 
     bot_id: str
     pid: int
     limit_bytes: int
     shared_bytes: int = 0
+    measured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class MemoryProbe:
         samples = []
         for index, target in enumerate(targets):
             try:
-                display = (turn + index) % DISPLAY_EVERY == 0
+                display = not target.measured or (turn + index) % DISPLAY_EVERY == 0
                 samples.append(sample_one(psutil.Process(target.pid), target, display=display))
             except psutil.NoSuchProcess:
                 continue

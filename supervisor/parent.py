@@ -1,34 +1,10 @@
 """Whether our own supervisord is going down as a whole, or only restarts this program."""
 
 import asyncio
-import http.client
 import os
-import socket
-import xmlrpc.client
+from pathlib import Path
 
-TIMEOUT_S = 1.0
-_SHUTDOWN_FAULT = 6
-"""supervisord answers calls with this fault once it shuts down (its Faults.SHUTDOWN_STATE)."""
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT_S)
-        self.sock.connect(self._path)
-
-
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self._path = path
-
-    def make_connection(self, _host: object) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+from flotilla.launch.supervisord import Supervisord
 
 
 async def everything_stops() -> bool:
@@ -40,15 +16,6 @@ async def everything_stops() -> bool:
     url = os.environ.get("SUPERVISOR_SERVER_URL", "")
     if not url.startswith("unix://"):
         return False
-    return await asyncio.to_thread(_shutting_down, url.removeprefix("unix://"))
-
-
-def _shutting_down(path: str) -> bool:
-    proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(path))
-    try:
-        state = proxy.supervisor.getState()
-    except xmlrpc.client.Fault as fault:
-        return fault.faultCode == _SHUTDOWN_FAULT
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-        return False
-    return isinstance(state, dict) and state.get("statename") in {"SHUTDOWN", "RESTARTING"}
+    supervisord = Supervisord(Path(url.removeprefix("unix://")))
+    # One that is shutting down is told as pid 0.
+    return await asyncio.to_thread(supervisord.pid) == 0

@@ -1,11 +1,13 @@
 """One way to reach the database, whichever it is: SQLite in WAL mode or PostgreSQL."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from flotilla.errors import RetryError, SetupError
@@ -13,6 +15,10 @@ from flotilla.errors import RetryError, SetupError
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
+
+# Classes of PostgreSQL's error codes. Source: PostgreSQL documentation, appendix A.
+_REFUSED = ("28", "3D")  # invalid authorization, invalid catalog name
+_AWAY = ("08", "40", "53", "57")  # connection lost, deadlock, too little of something, shutting down or starting up
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -83,15 +89,26 @@ class _translated:  # noqa: N801 - used as a context manager, reads as one
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        state = _sqlstate(error)
+        if state.startswith(_REFUSED):
+            raise SetupError(
+                "PostgreSQL refuses this user, password or database. Check FLOTILLA_DATABASE_URL.",
+                code="database_refused",
+            ) from error
         # OSError: no such host or socket, refused, reset, timed out.
-        lost = isinstance(error, OperationalError | InterfaceError | OSError) or (
-            isinstance(error, DBAPIError) and error.connection_invalidated
+        lost = isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError) or (
+            isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(_AWAY))
         )
         if lost:
             raise RetryError(
                 "The database does not answer. Check that it runs and that FLOTILLA_DATABASE_URL is right.",
                 code="database_unavailable",
             ) from error
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    """Return PostgreSQL's five-character code behind `error`, or an empty string."""
+    return str(getattr(error.orig, "sqlstate", None) or "") if isinstance(error, DBAPIError) else ""
 
 
 def _create_engine(url: sa.URL, pool_size: int) -> AsyncEngine:
@@ -105,6 +122,8 @@ def _create_engine(url: sa.URL, pool_size: int) -> AsyncEngine:
             hide_parameters=True,
             connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
         )
+    # At DEBUG it would log every statement with its values.
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)
     engine = create_async_engine(
         url,
         pool_size=pool_size,

@@ -111,16 +111,19 @@ def parse_tags(tags: Iterable[str]) -> tuple[str, ...]:
 def uptime_ratio(transitions: Iterable[Transition], start: datetime, end: datetime) -> float | None:
     """Return the share of the time in [start, end] in which a bot that should be up was READY.
 
-    transitions: of one bot, oldest first, beginning with the last one before `start` if there is one. Time in STOPPED
-    counts neither way: nobody wanted the bot then. Returns None if no time counts.
+    transitions: of one bot, oldest first, beginning with the last one before `start` if there is one. Two kinds of time
+    count neither way: STOPPED, when nobody wanted the bot, and the STARTING that follows it, when it was being asked
+    for. Every other STARTING is an outage that is being healed. Returns None if no time counts.
     """
-    up_s = wanted_s = 0.0
     rows = list(transitions)
     ends = [*(row.at for row in rows[1:]), end]
+    up_s = wanted_s = 0.0
+    before = State.STOPPED
     for row, ended_at in zip(rows, ends, strict=False):
-        begin, finish = max(row.at, start), min(ended_at, end)
-        span_s = (finish - begin).total_seconds()
-        if span_s <= 0 or row.state is State.STOPPED:
+        asked_for = row.state is State.STOPPED or (row.state is State.STARTING and before is State.STOPPED)
+        before = row.state
+        span_s = (min(ended_at, end) - max(row.at, start)).total_seconds()
+        if span_s <= 0 or asked_for:
             continue
         wanted_s += span_s
         up_s += span_s if row.ready else 0.0

@@ -57,11 +57,12 @@ class Demo:
         await until(lambda: self.text().count("Flotilla is up") > seen, "the demo is up", 60)
 
     def processes(self) -> list[psutil.Process]:
-        """Return every live process that belongs to this home, workers included."""
+        """Return every live process that belongs to this home, workers included. Valkey overwrites its environment."""
         found = []
         for process in psutil.process_iter(["pid"]):
             try:
-                if process.environ().get("FLOTILLA_HOME") == str(self.home) and alive(process.pid):
+                ours = process.environ().get("FLOTILLA_HOME") == str(self.home)
+                if (ours or Path(process.cwd()).is_relative_to(self.home)) and alive(process.pid):
                     found.append(process)
             except (psutil.AccessDenied, psutil.NoSuchProcess):
                 continue
@@ -220,7 +221,7 @@ async def test_bots_are_added_stopped_started_and_removed_from_the_command_line(
     await demo.cli("bots", "add", "forged", stdin=f"{forged}\n")
 
     async def fatal() -> bool:
-        return (await demo.bots())["forged"]["state"] == "FATAL"
+        return bool((await demo.bots())["forged"]["state"] == "FATAL")
 
     await until(fatal, "the forged bot is FATAL")
     assert (await demo.bots())["forged"]["reason"] == "token refused"
@@ -252,7 +253,7 @@ async def test_restart_of_our_supervisor_by_supervisord_leaves_the_bots_alone(de
 async def test_fleet_survives_the_loss_of_valkey(demo: Demo) -> None:
     await demo.up()
     before = await demo.all_ready()
-    (valkey,) = [p for p in demo.processes() if "valkey-server" in p.name()]
+    (valkey,) = [p for p in demo.processes() if "valkey-server" in " ".join(p.cmdline())]
     valkey.kill()
     body = {"kind": "restart", "selector": {"names": ["demo-2"]}}
     operation = (await demo.api("POST", "/api/v1/operations", json=body)).json()["id"]

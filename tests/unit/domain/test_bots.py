@@ -37,6 +37,13 @@ def test_a_running_bot_without_its_gateway_is_down() -> None:
     assert uptime_ratio(rows, START, END) == pytest.approx(18 / 24)
 
 
+def test_the_first_start_is_no_outage_but_a_healing_one_is() -> None:
+    rows = [moved(20, State.STARTING), moved(19, State.RUNNING, ready=True)]
+    assert uptime_ratio(rows, START, END) == 1.0
+    healed = [*rows, moved(10, State.STARTING), moved(9, State.RUNNING, ready=True)]
+    assert uptime_ratio(healed, START, END) == pytest.approx(18 / 19)
+
+
 def test_a_bot_that_never_ran_has_no_uptime() -> None:
     assert uptime_ratio([], START, END) is None
     assert uptime_ratio([moved(3, State.STOPPED)], START, END) is None

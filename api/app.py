@@ -1,0 +1,38 @@
+"""The application, put together from what it is given."""
+
+from quart import Quart, Response
+from quart_schema import hide
+
+from api.auth import install_auth, public
+from api.bots import BotRoutes
+from api.health import HealthRoutes
+from api.openapi import install_openapi
+from api.operations import OperationRoutes
+from api.problems import install_problems
+from api.services import Services
+from api.status import StatusRoutes
+from api.tracing import install_tracing
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+def create_app(services: Services) -> Quart:
+    """Return the API on `services`; it owns none of them."""
+    app = Quart("api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["BODY_TIMEOUT"] = 20
+    install_openapi(app)
+    # The order is the order of the checks: a request has its id before its key is looked at.
+    install_tracing(app)
+    install_auth(app, services.keys)
+    install_problems(app)
+    for routes in (BotRoutes(services), OperationRoutes(services), StatusRoutes(services), HealthRoutes(services)):
+        app.register_blueprint(routes.blueprint())
+    app.add_url_rule("/", view_func=_home, methods=["GET"])
+    return app
+
+
+@hide
+@public
+async def _home() -> Response:
+    return Response(b"", 302, headers={"Location": "/docs"})

@@ -1,0 +1,89 @@
+"""The API's own description, OpenAPI 3.1."""
+
+from typing import Any
+
+import msgspec
+from quart import Quart
+from quart_schema import Info, QuartSchema
+from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
+from quart_schema.validation import DataSource
+from werkzeug.routing import Rule
+
+from api import schemas
+from api.auth import SCHEME, role_of
+from api.problems import CONTENT_TYPE
+from flotilla import __version__
+
+PATH = "/api/v1/openapi.json"
+_REF = "#/components/schemas/{name}"
+_MODELS = [
+    schemas.BotPage,
+    schemas.NewBot,
+    schemas.NewOperation,
+    schemas.OperationPage,
+    schemas.OperationItemPage,
+    schemas.DryRun,
+    schemas.FleetStatus,
+    schemas.Health,
+    schemas.Readiness,
+    schemas.Problem,
+]
+
+
+class Provider(OpenAPIProvider):
+    """quart-schema's, with every msgspec model as a component: its own loses the definitions nested in them."""
+
+    def schema(self) -> dict[str, Any]:
+        """Return the whole document."""
+        document = super().schema()
+        _, components = msgspec.json.schema_components(_MODELS, ref_template=_REF)
+        document["components"]["schemas"] = components
+        document["paths"] = dict(document["paths"])
+        return document
+
+    def build_paths(self, rule: Rule) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Add what every view can answer: a problem."""
+        paths, components = super().build_paths(rule)
+        problem = {
+            "description": "A problem (RFC 9457); `code` is stable.",
+            "content": {CONTENT_TYPE: {"schema": {"$ref": _REF.format(name="Problem")}}},
+        }
+        role = role_of(self._app.view_functions[rule.endpoint])
+        for path in paths.values():
+            for operation in path.values():
+                answers = {str(status): about for status, about in operation["responses"].items()}
+                operation["responses"] = {**(answers or {"204": {"description": "Done; no body."}}), "default": problem}
+                if role is not None:
+                    operation["description"] = f"{operation['description']}\nNeeds the role {role}.".strip()
+        return paths, components
+
+    def build_request_body(self, model: type[Any], _source: DataSource) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Refer to the model's component."""
+        reference = {"$ref": _REF.format(name=model.__name__)}
+        return {"required": True, "content": {"application/json": {"schema": reference}}}, {}
+
+    def build_response_object(self, model: type[Any], _headers: object) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Refer to the model's component."""
+        reference = {"$ref": _REF.format(name=model.__name__)}
+        return {"description": model.__doc__ or "", "content": {"application/json": {"schema": reference}}}, {}
+
+    def build_querystring_parameters(self, model: type[Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Describe each query parameter in place."""
+        _, components = msgspec.json.schema_components([model], ref_template=_REF)
+        properties: dict[str, dict[str, Any]] = components[model.__name__]["properties"]
+        return [{"name": name, "in": "query", "schema": about} for name, about in properties.items()], {}
+
+
+def install_openapi(app: Quart) -> None:
+    """Serve the description at /api/v1/openapi.json and a page to try it at /docs."""
+    QuartSchema(
+        app,
+        openapi_path=PATH,
+        swagger_ui_path="/docs",
+        redoc_ui_path=None,
+        scalar_ui_path=None,
+        info=Info(title="Flotilla", version=__version__, summary="Run a fleet of Discord bots."),
+        security_schemes={SCHEME: HttpSecurityScheme(scheme="bearer")},
+        conversion_preference="msgspec",
+        openapi_provider_class=Provider,
+    )

@@ -1,0 +1,58 @@
+"""What the API is given to work with: explicit, frozen, and replaceable in tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from flotilla.db.bots import SqlBots
+from flotilla.db.engine import Database
+from flotilla.db.keys import SqlApiKeys
+from flotilla.db.operations import SqlOperations
+from flotilla.db.supervisors import SqlSupervisors
+from flotilla.nudges import ValkeyNudges
+from flotilla.ports import Nudges
+from flotilla.queue import ArqQueue, JobQueue
+from flotilla.secrets import TokenVault
+from flotilla.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a request may need. No handler finds anything anywhere else."""
+
+    database: Database
+    bots: SqlBots
+    operations: SqlOperations
+    keys: SqlApiKeys
+    supervisors: SqlSupervisors
+    vault: TokenVault
+    nudges: Nudges
+    queue: JobQueue
+
+
+def services_on(database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue) -> Services:
+    """Return the services whose repositories live in `database`."""
+    return Services(
+        database,
+        SqlBots(database),
+        SqlOperations(database),
+        SqlApiKeys(database),
+        SqlSupervisors(database),
+        vault,
+        nudges,
+        queue,
+    )
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Yield the services of an installation and close their connections afterwards. Raises SetupError."""
+    nudges = ValkeyNudges(settings.effective_redis_url)
+    queue = ArqQueue(settings.effective_redis_url)
+    database = Database(settings.effective_database_url)
+    try:
+        yield services_on(database, TokenVault(settings.key_file), nudges, queue)
+    finally:
+        await nudges.close()
+        await queue.close()
+        await database.close()

@@ -1,0 +1,171 @@
+"""The API as the command line uses it: one method per call, every fault a sentence."""
+
+import os
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from flotilla.cli.faults import ApiError, CommandError
+from flotilla.launch.admin_key import read_key
+from flotilla.launch.layout import Mode, admin_key_file
+from flotilla.settings import Settings
+
+TIMEOUT_S = 10.0
+PAGE = 200
+Json = dict[str, Any]
+
+
+def find_key(settings: Settings) -> str:
+    """Return FLOTILLA_API_KEY, else the admin key in this home. Raises CommandError (`no_api_key`)."""
+    if settings.api_key is not None:
+        return settings.api_key.get_secret_value()
+    files = [admin_key_file(settings, mode) for mode in (Mode.REAL, Mode.DEMO)]
+    for path in files:
+        key = read_key(path)
+        if key is not None:
+            return key
+    for path in files:
+        _explain_unreadable(path)
+    raise CommandError(
+        f"There is no API key: FLOTILLA_API_KEY is not set, and {settings.home} has no admin.key or demo.key. "
+        "`flotilla up` makes one; or set FLOTILLA_HOME to the folder of the running fleet.",
+        code="no_api_key",
+    )
+
+
+def _explain_unreadable(path: Path) -> None:
+    if path.exists() and not os.access(path, os.R_OK):
+        raise CommandError(
+            f"You may not read {path}. Run this as its owner, or set FLOTILLA_API_KEY.", code="no_api_key"
+        )
+
+
+class Api:
+    """A connection to the API. Each call raises ApiError or CommandError."""
+
+    def __init__(self, url: str, key: str | None, *, transport: httpx.BaseTransport | None = None) -> None:
+        self._url = url
+        headers = {"accept": "application/json", "user-agent": "flotilla-cli"}
+        if key is not None:
+            headers["authorization"] = f"Bearer {key}"
+        # trust_env: the fleet is on this host or one the operator named; a proxy for the web must not see its key.
+        self._client = httpx.Client(
+            base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, trust_env=False
+        )
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the API these settings name, with the key they give."""
+        return cls(settings.effective_url, find_key(settings))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def get(self, path: str, **query: str | int | None) -> Json:
+        """GET an object below /api/v1."""
+        return self._call("GET", path, query=query)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
+        """POST to a path below /api/v1."""
+        return self._call("POST", path, body=body)
+
+    def delete(self, path: str) -> None:
+        """DELETE a path below /api/v1."""
+        self._call("DELETE", path)
+
+    def pages(self, path: str, **query: str | None) -> Iterator[Json]:
+        """Yield every item of a list, page after page."""
+        cursor: str | None = None
+        while True:
+            page = self.get(path, **query, limit=PAGE, cursor=cursor)
+            yield from page["items"]
+            cursor = page.get("next_cursor")
+            if not cursor:
+                return
+
+    def bot_named(self, name: str) -> Json:
+        """Return the bot called `name`. Raises CommandError (`bot_unknown`)."""
+        found: list[Json] = self.get("/bots", name=name)["items"]
+        if not found:
+            raise CommandError(f"There is no bot called {name!r}. See: flotilla bots ls", code="bot_unknown")
+        return found[0]
+
+    def readiness(self) -> Json:
+        """Return how the programs are, from /readyz, ready or not."""
+        response = self._send("GET", "/readyz", {}, None)
+        if response.status_code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
+            raise self._refusal(response)
+        return self._object(response)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Json:
+        wanted = {name: value for name, value in (query or {}).items() if value is not None}
+        response = self._send(method, f"/api/v1{path}", wanted, body)
+        if not response.is_success:
+            raise self._refusal(response)
+        return {} if response.status_code == HTTPStatus.NO_CONTENT else self._object(response)
+
+    def _send(
+        self, method: str, path: str, query: Mapping[str, str | int], body: Mapping[str, Any] | None
+    ) -> httpx.Response:
+        try:
+            return self._client.request(method, path, params=dict(query), json=body)
+        except httpx.TimeoutException as fault:
+            raise CommandError(
+                f"The API at {self._url} did not answer within {TIMEOUT_S:.0f} s. Look at api.log.",
+                code="api_timeout",
+            ) from fault
+        except (httpx.HTTPError, httpx.InvalidURL) as fault:
+            raise CommandError(
+                f"The API is not reachable at {self._url}. Start the fleet with `flotilla up`, or say where it is "
+                "with FLOTILLA_URL or FLOTILLA_HTTP_PORT.",
+                code="api_unreachable",
+            ) from fault
+
+    def _object(self, response: httpx.Response) -> Json:
+        try:
+            found = response.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise CommandError(
+                f"What answers at {self._url} is not Flotilla's API. Check FLOTILLA_URL and FLOTILLA_HTTP_PORT.",
+                code="not_our_api",
+            )
+        return found
+
+    def _refusal(self, response: httpx.Response) -> ApiError:
+        problem = self._problem(response)
+        status = response.status_code
+        detail = str(problem.get("detail") or problem.get("title") or f"The API answered with status {status}.")
+        if status == HTTPStatus.UNAUTHORIZED:
+            detail = (
+                "The API does not accept this key: it is wrong, expired or revoked. "
+                "Check FLOTILLA_API_KEY, or FLOTILLA_HOME if the key comes from there."
+            )
+        elif status == HTTPStatus.FORBIDDEN:
+            detail = f"This key may not do that. {detail}"
+        return ApiError(detail, code=str(problem.get("code") or "refused"), status=status)
+
+    @staticmethod
+    def _problem(response: httpx.Response) -> Json:
+        try:
+            found = response.json()
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}

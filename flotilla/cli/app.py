@@ -1,0 +1,40 @@
+"""The commands of the top level, and where the groups hang. A command imports its heavy modules when it runs."""
+
+from typing import Annotated
+
+import typer
+
+from flotilla import __version__
+from flotilla.cli import bots, local, operations, run, status
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Run a fleet of Discord bots: one supervised process per bot.",
+    epilog="Settings come from FLOTILLA_… variables; docs/settings.md lists them.",
+)
+app.add_typer(bots.app, name="bots")
+app.add_typer(operations.app, name="ops")
+app.add_typer(local.api_keys, name="api-keys")
+app.add_typer(local.secrets, name="secrets")
+app.add_typer(local.db, name="db")
+app.command()(run.up)
+app.command()(run.down)
+app.command(hidden=True)(run.welcome)
+app.command()(status.status)
+app.command()(run.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"flotilla {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top_level(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Run a fleet of Discord bots: one supervised process per bot."""

@@ -1,0 +1,124 @@
+"""`flotilla ops …` and the bulk restart: many bots at once, with the cost shown first."""
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flotilla.cli.common import wait_until
+
+if TYPE_CHECKING:
+    from flotilla.cli.api import Api
+
+FINISHED = {"succeeded", "failed", "cancelled"}
+WAIT_S = 24 * 3600.0
+
+app = typer.Typer(no_args_is_help=True, help="Look at bulk operations, and cancel them.")
+OperationId = Annotated[str, typer.Argument(metavar="ID")]
+
+
+@app.command("ls")
+def ls() -> None:
+    """List operations, the newest first."""
+    from flotilla.cli.render import console, now, operations_table  # noqa: PLC0415
+
+    with _api() as api:
+        found = api.get("/operations", limit=50)["items"]
+    if found:
+        console().print(operations_table(found, now()))
+    else:
+        print("There are no operations yet.")
+
+
+@app.command("show")
+def show(operation_id: OperationId) -> None:
+    """Show an operation and what became of each bot."""
+    from flotilla.cli.render import console, items_table, now, operations_table  # noqa: PLC0415
+
+    with _api() as api:
+        operation = api.get(f"/operations/{operation_id}")
+        items = list(api.pages(f"/operations/{operation_id}/items"))
+    console().print(operations_table([operation], now()))
+    console().print()
+    console().print(items_table(items))
+
+
+@app.command("cancel")
+def cancel(operation_id: OperationId) -> None:
+    """Cancel what an operation has not begun yet."""
+    with _api() as api:
+        operation = api.post(f"/operations/{operation_id}/cancel")
+    print(f"Operation {operation_id} is {operation.get('state', 'cancelled')}; bots in motion are finished.")
+
+
+def run_restart(api: "Api", selector: dict[str, Any], *, yes: bool, wait: bool) -> None:
+    """Restart the selected bots as one operation: show the cost, ask, follow it. Exit code 1 if a bot failed."""
+    order = {"kind": "restart", "selector": selector}
+    cost = api.post("/operations", {**order, "dry_run": True})
+    print(
+        f"This restarts {cost['total']} bots and spends {cost['session_starts']} session starts"
+        + (
+            f"; {_number(cost.get('skipped'))} are skipped because they do not run"
+            if _number(cost.get("skipped"))
+            else ""
+        )
+        + "."
+    )
+    if not cost["total"]:
+        return
+    if not yes:
+        typer.confirm("Go on?", abort=True, err=True)
+    operation = api.post("/operations", order)
+    if not wait:
+        print(f"Operation {operation['id']} has begun. Follow it with: flotilla ops show {operation['id']}")
+        return
+    _follow(api, operation)
+
+
+def _number(value: Any) -> int:  # noqa: ANN401 - a count, or the list of what is counted
+    return len(value) if isinstance(value, list) else int(value or 0)
+
+
+def _follow(api: "Api", operation: dict[str, Any]) -> None:
+    from flotilla.cli.render import item_name, progress  # noqa: PLC0415
+
+    shown = ""
+    last = operation
+
+    def finished() -> bool:
+        nonlocal shown, last
+        last = api.get(f"/operations/{operation['id']}")
+        text = progress(last)
+        if text != shown:
+            shown = text
+            _show(f"{text} …")
+        return last["state"] in FINISHED
+
+    wait_until(finished, WAIT_S)
+    _end_line()
+    failed = [item for item in api.pages(f"/operations/{operation['id']}/items") if item["state"] == "failed"]
+    for item in failed:
+        print(f"{item_name(item)}: {item.get('detail') or 'failed'}", file=sys.stderr)
+    print(f"Operation {operation['id']} {last['state']}: {progress(last)}.")
+    if last["state"] != "succeeded":
+        raise typer.Exit(1)
+
+
+def _show(text: str) -> None:
+    """Rewrite one line on a terminal; print a line elsewhere."""
+    if sys.stdout.isatty():
+        print(f"\r\x1b[2K{text}", end="", flush=True)
+    else:
+        print(text, flush=True)
+
+
+def _end_line() -> None:
+    if sys.stdout.isatty():
+        print()
+
+
+def _api() -> "Api":
+    from flotilla.cli.api import Api  # noqa: PLC0415
+    from flotilla.settings import load_settings  # noqa: PLC0415
+
+    return Api.of(load_settings())

@@ -1,0 +1,174 @@
+"""What the tables show. Pure: facts in, text or a table out."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDTH_OF_A_PIPE = 2000
+_MIB = 1024 * 1024
+_COLOURS = {
+    "RUNNING": "green",
+    "STARTING": "cyan",
+    "STOPPING": "cyan",
+    "BACKOFF": "yellow",
+    "FATAL": "red",
+    "succeeded": "green",
+    "running": "cyan",
+    "failed": "red",
+    "cancelled": "yellow",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that wraps for a terminal and gives whole lines to a pipe."""
+    found = Console(stderr=stderr, highlight=False, markup=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=WIDTH_OF_A_PIPE)
+
+
+def memory(size: int | None) -> str:
+    """Return bytes as MiB."""
+    return "-" if size is None else f"{size / _MIB:.1f} MiB"
+
+
+def latency(milliseconds: float | None) -> str:
+    """Return a round trip in milliseconds."""
+    return "-" if milliseconds is None else f"{milliseconds:.0f} ms"
+
+
+def percent(ratio: float | None) -> str:
+    """Return a ratio as a percentage; never 100 % for less than all of the time."""
+    if ratio is None:
+        return "-"
+    cut = int(ratio * 100_000) / 1000
+    return f"{cut:.2f} %" if ratio >= 1 else f"{int(cut * 100) / 100:.2f} %"
+
+
+def moment(text: str | None, now: datetime) -> str:
+    """Return how long ago an ISO time was, in its largest unit."""
+    if text is None:
+        return "-"
+    passed_s = max(0, int((now - datetime.fromisoformat(text)).total_seconds()))
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if passed_s >= length_s:
+            return f"{passed_s // length_s} {unit} ago"
+    return f"{passed_s} s ago"
+
+
+def coloured(state: str) -> Text:
+    """Return a state in its colour."""
+    return Text(state, style=_COLOURS.get(state, ""))
+
+
+def table(*columns: str) -> Table:
+    """Return an empty table in the house's look."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold", no_wrap=column in {"NAME", "STATE", "ID"})
+    return made
+
+
+def bots_table(bots: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a line per bot."""
+    made = table("NAME", "STATE", "READY", "REASON", "PID", "MEMORY", "LATENCY", "UPTIME 24 H")
+    for bot in bots:
+        made.add_row(
+            str(bot["name"]),
+            coloured(bot["state"]),
+            "yes" if bot["ready"] else "no",
+            Text(bot.get("reason") or "-"),
+            str(bot.get("pid") or "-"),
+            memory(bot.get("memory_bytes")),
+            latency(bot.get("latency_ms")),
+            percent(bot.get("uptime_ratio_24h")),
+        )
+    return made
+
+
+def bot_details(bot: Mapping[str, Any], explanation: str | None, now: datetime) -> Table:
+    """Return everything known of one bot, a fact a line."""
+    made = table("NAME", str(bot["name"]))
+    made.show_header = False
+    facts: list[tuple[str, str | Text]] = [
+        ("Name", str(bot["name"])),
+        ("Id", str(bot["id"])),
+        ("Application", str(bot.get("application_id") or "-")),
+        ("Tags", ", ".join(bot.get("tags") or ()) or "-"),
+        ("Wanted", str(bot["desired"])),
+        ("State", coloured(bot["state"])),
+        ("Since", moment(bot.get("since"), now)),
+        ("Ready", "yes" if bot["ready"] else "no"),
+        ("Process", f"{bot.get('pid') or '-'} (generation {bot.get('generation', 0)})"),
+        ("Memory", memory(bot.get("memory_bytes"))),
+        ("Latency", latency(bot.get("latency_ms"))),
+        ("Uptime 24 h", percent(bot.get("uptime_ratio_24h"))),
+        ("Created", moment(bot.get("created_at"), now)),
+    ]
+    if bot.get("reason"):
+        facts += [("Reason", str(bot["reason"])), ("Meaning", explanation or "-"), ("Remedy", bot.get("remedy") or "-")]
+    for name, value in facts:
+        made.add_row(name, value)
+    return made
+
+
+def operations_table(operations: Iterable[Mapping[str, Any]], now: datetime) -> Table:
+    """Return a line per operation."""
+    made = table("ID", "KIND", "STATE", "PROGRESS", "STARTED", "DETAIL")
+    for operation in operations:
+        made.add_row(
+            str(operation["id"]),
+            str(operation.get("kind", "restart")),
+            coloured(operation["state"]),
+            progress(operation),
+            moment(operation.get("created_at"), now),
+            Text(operation.get("detail") or "-"),
+        )
+    return made
+
+
+def items_table(items: Iterable[Mapping[str, Any]]) -> Table:
+    """Return a line per bot of an operation."""
+    made = table("BOT", "STATE", "DETAIL")
+    for item in items:
+        made.add_row(item_name(item), coloured(item["state"]), Text(item.get("detail") or "-"))
+    return made
+
+
+def item_name(item: Mapping[str, Any]) -> str:
+    """Return the name of the bot an operation's item is about."""
+    return str(item.get("bot_name") or item.get("name") or item.get("bot_id"))
+
+
+def progress(operation: Mapping[str, Any]) -> str:
+    """Return how far an operation is, in words."""
+    counts = {name: count for name, count in (operation.get("counts") or {}).items() if count}
+    done = sum(count for name, count in counts.items() if name not in {"pending", "running"})
+    rest = ", ".join(f"{count} {name}" for name, count in counts.items() if name != "pending")
+    return f"{done}/{operation.get('total', 0)}" + (f" ({rest})" if rest else "")
+
+
+def fleet_summary(status: Mapping[str, Any], readiness: Mapping[str, Any], now: datetime) -> list[str]:
+    """Return the fleet's state, a line per fact."""
+    states = ", ".join(f"{count} {state}" for state, count in sorted(status["bots"].items()) if count) or "none"
+    lines = [
+        f"Bots: {status['total']} ({states})",
+        f"Ready: {status['ready']} of {status['desired_running']} that should run",
+    ]
+    lines += [
+        f"Supervisor of slot {row['slot']}: process {row['pid']}, seen {moment(row.get('seen_at'), now)}"
+        for row in status["supervisors"]
+    ] or ["Supervisor: none has reported yet"]
+    lines += [
+        f"{'✔' if part['ok'] else '✖'} {name}" + (f": {part['detail']}" if part.get("detail") else "")
+        for name, part in readiness.items()
+        if isinstance(part, dict) and "ok" in part
+    ]
+    return [*lines, f"Version: {status['version']}"]
+
+
+def now() -> datetime:
+    """Return the time tables are relative to."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""Brings one installation up and takes it down again. Nothing here supervises: supervisord does."""

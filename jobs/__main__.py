@@ -1,0 +1,52 @@
+"""The job program's process: an arq worker and a sweep beside it, until it is told to stop."""
+
+import asyncio
+import signal
+import sys
+
+import structlog
+
+from flotilla.db.engine import Database
+from flotilla.db.operations import SqlOperations
+from flotilla.db.schema import require_current
+from flotilla.home import ProgramLock, prepare_home
+from flotilla.nudges import ValkeyNudges
+from flotilla.program import run_program
+from flotilla.queue import open_arq
+from flotilla.settings import Settings
+from jobs.advance import AdvanceOperation
+from jobs.sweep import sweep_for_ever
+from jobs.worker import work
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT."""
+    prepare_home(settings)
+    ProgramLock(settings, "jobs").acquire()
+    url = settings.effective_redis_url
+    nudges, arq, database = ValkeyNudges(url), open_arq(url), Database(settings.effective_database_url)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        await require_current(database)
+        operations = SqlOperations(database)
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
+                group.create_task(sweep_for_ever(operations, arq)),
+            ]
+            await stop.wait()
+            log.info("jobs.stopping")
+            for task in tasks:
+                task.cancel()
+    finally:
+        await nudges.close()
+        await arq.aclose(close_connection_pool=True)
+        await database.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_program("jobs", run))

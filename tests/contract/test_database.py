@@ -1,0 +1,104 @@
+"""Database: transactions and absences, on SQLite and PostgreSQL."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from flotilla.db.bots import SqlBots
+from flotilla.db.engine import Database, parse_url
+from flotilla.db.tables import bots
+from flotilla.errors import RetryError, SetupError
+from tests.builders import a_bot
+from tests.contract.conftest import opened
+from tests.services import Postgres
+
+
+async def test_error_in_a_write_rolls_all_of_it_back(database: Database) -> None:
+    bot = a_bot(1)
+    repository = SqlBots(database)
+    await repository.add(bot, b"")
+
+    async def delete_then_fail() -> None:
+        async with database.write() as connection:
+            await connection.execute(bots.delete())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await delete_then_fail()
+    assert (await repository.get(bot.id)).bot == bot
+
+
+async def test_writers_at_once_wait_for_each_other(database: Database) -> None:
+    bot = a_bot(1)
+    repository = SqlBots(database)
+    await repository.add(bot, b"")
+    await asyncio.gather(*(repository.restart(bot.id) for _ in range(20)))
+    assert (await repository.get(bot.id)).bot.desired_epoch == 20
+
+
+async def test_readers_are_not_held_up_by_a_writer(database: Database) -> None:
+    bot = a_bot(1)
+    repository = SqlBots(database)
+    await repository.add(bot, b"")
+    async with database.write() as connection:
+        await connection.execute(bots.update().values(desired_epoch=9))
+        assert (await asyncio.wait_for(repository.get(bot.id), 5)).bot.desired_epoch == 0
+    assert (await repository.get(bot.id)).bot.desired_epoch == 9
+
+
+async def test_errors_do_not_show_values(database: Database) -> None:
+    secret = b"gAAAAA-what-is-stored-of-a-token"
+    async with database.write() as connection:
+        with pytest.raises(sa.exc.IntegrityError) as raised:
+            await connection.execute(bots.insert().values(id="x", token_encrypted=secret))
+        await connection.rollback()
+    assert "gAAAAA" not in str(raised.value)
+
+
+async def test_sqlite_that_is_not_there_is_a_retry_error(sqlite_gone: Database) -> None:
+    with pytest.raises(RetryError) as raised:
+        async with sqlite_gone.read():
+            pass
+    assert raised.value.code == "database_unavailable"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://nobody@127.0.0.1:1/nothing",
+        "postgresql://nobody@no-such-host.invalid/nothing",
+        "postgresql://nobody@/nothing?host=/no/such/folder",
+    ],
+)
+async def test_postgres_that_is_not_there_is_a_retry_error(url: str) -> None:
+    database = Database(url)
+    with pytest.raises(RetryError) as raised:
+        async with database.read():
+            pass
+    assert raised.value.code == "database_unavailable"
+    await database.close()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(("user", "name"), [("postgres", "nothing"), ("nobody", "postgres")])
+async def test_postgres_that_refuses_is_a_setup_error(postgres: Postgres, user: str, name: str) -> None:
+    async with opened(postgres.url(name).replace("postgres@", f"{user}@")) as database:
+        with pytest.raises(SetupError) as raised:
+            await SqlBots(database).counts()
+    assert raised.value.code == "database_refused"
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://root@host/db", "postgresql://u:s3cret@host:notaport/db"])
+def test_url_that_is_none_of_ours_is_a_setup_error_without_its_password(url: str) -> None:
+    with pytest.raises(SetupError) as raised:
+        parse_url(url)
+    assert raised.value.code == "database_url_invalid"
+    assert "s3cret" not in raised.value.message
+
+
+def test_usual_spellings_of_urls_are_understood(tmp_path: Path) -> None:
+    assert parse_url(f"sqlite:///{tmp_path}/x.db").drivername == "sqlite+aiosqlite"
+    assert parse_url("postgres://u@h/d").drivername == "postgresql+asyncpg"
+    assert parse_url("postgresql+psycopg://u@h/d").drivername == "postgresql+asyncpg"

@@ -1,0 +1,166 @@
+"""FleetStore: one suite for the database on SQLite, on PostgreSQL, and for the fake that other tests use."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from flotilla.db.bots import SqlBots
+from flotilla.db.engine import Database
+from flotilla.db.fleet import SqlFleetStore
+from flotilla.db.tables import bot_transitions
+from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.lifecycle import State
+from flotilla.errors import NotFoundError, RetryError
+from flotilla.ports import FleetRow, FleetStore
+from tests.builders import T0, a_bot
+from tests.contract.conftest import BOTH
+from tests.fakes.fleet import MemoryFleetStore
+
+
+@dataclass(frozen=True)
+class Case:
+    """A store, and the other side of it: what the API does."""
+
+    store: FleetStore
+    add: Callable[[Bot, bytes], Awaitable[None]]
+    ask_removal: Callable[[str, datetime], Awaitable[None]]
+    transitions: Callable[[], Awaitable[list[tuple[str, State]]]]
+
+
+def memory_case() -> Case:
+    store = MemoryFleetStore()
+
+    async def add(bot: Bot, token: bytes) -> None:
+        store.put(bot, token)
+
+    async def ask_removal(bot_id: str, now: datetime) -> None:
+        store.ask_removal(bot_id, now)
+
+    async def transitions() -> list[tuple[str, State]]:
+        return [(row.bot_id, row.state) for row in store.transitions]
+
+    return Case(store, add, ask_removal, transitions)
+
+
+def sql_case(database: Database) -> Case:
+    bots = SqlBots(database)
+
+    async def transitions() -> list[tuple[str, State]]:
+        async with database.read() as connection:
+            rows = await connection.execute(sa.select(bot_transitions).order_by(bot_transitions.c.id))
+            return [(row.bot_id, State(row.state)) for row in rows]
+
+    return Case(SqlFleetStore(database), bots.add, bots.remove, transitions)
+
+
+@pytest.fixture(params=["memory", *BOTH])
+def case(request: pytest.FixtureRequest) -> Case:
+    if request.param == "memory":
+        return memory_case()
+    return sql_case(request.getfixturevalue(f"{request.param}_database"))
+
+
+def ids(rows: list[FleetRow]) -> set[str]:
+    return {row.bot.id for row in rows}
+
+
+async def test_bot_never_observed_is_stopped(case: Case) -> None:
+    bot = a_bot(1)
+    await case.add(bot, b"secret")
+    assert await case.store.fleet() == [FleetRow(bot, BotStatus(bot.id))]
+    assert await case.store.encrypted_token(bot.id) == b"secret"
+
+
+async def test_saved_status_comes_back_whole(case: Case) -> None:
+    bot = a_bot(1)
+    await case.add(bot, b"")
+    status = BotStatus(
+        bot.id,
+        State.RUNNING,
+        ready=True,
+        reason="crashed",
+        generation=7,
+        epoch=3,
+        failures=2,
+        pid=4242,
+        process_started_at=2**40,
+        secret_hash=bytes(range(32)),
+        memory_bytes=2**33,
+        latency_ms=41.5,
+        since=T0,
+    )
+    await case.store.save([BotStatus(bot.id), status], [])
+    await case.store.save([status], [])
+    assert await case.store.fleet() == [FleetRow(bot, status)]
+
+
+async def test_bots_that_are_gone_are_passed_over(case: Case) -> None:
+    bot = a_bot(1)
+    await case.add(bot, b"")
+    change = Transition("gone", T0, State.RUNNING, ready=True, generation=1, reason=None)
+    await case.store.save([BotStatus("gone"), BotStatus(bot.id, State.FATAL)], [change, replace(change, bot_id=bot.id)])
+    assert [row.status.state for row in await case.store.fleet()] == [State.FATAL]
+    assert await case.transitions() == [(bot.id, State.RUNNING)]
+
+
+async def test_saving_nothing_changes_nothing(case: Case) -> None:
+    await case.store.save([], [])
+    assert await case.store.fleet() == []
+
+
+async def test_many_bots_are_saved_at_once(case: Case) -> None:
+    rows = [a_bot(number) for number in range(60)]
+    for bot in rows:
+        await case.add(bot, b"")
+    await case.store.save([BotStatus(bot.id, State.STARTING, generation=1) for bot in rows], [])
+    assert {row.status.state for row in await case.store.fleet()} == {State.STARTING}
+
+
+async def test_fleet_shows_bots_whose_removal_was_asked_for(case: Case) -> None:
+    bot = a_bot(1)
+    await case.add(bot, b"")
+    await case.ask_removal(bot.id, T0)
+    (row,) = await case.store.fleet()
+    assert row.bot.deleted_at == T0
+
+
+async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) -> None:
+    kept, dropped = a_bot(1), a_bot(2)
+    for bot in (kept, dropped):
+        await case.add(bot, b"x")
+        change = Transition(bot.id, T0, State.RUNNING, ready=True, generation=1, reason=None)
+        await case.store.save([BotStatus(bot.id)], [change])
+    await case.ask_removal(dropped.id, T0)
+    await case.store.drop([kept.id, dropped.id, "gone"])
+    await case.store.drop([dropped.id])
+    assert ids(await case.store.fleet()) == {kept.id}
+    assert await case.transitions() == [(kept.id, State.RUNNING)]
+    with pytest.raises(NotFoundError) as raised:
+        await case.store.encrypted_token(dropped.id)
+    assert raised.value.code == "bot_unknown"
+
+
+async def test_supervisor_reports_again_and_again(case: Case) -> None:
+    for second in range(3):
+        await case.store.seen(0, 1, T0, T0 + timedelta(seconds=second))
+
+
+async def test_naive_time_is_refused_rather_than_shifted(sqlite_database: Database) -> None:
+    with pytest.raises(sa.exc.StatementError, match="aware UTC"):
+        await SqlFleetStore(sqlite_database).seen(0, 1, T0.replace(tzinfo=None), T0)
+
+
+async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Database) -> None:
+    fake = MemoryFleetStore()
+    fake.away = True
+    stores: list[FleetStore] = [fake, SqlFleetStore(sqlite_gone)]
+    for store in stores:
+        for call in (store.fleet(), store.encrypted_token("x"), store.save([], []), store.drop([])):
+            with pytest.raises(RetryError) as raised:
+                await call
+            assert raised.value.code == "database_unavailable"
+        with pytest.raises(RetryError):
+            await store.seen(0, 1, T0, T0)

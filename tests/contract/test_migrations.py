@@ -1,0 +1,71 @@
+"""How a database gets its shape, on SQLite and PostgreSQL."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from flotilla.db.bots import SqlBots
+from flotilla.db.engine import Database
+from flotilla.db.schema import Shape, require_current, shape, upgrade
+from flotilla.db.tables import metadata
+from flotilla.errors import SetupError
+from tests.builders import a_bot
+
+
+async def set_revision(database: Database, revision: str) -> None:
+    async with database.write() as connection:
+        await connection.execute(sa.text("UPDATE alembic_version SET version_num = :r"), {"r": revision})
+
+
+async def test_upgrade_of_an_empty_database_makes_it_current(empty_database: Database) -> None:
+    assert await shape(empty_database) is Shape.BEHIND
+    await upgrade(empty_database)
+    assert await shape(empty_database) is Shape.CURRENT
+    await require_current(empty_database)
+
+
+async def test_migrated_database_has_the_tables_of_the_code(database: Database) -> None:
+    def differences(connection: sa.Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata))
+
+    async with database.read() as connection:
+        assert await connection.run_sync(differences) == []
+
+
+async def test_second_upgrade_changes_nothing(database: Database) -> None:
+    bot = a_bot(1)
+    await SqlBots(database).add(bot, b"")
+    await upgrade(database)
+    assert (await SqlBots(database).get(bot.id)).bot == bot
+
+
+async def test_upgrades_at_once_end_well(database_url: str) -> None:
+    # Several engines, as several programs would have.
+    databases = [Database(database_url) for _ in range(4)]
+    try:
+        await asyncio.gather(*(upgrade(database) for database in databases))
+        assert await shape(databases[0]) is Shape.CURRENT
+    finally:
+        for database in databases:
+            await database.close()
+
+
+async def test_database_without_a_shape_is_refused(empty_database: Database) -> None:
+    with pytest.raises(SetupError) as raised:
+        await require_current(empty_database)
+    assert raised.value.code == "database_older"
+    assert "flotilla db upgrade" in raised.value.message
+
+
+async def test_database_of_a_newer_release_is_refused_and_left_alone(database: Database) -> None:
+    await set_revision(database, "9999")
+    assert await shape(database) is Shape.AHEAD
+    for call in (require_current(database), upgrade(database)):
+        with pytest.raises(SetupError) as raised:
+            await call
+        assert raised.value.code == "database_newer"
+    async with database.read() as connection:
+        assert (await connection.execute(sa.text("SELECT version_num FROM alembic_version"))).scalar_one() == "9999"

@@ -1,0 +1,62 @@
+"""`FleetStore` in memory. It passes the contract suite of the real one (tests/contract/test_fleet_store.py)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.errors import NotFoundError, RetryError
+from flotilla.ports import FleetRow
+
+
+class MemoryFleetStore:
+    """What a supervisor needs of a database. away: answer nothing, as a database that is gone."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.bots: dict[str, Bot] = {}
+        self.tokens: dict[str, bytes] = {}
+        self.statuses: dict[str, BotStatus] = {}
+        self.transitions: list[Transition] = []
+        self.reports: dict[int, tuple[int, datetime, datetime]] = {}
+
+    def put(self, bot: Bot, token_encrypted: bytes = b"") -> None:
+        """Add a bot or replace what is wanted of it, as the API does."""
+        self.bots[bot.id] = bot
+        self.tokens.setdefault(bot.id, token_encrypted)
+
+    def ask_removal(self, bot_id: str, now: datetime) -> None:
+        """Ask for a bot's removal, as the API does."""
+        self.bots[bot_id] = replace(self.bots[bot_id], deleted_at=now)
+
+    async def fleet(self) -> list[FleetRow]:
+        self._require_there()
+        return [FleetRow(bot, self.statuses.get(bot.id, BotStatus(bot.id))) for bot in self.bots.values()]
+
+    async def encrypted_token(self, bot_id: str) -> bytes:
+        self._require_there()
+        if bot_id not in self.bots:
+            raise NotFoundError("There is no bot with this id.", code="bot_unknown")
+        return self.tokens[bot_id]
+
+    async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
+        self._require_there()
+        self.statuses.update({status.bot_id: status for status in statuses if status.bot_id in self.bots})
+        self.transitions += [transition for transition in transitions if transition.bot_id in self.bots]
+
+    async def drop(self, bot_ids: Iterable[str]) -> None:
+        self._require_there()
+        for bot_id in bot_ids:
+            bot = self.bots.get(bot_id)
+            if bot is not None and bot.deleted_at is not None:
+                del self.bots[bot_id], self.tokens[bot_id]
+                self.statuses.pop(bot_id, None)
+                self.transitions = [row for row in self.transitions if row.bot_id != bot_id]
+
+    async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
+        self._require_there()
+        self.reports[slot] = (pid, started_at, now)
+
+    def _require_there(self) -> None:
+        if self.away:
+            raise RetryError("The database does not answer.", code="database_unavailable")

@@ -1,0 +1,277 @@
+"""The command line in this process, against a real HTTP server that answers as the API does."""
+
+import io
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from flotilla.cli import main
+from flotilla.settings import Settings
+
+Json = dict[str, Any]
+KEY = "flt_" + "t" * 43
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own, and no setting from outside."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"FLOTILLA_{name.upper()}", raising=False)
+    folder = tmp_path / "h"
+    monkeypatch.setenv("FLOTILLA_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """`flotilla up` sets the process's umask; the tests' own process gets its back."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run `flotilla ARGUMENTS`."""
+
+    def run(*arguments: str, stdin: str = "") -> Result:
+        monkeypatch.setattr(sys, "argv", ["flotilla", *arguments])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
+        capsys.readouterr()
+        code = main()
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.err
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+@dataclass
+class FakeFleet:
+    """The API's state: bots whose every step to what is wanted takes `delay` looks, operations that fail on request."""
+
+    url: str = ""
+    bots: dict[str, Json] = field(default_factory=dict)
+    operations: dict[str, Json] = field(default_factory=dict)
+    items: list[Json] = field(default_factory=list)
+    readiness: Json = field(
+        default_factory=lambda: {
+            name: {"ok": True, "detail": "answers"} for name in ("database", "valkey", "supervisor")
+        }
+    )
+    received: list[tuple[str, str, Json]] = field(default_factory=list)
+    page_size: int = 200
+    fatal_on_start: str | None = None
+    stuck: bool = False
+    looks_until_done: int = 2
+    operation_fails: bool = False
+
+    def add(self, name: str, **changes: Any) -> Json:
+        bot: Json = {
+            "id": f"id-{name}",
+            "name": name,
+            "application_id": "123456789012345678",
+            "tags": [],
+            "desired": "running",
+            "state": "RUNNING",
+            "ready": True,
+            "reason": None,
+            "reason_code": None,
+            "remedy": None,
+            "pid": 4711,
+            "generation": 1,
+            "memory_bytes": 13 * 1024 * 1024,
+            "latency_ms": 10.0,
+            "uptime_ratio_24h": 1.0,
+            "since": "2026-01-01T00:00:00Z",
+            "created_at": "2026-01-01T00:00:00Z",
+        }
+        self.bots[bot["id"]] = bot | changes
+        return self.bots[bot["id"]]
+
+    def answer(self, method: str, path: str, query: dict[str, str], body: Json) -> tuple[int, Any]:
+        self.received.append((method, path, body))
+        for pattern, handler in (
+            (r"/readyz", self._readyz),
+            (r"/api/v1/status", self._status),
+            (r"/api/v1/bots", self._bots),
+            (r"/api/v1/bots/([^/]+)", self._bot),
+            (r"/api/v1/bots/([^/]+)/(start|stop|restart)", self._steer),
+            (r"/api/v1/operations", self._operations),
+            (r"/api/v1/operations/([^/]+)", self._operation),
+            (r"/api/v1/operations/([^/]+)/(items|cancel)", self._part),
+        ):
+            match = re.fullmatch(pattern, path)
+            if match:
+                return handler(method, query, body, *match.groups())
+        return 404, {"title": "Not found", "detail": f"There is nothing at {path}.", "code": "not_found"}
+
+    def _readyz(self, *_: Any) -> tuple[int, Any]:
+        return (200 if all(part["ok"] for part in self.readiness.values()) else 503), self.readiness
+
+    def _status(self, *_: Any) -> tuple[int, Any]:
+        states = [bot["state"] for bot in self.bots.values()]
+        return 200, {
+            "bots": {state: states.count(state) for state in states},
+            "ready": sum(bot["ready"] for bot in self.bots.values()),
+            "total": len(states),
+            "desired_running": len(states),
+            "supervisors": [{"slot": 0, "pid": 7, "seen_at": "2026-01-01T00:00:00Z"}],
+            "version": "9.9",
+        }
+
+    def _bots(self, method: str, query: dict[str, str], body: Json) -> tuple[int, Any]:
+        if method == "POST":
+            if f"id-{body['name']}" in self.bots:
+                return 409, {"detail": "There is a bot of that name already.", "code": "name_taken"}
+            return 201, self.add(body["name"], tags=body["tags"], desired=body.get("desired", "running"))
+        found = [
+            bot
+            for bot in sorted(self.bots.values(), key=lambda bot: str(bot["name"]))
+            if query.get("name") in {None, bot["name"]}
+            and query.get("state") in {None, bot["state"]}
+            and (query.get("tag") is None or query["tag"] in bot["tags"])
+        ]
+        start = int(query.get("cursor", "0"))
+        end = start + min(self.page_size, int(query["limit"]) if "limit" in query else 50)
+        return 200, {"items": found[start:end], "next_cursor": str(end) if end < len(found) else None}
+
+    def _bot(self, method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
+        if bot_id not in self.bots:
+            return 404, {"detail": "There is no such bot.", "code": "bot_unknown"}
+        bot = self.bots[bot_id]
+        if method == "DELETE":
+            bot["looks"] = 0 if self.stuck else self.looks_until_done
+            bot["removing"] = True
+            return 204, None
+        if bot.get("looks", 0) > 0:
+            bot["looks"] -= 1
+            if bot["looks"] == 0:
+                if bot.get("removing"):
+                    del self.bots[bot_id]
+                bot.update(bot.pop("then", {}))
+        return 200, bot
+
+    def _steer(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str, action: str) -> tuple[int, Any]:
+        bot = self.bots[bot_id]
+        then: Json = {"state": "RUNNING", "ready": True, "generation": bot["generation"] + (action == "restart")}
+        if action == "stop":
+            then = {"state": "STOPPED", "ready": False}
+        elif self.fatal_on_start == bot["name"]:
+            then = {
+                "state": "FATAL",
+                "ready": False,
+                "generation": bot["generation"] + 1,
+                "reason": "token refused",
+                "remedy": "Copy a new token.",
+            }
+        self.bots[bot_id] = bot | {"looks": 0 if self.stuck else self.looks_until_done, "then": then}
+        return 202, bot
+
+    def _operations(self, method: str, _query: dict[str, str], body: Json) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, {"items": list(self.operations.values()), "next_cursor": None}
+        tags = body["selector"].get("tags")
+        chosen = [bot for bot in self.bots.values() if tags is None or set(tags) & set(bot["tags"])]
+        if body.get("dry_run"):
+            names = [bot["name"] for bot in chosen]
+            skipped = sum(bot["state"] == "STOPPED" for bot in chosen)
+            return 200, {
+                "total": len(chosen),
+                "session_starts": len(chosen) - skipped,
+                "skipped": skipped,
+                "bots": names,
+            }
+        state = "failed" if self.operation_fails else "succeeded"
+        self.items = [{"bot_id": bot["id"], "bot_name": bot["name"], "state": state, "detail": "why"} for bot in chosen]
+        operation: Json = {
+            "id": "op-1",
+            "kind": "restart",
+            "state": "running",
+            "detail": None,
+            "total": len(chosen),
+            "counts": {"pending": len(chosen)},
+            "created_at": "2026-01-01T00:00:00Z",
+            "looks": self.looks_until_done,
+        }
+        self.operations["op-1"] = operation
+        return 202, operation
+
+    def _operation(self, _method: str, _query: dict[str, str], _body: Json, operation_id: str) -> tuple[int, Any]:
+        if operation_id not in self.operations:
+            return 404, {"detail": f"There is no operation {operation_id}.", "code": "operation_unknown"}
+        operation = self.operations[operation_id]
+        operation["looks"] -= 1
+        if operation["looks"] <= 0:
+            state = "failed" if self.operation_fails else "succeeded"
+            operation.update(state=state, counts={state: operation["total"]})
+        return 200, operation
+
+    def _part(self, _method: str, _query: dict[str, str], _body: Json, operation_id: str, part: str) -> tuple[int, Any]:
+        if part == "items":
+            return 200, {"items": self.items, "next_cursor": None}
+        self.operations[operation_id]["state"] = "cancelled"
+        return 202, self.operations[operation_id]
+
+
+def serve(answer: Callable[[str, str, dict[str, str], Json], tuple[int, Any]]) -> ThreadingHTTPServer:
+    """Return a server on a free loopback port, running in a thread of its own."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _handle(self) -> None:
+            parts = urlsplit(self.path)
+            raw = self.rfile.read(int(self.headers.get("content-length") or 0))
+            query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+            if self.headers.get("authorization") not in {f"Bearer {KEY}", None}:
+                status, body = 401, {"detail": "Unknown key.", "code": "unauthorized"}
+            else:
+                status, body = answer(self.command, parts.path, query, json.loads(raw or b"{}"))
+            payload = b"" if body is None else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(payload)))
+            self.end_headers()
+            self.wfile.write(payload)
+
+        do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - the library calls them so
+
+        def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the library's name
+            """Stay quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    return server
+
+
+@pytest.fixture
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeFleet]:
+    """An API to talk to, and the settings that lead there."""
+    made = FakeFleet()
+    server = serve(made.answer)
+    made.url = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("FLOTILLA_URL", made.url)
+    monkeypatch.setenv("FLOTILLA_API_KEY", KEY)
+    yield made
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,291 @@
+"""The whole stack as `flotilla up --demo` starts it: real supervisord, Valkey, sandbox, supervisor, API, jobs."""
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import psutil
+import pytest
+
+from flotilla.launch.layout import supervisord_socket
+from flotilla.launch.supervisord import Supervisord
+from flotilla.settings import Settings
+
+START_S = 120.0
+STOP_S = 10.0
+BOTS = 2
+# A start is four interpreters and a fork server; a busy machine takes its time.
+pytestmark = pytest.mark.timeout(400)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Fleet:
+    """One home and what runs in it."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.settings = Settings(home=home)
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOTILLA_")} | {
+            "FLOTILLA_HOME": str(home),
+            "FLOTILLA_HTTP_PORT": str(free_port()),
+            "FLOTILLA_DEMO_BOTS": str(BOTS),
+        }
+        self.process: subprocess.Popen[str] | None = None
+        self.said = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the last start's process, which has ended."""
+        if self.process is not None:
+            self.process.wait(STOP_S)
+            assert self.process.stdout is not None
+            self.process.stdout.close()
+
+    def up(self, until: str = "Ctrl-C stops everything.") -> str:
+        """Start the demo; return what it said up to `until`."""
+        self.close()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flotilla", "up", "--demo"],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        os.set_blocking(self.process.stdout.fileno(), False)
+        self.said = ""
+        deadline = time.monotonic() + START_S
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.process.stdout, selectors.EVENT_READ)
+            while until not in self.said:
+                assert time.monotonic() < deadline, self.said + self.logs()
+                if selector.select(0.5):
+                    chunk = self.process.stdout.read()
+                    assert chunk, self.said + self.logs()
+                    self.said += chunk
+        return self.said
+
+    def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flotilla", *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def bots(self) -> dict[str, Any]:
+        return {bot["name"]: bot for bot in json.loads(self.cli("bots", "ls", "--json").stdout)}
+
+    def pids(self) -> list[int]:
+        """Every live process of this home, bots included."""
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error, OSError):
+                # Valkey and the bots overwrite their environment with their title: it works in the home, they log there
+                ours = (
+                    process.environ().get("FLOTILLA_HOME") == str(self.home)
+                    or process.cwd() == f"{self.home}/run"
+                    or Path(f"/proc/{process.pid}/fd/1").readlink().is_relative_to(self.home)
+                )
+                if ours and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process.pid)
+        return found
+
+    def supervisord(self) -> int:
+        pid = Supervisord(supervisord_socket(self.settings)).pid()
+        assert pid is not None
+        return pid
+
+    def pid_of(self, program: str) -> int:
+        rows = Supervisord(supervisord_socket(self.settings)).programs()
+        return next(row.pid for row in rows if row.name == program and row.pid)
+
+    def logs(self) -> str:
+        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in self.home.glob("logs/*.log"))
+
+
+def until(done: Callable[[], bool], timeout_s: float = STOP_S) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    with Fleet(tmp_path_factory.mktemp("l") / "h 1%s'q\"") as made:
+        made.up()
+        yield made
+
+
+def test_the_greeting_tells_a_newcomer_what_to_do_and_its_commands_work(fleet: Fleet) -> None:
+    port = fleet.environment["FLOTILLA_HTTP_PORT"]
+    assert fleet.said.startswith(f"Flotilla is starting in {fleet.home} …\n")
+    assert f"{BOTS}/{BOTS} bots READY" in fleet.said
+    assert f"http://127.0.0.1:{port}/api/v1" in fleet.said
+    assert str(fleet.home / "demo.key") in fleet.said
+    command = re.search(r"List the bots +(.+)", fleet.said)
+    assert command
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("FLOTILLA_")}
+    shown = subprocess.run(command[1], shell=True, env=outside, capture_output=True, text=True, check=True).stdout
+    assert "demo-1" in shown
+
+
+def test_the_demos_bots_are_ready_and_the_fleet_is_well(fleet: Fleet) -> None:
+    bots = fleet.bots()
+    assert {bots[f"demo-{number}"]["ready"] for number in (1, 2)} == {True}
+    assert bots["demo-1"]["tags"] == ["demo"]
+    status = fleet.cli("status")
+    assert status.returncode == 0, status.stdout
+
+
+def test_a_second_start_in_the_same_home_is_refused(fleet: Fleet) -> None:
+    again = fleet.cli("up", "--demo")
+    assert again.returncode == 78
+    assert f"already runs in {fleet.home} (supervisord is process {fleet.supervisord()})" in again.stderr
+
+
+def test_doctor_recognises_its_own_port(fleet: Fleet) -> None:
+    result = fleet.cli("doctor")
+    assert result.returncode == 0, result.stdout
+    assert "is ours" in result.stdout
+
+
+def test_a_bot_is_stopped_started_restarted_and_shown(fleet: Fleet) -> None:
+    before = fleet.bots()["demo-1"]
+    assert fleet.cli("bots", "stop", "demo-1").stdout == "demo-1: stopped\n"
+    assert fleet.bots()["demo-1"]["pid"] is None
+    assert fleet.cli("bots", "start", "demo-1").stdout == "demo-1: ready\n"
+    assert fleet.cli("bots", "restart", "demo-1").stdout == "demo-1: ready again\n"
+    after = fleet.bots()["demo-1"]
+    assert after["generation"] > before["generation"]
+    assert "RUNNING" in fleet.cli("bots", "show", "demo-1").stdout
+
+
+def test_restarting_all_is_an_operation_that_ends_well(fleet: Fleet) -> None:
+    result = fleet.cli("bots", "restart", "--tag", "demo", "--yes")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"restarts {BOTS} bots and spends {BOTS} session starts" in result.stdout
+    operation = re.search(r"Operation (\S+) succeeded", result.stdout)
+    assert operation
+    assert operation[1] in fleet.cli("ops", "ls").stdout
+    assert "demo-2" in fleet.cli("ops", "show", operation[1]).stdout
+
+
+def test_a_bot_is_added_from_stdin_and_removed(fleet: Fleet) -> None:
+    port = (fleet.home / "run" / "sandbox.port").read_text().strip()
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/sandbox/applications",
+        data=b'{"name": "extra"}',
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        token = json.load(answer)["token"]
+    added = fleet.cli("bots", "add", "extra", "--stopped", stdin=token)
+    assert added.returncode == 0, added.stderr
+    assert fleet.cli("bots", "start", "extra").stdout == "extra: ready\n"
+    removed = fleet.cli("bots", "rm", "extra", "--yes")
+    assert removed.stdout == "Removed extra.\n", removed.stderr
+    assert "extra" not in fleet.bots()
+    assert not any(token in path.read_text() for path in fleet.home.glob("logs/**/*.log"))
+
+
+def test_a_token_discord_refuses_ends_in_fatal_with_a_remedy(fleet: Fleet) -> None:
+    made_up = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GAbCdE." + "x" * 38
+    fleet.cli("bots", "add", "stranger", "--stopped", stdin=made_up)
+    result = fleet.cli("bots", "start", "stranger")
+    assert result.returncode == 1
+    assert result.stderr.startswith("stranger: token refused. Copy a new token")
+    fleet.cli("bots", "rm", "stranger", "--yes")
+
+
+def test_interrupt_stops_everything_in_time_and_a_second_start_continues(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "h") as fleet:
+        fleet.up()
+        bots, key = fleet.bots(), (fleet.home / "demo.key").read_text()
+        assert fleet.process is not None
+        begun = time.monotonic()
+        fleet.process.send_signal(signal.SIGINT)
+        assert fleet.process.wait(STOP_S) == 0
+        assert time.monotonic() - begun < STOP_S
+        assert fleet.pids() == []
+        fleet.up()
+        assert {name: bot["id"] for name, bot in fleet.bots().items()} == {
+            name: bot["id"] for name, bot in bots.items()
+        }
+        assert (fleet.home / "demo.key").read_text() == key
+        down = fleet.cli("down")
+        assert down.stdout == "supervisord is stopping everything …\nStopped.\n", down.stderr
+        assert fleet.process.wait(STOP_S) == 0
+        assert fleet.pids() == []
+        assert fleet.cli("down").stdout == f"Nothing runs in {fleet.home}.\n"
+
+
+def test_what_a_killed_supervisord_leaves_is_refused_by_up_and_stopped_by_down(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "h") as fleet:
+        fleet.up()
+        os.kill(fleet.supervisord(), signal.SIGKILL)
+        assert fleet.process is not None
+        fleet.process.wait(STOP_S)
+        again = fleet.cli("up", "--demo")
+        assert again.returncode == 78
+        assert "valkey (" in again.stderr
+        assert "Stop them with `flotilla down`" in again.stderr
+        down = fleet.cli("down")
+        assert down.returncode == 0, down.stderr
+        assert "sent SIGINT to the supervisor it left" in down.stdout
+        assert fleet.pids() == []
+
+
+def test_bots_without_any_supervisor_are_stopped_by_down(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "h") as fleet:
+        fleet.up()
+        workers = [bot["pid"] for bot in fleet.bots().values()]
+        supervisor = fleet.pid_of("supervisor")
+        os.kill(fleet.supervisord(), signal.SIGKILL)
+        os.kill(supervisor, signal.SIGKILL)
+        assert fleet.process is not None
+        fleet.process.wait(STOP_S)
+        until(lambda: not psutil.pid_exists(supervisor) or psutil.Process(supervisor).status() == "zombie")
+        assert all(psutil.pid_exists(pid) for pid in workers)
+        down = fleet.cli("down")
+        assert f"Sent SIGTERM to {BOTS} bots that had no supervisor." in down.stdout, down.stdout + down.stderr
+        until(lambda: fleet.pids() == [])
+
+
+def test_a_program_that_gives_up_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "h") as fleet:
+        fleet.home.mkdir()
+        (fleet.home / "sandbox.secret").write_text("short")
+        said = fleet.up(until="says more. Ctrl-C stops everything.")
+        assert "sandbox ended with exit code 78 and is not started again." in said
+        assert "  | " in said
+        fleet.cli("down")
+        assert fleet.pids() == []

@@ -1,0 +1,81 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from flotilla.errors import SetupError
+from flotilla.settings import Settings, load_settings
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(f"FLOTILLA_{field.upper()}", raising=False)
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_each_setting_is_documented(field: str) -> None:
+    row = re.search(rf"^\| `FLOTILLA_{field.upper()}` \| (.+?) \| (.+) \|$", DOCUMENT.read_text(), re.MULTILINE)
+    assert row, f"FLOTILLA_{field.upper()} has no row in docs/settings.md"
+    declared = Settings.model_fields[field]
+    assert row[2] == declared.description
+    if isinstance(declared.default, int | float | str):
+        assert row[1] == f"`{declared.default}`"
+
+
+def test_the_document_names_no_setting_that_does_not_exist() -> None:
+    named = set(re.findall(r"^\| `FLOTILLA_([A-Z0-9_]+)`", DOCUMENT.read_text(), re.MULTILINE))
+    assert named == {field.upper() for field in Settings.model_fields}
+
+
+def test_home_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+    assert settings.home == tmp_path / "var"
+    assert settings.effective_database_url == f"sqlite:///{tmp_path}/var/flotilla.db"
+    assert settings.effective_redis_url == f"unix://{tmp_path}/var/run/valkey.sock"
+    assert settings.effective_url == "http://127.0.0.1:8800"
+
+
+def test_all_faults_are_told_together_and_no_value_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_HTTP_PORT", "ninety")
+    monkeypatch.setenv("FLOTILLA_DEMO_BOTS", "0")
+    monkeypatch.setenv("FLOTILLA_URL", "ftp://secret")
+    with pytest.raises(SetupError) as caught:
+        load_settings()
+    for name in ("FLOTILLA_HTTP_PORT", "FLOTILLA_DEMO_BOTS", "FLOTILLA_URL"):
+        assert name in caught.value.message
+    assert "secret" not in caught.value.message
+    assert "ninety" not in caught.value.message
+
+
+def test_a_home_too_deep_for_a_socket_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_HOME", "/tmp/" + "d" * 100)
+    with pytest.raises(SetupError, match="too long"):
+        load_settings()
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_HTTP_PORT", "")
+    assert load_settings().http_port == 8800
+
+
+def test_secrets_are_masked_in_the_representation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_DATABASE_URL", "postgresql://u:hunter2@h/d")
+    monkeypatch.setenv("FLOTILLA_REDIS_URL", "redis://:hunter2@h")
+    monkeypatch.setenv("FLOTILLA_API_KEY", "hunter2")
+    settings = load_settings()
+    assert "hunter2" not in repr(settings)
+    assert "hunter2" in settings.effective_database_url
+    assert "hunter2" in settings.effective_redis_url
+
+
+def test_policy_carries_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_MEMORY_LIMIT_MB", "100")
+    monkeypatch.setenv("FLOTILLA_URL", "https://fleet.example/")
+    settings = load_settings()
+    assert settings.policy.memory_limit_bytes == 100 * 1024 * 1024
+    assert settings.effective_url == "https://fleet.example"
+    assert settings.control_socket.parent == settings.run_dir

@@ -115,6 +115,7 @@ class Bot(Struct, frozen=True):
     uptime_ratio_24h: Annotated[float, Meta(description="READY share of the time it should have been.")] | None
     since: Annotated[datetime, Meta(description="Since when it is in this state.")] | None
     created_at: datetime
+    removing: Annotated[bool, Meta(description="Its removal was asked for; it is gone once it has stopped.")]
 
     @classmethod
     def of(cls, view: BotView) -> "Bot":
@@ -139,6 +140,7 @@ class Bot(Struct, frozen=True):
             uptime_ratio_24h=view.uptime_ratio_24h,
             since=status.since,
             created_at=bot.created_at,
+            removing=bot.deleted_at is not None,
         )
 
 

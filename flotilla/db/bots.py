@@ -46,7 +46,7 @@ class FleetCounts:
 
 
 class SqlBots:
-    """The bots of the fleet. Bots whose removal was asked for are not shown, counted or selected."""
+    """The bots of the fleet. Bots whose removal was asked for are not listed, counted or selected."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,9 +62,9 @@ class SqlBots:
             raise await self._conflict(bot) from fault
 
     async def get(self, bot_id: str) -> BotView:
-        """Return one bot. Raises NotFoundError."""
+        """Return one bot, also one that is being removed, until it is gone. Raises NotFoundError."""
         async with self._database.read() as connection:
-            row = (await connection.execute(_views().where(bots.c.id == bot_id))).one_or_none()
+            row = (await connection.execute(bots_with_status().where(bots.c.id == bot_id))).one_or_none()
             if row is None:
                 raise _no_bot()
             return (await _with_tags_and_uptime(connection, [row]))[0]

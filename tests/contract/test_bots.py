@@ -84,12 +84,13 @@ async def test_of_many_adding_one_name_at_once_one_wins(bots: SqlBots) -> None:
     assert {fault.code for fault in results if isinstance(fault, ConflictError)} == {"name_taken"}
 
 
-async def test_removed_bot_is_neither_shown_nor_counted_nor_changed(bots: SqlBots) -> None:
+async def test_bot_being_removed_is_neither_listed_nor_counted_nor_changed(bots: SqlBots) -> None:
     bot = a_bot(1)
     await bots.add(bot, b"")
     await bots.remove(bot.id, T0)
     assert (await bots.page(ALL, 50, None)).items == []
     assert (await bots.counts()).total == 0
+    assert (await bots.get(bot.id)).bot.deleted_at == T0
     for change in (bots.remove(bot.id, T0), bots.want(bot.id, Desired.RUNNING), bots.restart(bot.id)):
         with pytest.raises(NotFoundError):
             await change

@@ -10,7 +10,7 @@ from tests.integration.api.conftest import Api
 
 FIELDS = {
     *("id", "name", "application_id", "tags", "desired", "state", "ready", "reason", "reason_code", "remedy", "pid"),
-    *("generation", "memory_bytes", "latency_ms", "uptime_ratio_24h", "since", "created_at"),
+    *("generation", "memory_bytes", "latency_ms", "uptime_ratio_24h", "since", "created_at", "removing"),
 }
 
 
@@ -146,16 +146,21 @@ async def test_name_and_token_are_taken_once(api: Api) -> None:
     assert "bot-0001" in problem["detail"]
 
 
-async def test_removed_bot_is_gone_from_the_api_at_once(api: Api) -> None:
+async def test_bot_being_removed_is_shown_until_it_is_gone_but_cannot_be_changed(api: Api) -> None:
     bot = await api.add_bot(1)
     response = await api.call("DELETE", f"/api/v1/bots/{bot['id']}")
     assert (response.status_code, await response.get_data()) == (204, b"")
     assert api.nudges.sent == 2
-    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/start"), ("POST", "/stop"), ("POST", "/restart")):
+    shown = await (await api.call("GET", f"/api/v1/bots/{bot['id']}")).get_json()
+    assert shown["removing"]
+    assert (await (await api.call("GET", "/api/v1/bots")).get_json())["items"] == []
+    for method, path in (("DELETE", ""), ("POST", "/start"), ("POST", "/stop"), ("POST", "/restart")):
         await api.problem(await api.call(method, f"/api/v1/bots/{bot['id']}{path}"), 404, "bot_unknown")
     await api.problem(
         await api.call("POST", "/api/v1/bots", {"name": "bot-0001", "token": token_of(1)}), 409, "still_removing"
     )
+    await SqlFleetStore(api.services.database).drop([bot["id"]])
+    await api.problem(await api.call("GET", f"/api/v1/bots/{bot['id']}"), 404, "bot_unknown")
 
 
 async def test_start_stop_and_restart_write_desired_state_and_nudge(api: Api) -> None:

@@ -106,6 +106,12 @@ class Fork(_Message, frozen=True, tag=True):
     log_path: str
 
 
+class Preload(_Message, frozen=True, tag=True):
+    """Import these modules, so that all workers forked later share them."""
+
+    modules: tuple[str, ...]
+
+
 # Fork server to supervisor -------------------------------------------------------------------------------------------
 
 
@@ -142,7 +148,7 @@ class Reaped(_Message, frozen=True, tag=True):
 FromWorker = Hello | Ready | NotReady | Beat | Failing
 ToWorker = Welcome | Refused
 FromForkServer = Warm | Forked | ForkFailed | Reaped
-ToForkServer = Fork
+ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

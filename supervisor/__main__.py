@@ -1,67 +1,11 @@
-"""`python -m supervisor`: composes the supervisor and runs it until told to stop.
+"""`python -m supervisor`: starts the fork server, and while that warms up, everything else."""
 
-SIGTERM: end and leave the bots running, unless supervisord itself shuts down. SIGINT: stop the bots, then end.
-"""
-
-import asyncio
-import resource
-import signal
 import sys
 
-from flotilla.db.engine import Database
-from flotilla.db.fleet import SqlFleetStore
-from flotilla.db.schema import require_current
-from flotilla.hardening import forbid_core_dumps
-from flotilla.home import ProgramLock, prepare_home
-from flotilla.nudges import ValkeyNudges
-from flotilla.program import run_program
-from flotilla.secrets import TokenVault
-from flotilla.settings import Settings
-from supervisor.parent import everything_stops
-from supervisor.supervisor import Supervisor
-
-
-async def main(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
-    forbid_core_dumps()
-    prepare_home(settings)
-    lock = ProgramLock(settings, "supervisor")
-    lock.acquire()
-    _raise_file_limit()
-    database = Database(settings.effective_database_url)
-    nudges = ValkeyNudges(settings.effective_redis_url)
-    try:
-        await require_current(database)
-        supervisor = Supervisor(settings, SqlFleetStore(database), nudges, TokenVault(settings.key_file))
-        stop = asyncio.Event()
-        signals: list[signal.Signals] = []
-        _install_handlers(stop, signals)
-
-        async def stop_bots() -> bool:
-            return signal.SIGINT in signals or await everything_stops()
-
-        await supervisor.run(stop, stop_bots())
-    finally:
-        await nudges.close()
-        await database.close()
-        lock.release()
-
-
-def _install_handlers(stop: asyncio.Event, received: list[signal.Signals]) -> None:
-    def on_signal(number: signal.Signals) -> None:
-        received.append(number)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-
-
-def _raise_file_limit() -> None:
-    """A worker costs two descriptors here: its pidfd and its control connection."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
+from supervisor.zygote import ForkServerProcess
 
 if __name__ == "__main__":
-    sys.exit(run_program("supervisor", main))
+    fork_server = ForkServerProcess.spawn()
+    from supervisor.program import run  # imported here, since these imports take as long as the warm-up
+
+    sys.exit(run(fork_server))

@@ -1,10 +1,7 @@
 """The supervisor's side of the fork server: keeps one running, hands it orders, learns exit codes from it."""
 
 import asyncio
-import contextlib
 import random
-import socket
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,17 +14,18 @@ from flotilla.protocol import (
     ForkFailed,
     FrameDecoder,
     FromForkServer,
+    Preload,
     ProtocolError,
     Reaped,
     Warm,
     encode,
     from_fork_server,
 )
+from supervisor.zygote import ForkServerProcess
 
 READ_BYTES = 64 * 1024
 RESTART_CAP_S = 10.0
 STABLE_AFTER_S = 30.0
-STOP_TIMEOUT_S = 2.0
 EXIT_CODE_TIMEOUT_S = 0.5
 """A pidfd tells of an exit first; the fork server's word on the exit code follows within milliseconds, or never."""
 
@@ -45,12 +43,15 @@ class ForkHandlers:
 class ForkServerClient:
     """Keeps a fork server running and forks workers through it.
 
-    preload: modules that the fork server imports for all of its workers.
+    preload: modules that the fork server imports for all of its workers. first: one that was started already.
     Orders given while it is not warm yet wait for it; those it took to its grave are answered as failed.
     """
 
-    def __init__(self, handlers: ForkHandlers, preload: tuple[str, ...]) -> None:
+    def __init__(
+        self, handlers: ForkHandlers, preload: tuple[str, ...], first: ForkServerProcess | None = None
+    ) -> None:
         self._preload = preload
+        self._first = first
         self._handlers = handlers
         self._writer: asyncio.StreamWriter | None = None
         self._waiting: list[Fork] = []
@@ -92,28 +93,18 @@ class ForkServerClient:
             await asyncio.sleep(delay_s)
 
     async def _run_once(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "worker_bot.forkserver",
-                str(theirs.fileno()),
-                *self._preload,
-                pass_fds=(theirs.fileno(),),
-                stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        log.info("forkserver.started", pid=process.pid)
-        reader, writer = await asyncio.open_connection(sock=ours)
+        started, self._first = self._first or ForkServerProcess.spawn(), None
+        log.info("forkserver.started", pid=started.process.pid)
+        reader, writer = await asyncio.open_connection(sock=started.socket)
         self._writer = writer
+        writer.write(encode(Preload(self._preload)))
         try:
             await self._read(reader)
         finally:
             self._writer = None
             self.warm.clear()
             writer.close()
-            await _end(process)
+            await asyncio.to_thread(started.end)
             self._fail_orders()
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -154,13 +145,3 @@ class ForkServerClient:
         self._exit_codes.clear()
         for order in lost.values():
             self._handlers.failed(ForkFailed(order.bot_id, order.generation, "the fork server died"))
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Wait for the end of a fork server whose socket is closed; insist if it does not come."""
-    try:
-        await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()

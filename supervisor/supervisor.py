@@ -19,6 +19,7 @@ from supervisor.fleet import Fleet, Member
 from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.journal import Journal
 from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
 SEEN_INTERVAL_S = 2.0
@@ -35,7 +36,14 @@ log = structlog.get_logger()
 class Supervisor:
     """Keeps the fleet as the database wants it, until `stop` is set or the process dies."""
 
-    def __init__(self, settings: Settings, store: FleetStore, nudges: Nudges, vault: TokenVault) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: FleetStore,
+        nudges: Nudges,
+        vault: TokenVault,
+        fork_server: ForkServerProcess | None = None,
+    ) -> None:
         self._settings = settings
         self._store = store
         self._nudges = nudges
@@ -49,6 +57,7 @@ class Supervisor:
                 failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
             ),
             settings.extensions,
+            fork_server,
         )
         self._fleet = Fleet(
             settings.policy,

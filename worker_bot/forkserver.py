@@ -1,13 +1,12 @@
 """The fork server: imports and warms everything once, then forks a worker per bot.
 
-`python -m worker_bot.forkserver FD [MODULE …]`, where FD is one end of a socket pair whose other end the supervisor
+`python -m worker_bot.forkserver FD`, where FD is one end of a socket pair whose other end the supervisor
 has. It serves without threads and without an event loop, since neither survives a fork, and never sees a token. When
 the supervisor is gone it ends; the workers stay.
 """
 
 import contextlib
 import errno
-import gc
 import os
 import select
 import signal
@@ -19,9 +18,10 @@ from pathlib import Path
 
 import setproctitle
 
-from flotilla.protocol import Fork, Forked, ForkFailed, FrameDecoder, Reaped, Warm, encode, to_fork_server
+from flotilla.protocol import Fork, Forked, ForkFailed, FrameDecoder, Preload, Reaped, Warm, encode, to_fork_server
 from worker_bot.child import become_worker
-from worker_bot.warmup import warm_up
+from worker_bot.memory import freeze
+from worker_bot.warmup import preload, warm_up
 
 READ_BYTES = 64 * 1024
 
@@ -52,7 +52,12 @@ class ForkServer:
     def _take_orders(self) -> bool:
         received = self._supervisor.recv(READ_BYTES)
         for body in self._decoder.feed(received):
-            self._fork(to_fork_server.decode(body))
+            order = to_fork_server.decode(body)
+            if isinstance(order, Preload):
+                preload(order.modules)
+                freeze()
+            else:
+                self._fork(order)
         return bool(received)
 
     def _fork(self, order: Fork) -> None:
@@ -97,19 +102,17 @@ def _ignore(_number: int, _frame: object) -> None:
 
 
 def main() -> None:
-    """Warm up, then serve on the descriptor given as the first argument; the others are modules to import before."""
+    """Warm up, then serve on the descriptor given as the only argument."""
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(supervisor.fileno(), False)
     setproctitle.setproctitle("flotilla: fork server")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     began = time.monotonic()
-    warm_up(tuple(sys.argv[2:]))
+    warm_up()
     if threading.active_count() != 1 or len(list(Path("/proc/self/task").iterdir())) != 1:
         sys.exit("the fork server has a thread and must not fork")
     server = ForkServer(supervisor)
-    gc.collect()
-    gc.freeze()
-    gc.disable()
+    freeze()
     try:
         supervisor.sendall(encode(Warm(time.monotonic() - began)))
         server.serve()

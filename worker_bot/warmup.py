@@ -37,13 +37,17 @@ _DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("=
 log = logging.getLogger("flotilla.warmup")
 
 
-def warm_up(modules: tuple[str, ...] = ()) -> None:
-    """Import `modules` and run the dry life. Never raises: what fails here is told by the worker that needs it."""
+def preload(modules: tuple[str, ...]) -> None:
+    """Import `modules`. Never raises: what fails here is told by the worker that needs it."""
     for module in modules:
         try:
             importlib.import_module(module)
         except Exception:
             log.warning("%s could not be imported before the fork", module, exc_info=True)
+
+
+def warm_up() -> None:
+    """Run the dry life. Never raises: without it the first workers are only slower."""
     quiet = [logging.getLogger(name) for name in ("hikari", "lightbulb")]
     for logger in quiet:
         logger.setLevel(logging.ERROR)

@@ -2,19 +2,21 @@
 
 import enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.errors import SetupError
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+HEAD = "0001"
+"""The newest revision in `migrations/`. Programs compare with it at start. Alembic takes a quarter of a second to
+import and is needed only for a database that is not at it."""
 
 
 class Shape(enum.Enum):
@@ -25,8 +27,10 @@ class Shape(enum.Enum):
     AHEAD = "ahead"
 
 
-def alembic_config(connection: sa.Connection | None = None) -> Config:
+def alembic_config(connection: sa.Connection | None = None) -> "Config":
     """Return Alembic's configuration, bound to `connection` when given."""
+    from alembic.config import Config  # noqa: PLC0415 - slow to import, see HEAD
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.set_main_option("path_separator", "os")
@@ -37,19 +41,25 @@ def alembic_config(connection: sa.Connection | None = None) -> Config:
 async def shape(database: Database) -> Shape:
     """Return how the database stands to the code. An empty database is BEHIND; an unknown revision is AHEAD."""
     async with database.read() as connection:
-        current = await connection.run_sync(
-            lambda sync: MigrationContext.configure(sync).get_current_revision(),
-        )
-    script = ScriptDirectory.from_config(alembic_config())
-    if current == script.get_current_head():
+        current = await connection.run_sync(_current_revision)
+    if current == HEAD:
         return Shape.CURRENT
     if current is None:
         return Shape.BEHIND
-    try:
-        script.get_revision(current)
-    except CommandError:
-        return Shape.AHEAD
-    return Shape.BEHIND
+    return Shape.BEHIND if current in _known_revisions() else Shape.AHEAD
+
+
+def _current_revision(connection: sa.Connection) -> str | None:
+    version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String))
+    if not sa.inspect(connection).has_table(version.name):
+        return None
+    return connection.execute(sa.select(version.c.version_num)).scalar_one_or_none()
+
+
+def _known_revisions() -> set[str]:
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - slow to import, see HEAD
+
+    return {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
 
 
 async def require_current(database: Database) -> None:
@@ -76,6 +86,8 @@ async def upgrade(database: Database) -> None:
 
 
 async def _migrate(connection: AsyncConnection) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to import, see HEAD
+
     if connection.dialect.name == "postgresql":
         # Two upgrades at once: the second waits, then finds nothing to do.
         await connection.execute(sa.text("SELECT pg_advisory_xact_lock(727274)"))

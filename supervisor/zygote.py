@@ -1,0 +1,40 @@
+"""The fork server's process. Standard library only, since it is started before anything else is imported."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+
+STOP_TIMEOUT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ForkServerProcess:
+    """A fork server that was started, and our end of the socket between us. It ends when that end is closed."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket
+
+    @classmethod
+    def spawn(cls) -> "ForkServerProcess":
+        """Start one. It warms itself up and says so on the socket."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-P", "-m", "worker_bot.forkserver", str(theirs.fileno())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=os.environ,
+            )
+        return cls(process, ours)
+
+    def end(self) -> None:
+        """Close the socket, wait for the end, insist if it does not come. Blocks for up to STOP_TIMEOUT_S."""
+        self.socket.close()
+        try:
+            self.process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()

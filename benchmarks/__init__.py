@@ -1,0 +1,1 @@
+"""Flotilla measured side by side with other process managers, in one run on one machine: `python -m benchmarks`."""

@@ -1,0 +1,91 @@
+"""`python -m benchmarks [start] [recover] [memory]`: measures and prints. What it starts, it ends, also on Ctrl-C."""
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from benchmarks import memory, recover, start
+from benchmarks.contenders import install_peers
+from benchmarks.installs import InstallError
+from benchmarks.machine import Machine
+from benchmarks.report import Result
+
+MIN_KILLS = 21
+FILE_WIDTH = 120
+QUICK_BOTS = 5
+QUICK_KILLS = 3
+NAMES = ("start", "recover", "memory")
+
+
+def parse() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="NAME", help=f"of {', '.join(NAMES)}: all")
+    parser.add_argument("--bots", type=int, default=50, help="size of the fleet in start and memory: %(default)s")
+    parser.add_argument("--repeat", type=int, default=3, help="turns of start and recover: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="small and once: shows that it works, measures nothing")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    options = parser.parse_args()
+    if options.quick:
+        options.bots, options.repeat = QUICK_BOTS, 1
+    if options.bots < 1 or options.repeat < 1:
+        parser.error("--bots and --repeat must be at least 1")
+    return options
+
+
+async def measure(options: argparse.Namespace, console: Console) -> None:
+    """Run what was asked for, showing each result as it comes."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    kills = QUICK_KILLS if options.quick else -(-MIN_KILLS // options.repeat)
+    benchmarks: dict[str, Callable[[], Awaitable[Result]]] = {
+        "start": lambda: start.run(options.bots, options.repeat),
+        "recover": lambda: recover.run(kills, options.repeat),
+        "memory": lambda: memory.run(options.bots),
+    }
+    machine = Machine.here()
+    for line in machine.lines():
+        console.print(line, soft_wrap=True)
+    results = {}
+    for name in options.names or NAMES:
+        with console.status(f"measuring {name}"):
+            results[name] = await benchmarks[name]()
+        results[name].show(console)
+    if options.json:
+        found = {"machine": machine.as_json()} | {name: result.as_json() for name, result in results.items()}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def main() -> int:
+    """Return the exit code: 0 measured, whatever the figures say; 1 could not measure; 130 interrupted."""
+    options = parse()
+    for name in [name for name in os.environ if name.startswith("FLOTILLA_")]:
+        del os.environ[name]  # nothing here may touch the fleet that this shell is set up for
+    console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
+    try:
+        with console.status("installing the peers"):
+            install_peers()
+        asyncio.run(measure(options, console))
+    except InstallError as fault:
+        console.print(f"benchmarks: {fault}", soft_wrap=True)
+        return 1
+    except psutil.AccessDenied:
+        console.print("benchmarks: workers let nobody but root read their memory. Run `memory` as root.")
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("benchmarks: interrupted; everything that was started has ended.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

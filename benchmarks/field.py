@@ -1,0 +1,115 @@
+"""The ground on which every contender competes: a home, a local Discord with an application per bot, and its view."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+from collections.abc import AsyncIterator, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from tests.stack import Stack, until
+
+READY_TIMEOUT_S = 180.0
+POLL_S = 0.005
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A bot as the local Discord knows it."""
+
+    name: str
+    id: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A local Discord of its own for one contender. READY is what this Discord says, never what a contender says."""
+
+    stack: Stack
+    bots: tuple[Application, ...]
+    client: aiohttp.ClientSession
+
+    @property
+    def home(self) -> Path:
+        """A folder that is gone afterwards."""
+        return self.stack.home
+
+    @property
+    def discord_url(self) -> str:
+        """The REST base that bots are given."""
+        return self.stack.environment["FLOTILLA_DISCORD_URL"]
+
+    async def all_ready(self) -> None:
+        """Wait until every bot has a session. Looks every 20 ms."""
+
+        async def connected() -> bool:
+            items = (await self._get("/sandbox/applications"))["items"]
+            ready: int = sum(item["sessions_connected"] > 0 for item in items)
+            return ready >= len(self.bots)
+
+        await until(connected, f"{len(self.bots)} bots are READY", READY_TIMEOUT_S)
+
+    async def identifies(self, bot: Application) -> int:
+        """Return how many sessions a bot has begun."""
+        return int((await self._application(bot))["identifies"])
+
+    async def ready_again(self, bot: Application, identifies: int) -> None:
+        """Wait until a bot has begun more than `identifies` sessions and has one. Looks every 5 ms."""
+        end = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < end:
+            facts = await self._application(bot)
+            if facts["identifies"] > identifies and facts["sessions_connected"]:
+                return
+            await asyncio.sleep(POLL_S)
+        raise TimeoutError(f"{bot.name} was not READY again within {READY_TIMEOUT_S:g} s")
+
+    async def _application(self, bot: Application) -> dict[str, Any]:
+        return await self._get(f"/sandbox/applications/{bot.id}")
+
+    async def _get(self, path: str) -> dict[str, Any]:
+        async with self.client.get(path) as answer:
+            answer.raise_for_status()
+            facts: dict[str, Any] = await answer.json()
+            return facts
+
+
+async def finished(ending: Coroutine[Any, Any, None]) -> None:
+    """Run `ending` to its end even if this task is cancelled meanwhile; raise that afterwards.
+
+    Without it a Ctrl-C in the middle of an ordinary end would leave processes behind.
+    """
+    task = asyncio.ensure_future(ending)
+    interrupted: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as cancelled:
+            interrupted = cancelled
+    if interrupted is not None:
+        raise interrupted
+    task.result()
+
+
+@contextlib.asynccontextmanager
+async def open_field(bots: int) -> AsyncIterator[Field]:
+    """Yield a field with `bots` applications; end everything that was started on it."""
+    with tempfile.TemporaryDirectory(prefix="flotilla-bench-") as folder:
+        stack = await Stack.create(Path(folder))
+        try:
+            await stack.start_sandbox()
+            async with aiohttp.ClientSession(stack.sandbox_url) as client:
+                yield Field(stack, tuple([await _register(client, f"bot-{n}") for n in range(bots)]), client)
+        finally:
+            await finished(stack.close())
+
+
+async def _register(client: aiohttp.ClientSession, name: str) -> Application:
+    async with client.post("/sandbox/applications", json={"name": name}) as answer:
+        answer.raise_for_status()
+        facts = await answer.json()
+        return Application(name, facts["id"], facts["token"])

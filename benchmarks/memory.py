@@ -1,0 +1,97 @@
+"""What a bot costs in memory: forked from a warm parent, and as a cold process."""
+
+import asyncio
+import statistics
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks.contenders import Contender, Flotilla, Supervisord, competing
+from benchmarks.report import Result, Target, megabytes
+
+SETTLE_S = 3.0
+TARGET_USS_BYTES = 14e6
+COLD_BOTS = 10
+"""USS of a cold process does not depend on how many there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes. USS: what would come free if the process ended; PSS: USS and its share of what is shared."""
+
+    uss: int
+    pss: int
+
+    @classmethod
+    def of(cls, process: psutil.Process) -> "Footprint":
+        """Measure. Raises psutil.AccessDenied without root: workers are not dumpable."""
+        info = process.memory_full_info()
+        return cls(info.uss, info.pss)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A fleet at rest: its workers, and what manages them by role."""
+
+    workers: list[Footprint]
+    managers: dict[str, Footprint]
+
+    def a_bot(self) -> float:
+        """Return everything together, per bot: PSS adds up without counting anything twice."""
+        everything = [*self.workers, *self.managers.values()]
+        return sum(footprint.pss for footprint in everything) / len(self.workers)
+
+
+async def measure(contender: Contender, bots: int) -> Sample:
+    """Start `bots` bots, let them settle, measure everybody."""
+    async with competing(contender, bots):
+        await contender.start()
+        await contender.wait_ready()
+        await asyncio.sleep(SETTLE_S)
+        family = contender.family()
+        workers = [Footprint.of(worker) for worker in family.workers.values()]
+        return Sample(workers, {_role(manager): Footprint.of(manager) for manager in family.managers})
+
+
+def _role(process: psutil.Process) -> str:
+    return "fork server" if "fork server" in " ".join(process.cmdline()) else "supervisor"
+
+
+async def run(bots: int) -> Result:
+    """Compare a fleet of `bots` workers with cold processes."""
+    ours = await measure(Flotilla(), bots)
+    cold_bots = min(bots, COLD_BOTS)
+    cold = await measure(Supervisord(), cold_bots)
+    uss = statistics.median(worker.uss for worker in ours.workers)
+    cold_uss = statistics.median(worker.uss for worker in cold.workers)
+    rows = [_row(f"Flotilla worker (of {bots})", ours.workers)]
+    rows += [_row(f"Flotilla {role}", [footprint]) for role, footprint in ours.managers.items()]
+    rows += [("Flotilla, all together, a bot", "", megabytes(ours.a_bot()), "")]
+    rows += [_row(f"cold process (of {cold_bots})", cold.workers)]
+    rows += [(f"cold, {Supervisord.name} included, a bot", "", megabytes(cold.a_bot()), "")]
+    return Result(
+        title=f"memory: {bots} workers at rest",
+        columns=("process", "USS, median", "PSS, median", "USS, largest"),
+        rows=tuple(rows),
+        targets=(
+            Target(
+                f"≤ {megabytes(TARGET_USS_BYTES)} USS a worker",
+                f"{megabytes(uss)}, a cold process {megabytes(cold_uss)}, {cold_uss / uss:.1f} times as much",
+                uss <= TARGET_USS_BYTES,
+            ),
+        ),
+        raw={
+            "worker_uss_bytes": [worker.uss for worker in ours.workers],
+            "worker_pss_bytes": [worker.pss for worker in ours.workers],
+            "cold_uss_bytes": [worker.uss for worker in cold.workers],
+            "cold_pss_bytes": [worker.pss for worker in cold.workers],
+            "managers_uss_bytes": {role: footprint.uss for role, footprint in ours.managers.items()},
+            "managers_pss_bytes": {role: footprint.pss for role, footprint in ours.managers.items()},
+        },
+    )
+
+
+def _row(name: str, footprints: list[Footprint]) -> tuple[str, ...]:
+    uss = [footprint.uss for footprint in footprints]
+    pss = statistics.median(footprint.pss for footprint in footprints)
+    return (name, megabytes(statistics.median(uss)), megabytes(pss), megabytes(max(uss)))

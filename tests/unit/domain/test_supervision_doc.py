@@ -1,0 +1,110 @@
+"""docs/supervision.md tells what the code does. FLOTILLA_UPDATE_DOCS=1 writes the generated parts anew."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from flotilla.domain.lifecycle import (
+    BecameReady,
+    DeadlinePassed,
+    Event,
+    Exited,
+    Failed,
+    Heartbeat,
+    IllegalTransition,
+    LostReady,
+    MemoryExceeded,
+    Restart,
+    Spawned,
+    SpawnFailed,
+    Start,
+    State,
+    Stop,
+    Worker,
+    step,
+)
+from flotilla.domain.policy import Policy
+from flotilla.domain.reasons import REASONS
+
+DOC = Path(__file__).parents[3] / "docs" / "supervision.md"
+POLICY = Policy()
+NOW = 1000.0
+PIDS: dict[State, tuple[int | None, ...]] = {
+    State.STARTING: (42, None),  # ordered, and perhaps not there yet
+    State.RUNNING: (42,),
+    State.STOPPING: (42, None),
+}
+EVENTS: tuple[Event, ...] = (
+    Start(),
+    Stop(),
+    Restart(),
+    Spawned(1, 42),
+    SpawnFailed(1, 0.5),
+    BecameReady(1),
+    LostReady(1),
+    Heartbeat(1),
+    Failed(1, "crashed"),
+    MemoryExceeded(1),
+    Exited(1, 1, 0.5),
+    DeadlinePassed(0.5),
+)
+
+
+def workers() -> list[Worker]:
+    """Return workers that differ in everything `step` looks at."""
+    found = []
+    for state in State:
+        for pid in PIDS.get(state, (None,)):
+            for failures in (0, 1, POLICY.max_failures):
+                for restart, reason in (
+                    (False, None),
+                    (True, "restart_requested"),
+                    (True, "crashed"),
+                    (True, "token_refused"),
+                ):
+                    deadline = None if state in {State.STOPPED, State.FATAL} else NOW
+                    found.append(Worker(state, 1, pid, deadline, failures, None, reason, restart))
+    return found
+
+
+def diagram() -> str:
+    edges: dict[tuple[State, State], set[str]] = {}
+    for worker in workers():
+        for event in EVENTS:
+            try:
+                after, _ = step(worker, event, NOW, POLICY)
+            except IllegalTransition:
+                continue
+            if after.state is not worker.state or after.generation != worker.generation:
+                edges.setdefault((worker.state, after.state), set()).add(type(event).__name__)
+    lines = ["```mermaid", "stateDiagram-v2", "    [*] --> STOPPED"]
+    order = list(State)
+    for (before, after_state), names in sorted(edges.items(), key=lambda edge: [order.index(s) for s in edge[0]]):
+        lines.append(f"    {before} --> {after_state}: {', '.join(sorted(names))}")
+    return "\n".join([*lines, "```"])
+
+
+def reasons() -> str:
+    rows = [
+        f"| `{row.code}` | {row.title} | {row.verdict.value} | {row.explanation} | {row.remedy} |"
+        for row in REASONS.values()
+    ]
+    return "\n".join(["| Code | Title | Then | Means | Do |", "|---|---|---|---|---|", *rows])
+
+
+@pytest.mark.parametrize(("mark", "generate"), [("diagram", diagram), ("reasons", reasons)])
+def test_generated_parts_are_what_the_code_says(mark: str, generate: "object") -> None:
+    assert callable(generate)
+    text, expected = DOC.read_text(), generate()
+    pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
+    wanted = pattern.sub(lambda match: f"{match[1]}{expected}\n{match[2]}", text)
+    if os.environ.get("FLOTILLA_UPDATE_DOCS"):
+        DOC.write_text(wanted)
+        return
+    assert text == wanted, "run the test once with FLOTILLA_UPDATE_DOCS=1"
+
+
+def test_every_state_has_a_row_for_operators() -> None:
+    assert all(f"| {state} |" in DOC.read_text() for state in State)

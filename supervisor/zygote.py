@@ -26,7 +26,7 @@ class ForkServerProcess:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env=os.environ,
+                env=_environment(),
             )
         return cls(process, ours)
 
@@ -38,3 +38,8 @@ class ForkServerProcess:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment without our settings: URLs there can hold passwords, and bots run code of their own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FLOTILLA_", "SUPERVISOR_"))}

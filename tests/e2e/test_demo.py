@@ -57,14 +57,15 @@ class Demo:
         await until(lambda: self.text().count("Flotilla is up") > seen, "the demo is up", 150)
 
     def processes(self) -> list[psutil.Process]:
-        """Return every live process that belongs to this home, workers included. Valkey overwrites its environment."""
+        """Return every live process of this home; workers and Valkey overwrite their environment, but stay in it."""
         found = []
         for process in psutil.process_iter(["pid"]):
             try:
                 ours = process.environ().get("FLOTILLA_HOME") == str(self.home)
-                if (ours or Path(process.cwd()).is_relative_to(self.home)) and alive(process.pid):
+                places = (process.cwd(), str(Path(f"/proc/{process.pid}/fd/1").readlink()))
+                if (ours or any(Path(p).is_relative_to(self.home) for p in places)) and alive(process.pid):
                     found.append(process)
-            except (psutil.AccessDenied, psutil.NoSuchProcess):
+            except (psutil.Error, OSError):
                 continue
         return [process for process in found if process.pid != os.getpid()]
 

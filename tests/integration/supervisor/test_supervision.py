@@ -229,6 +229,13 @@ async def test_token_is_nowhere_but_in_its_worker_and_encrypted_in_the_database(
         assert needle not in path.read_bytes(), path.name
 
 
+async def test_workers_do_not_inherit_our_settings(stack: Stack) -> None:
+    supervisor = await stack.start_supervisor(FLOTILLA_REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    (fork_server,) = [p for p in psutil.Process(supervisor.pid).children() if "fork server" in " ".join(p.cmdline())]
+    assert "hunter2" in str(psutil.Process(supervisor.pid).environ())
+    assert not any(name.startswith(("FLOTILLA_", "SUPERVISOR_")) for name in fork_server.environ())
+
+
 async def test_one_application_is_never_run_twice(stack: Stack) -> None:
     token = (await stack.sandbox("POST", "/applications", name="twin"))["token"]
     bot_id = await stack.add_bot("twin", token=token)

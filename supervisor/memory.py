@@ -88,7 +88,8 @@ def sample_one(process: ProcessMemory, target: MemoryTarget, *, display: bool) -
         return MemorySample(target.bot_id, target.pid, process.memory_full_info().uss, exact=True)
     except psutil.AccessDenied:
         # Workers are not dumpable, so without root only they themselves may read their page tables.
-        return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - target.shared_bytes), exact=True)
+        told = target.shared_bytes > 0 or rss_bytes > target.limit_bytes
+        return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - target.shared_bytes), exact=told)
 
 
 def next_interval_s(samples: Iterable[MemorySample], limit_bytes: int) -> float:

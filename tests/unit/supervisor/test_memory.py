@@ -61,6 +61,13 @@ def test_without_root_the_workers_own_word_on_sharing_is_used() -> None:
     assert (sample.used_bytes, sample.exact) == (13 * MIB, True)
 
 
+def test_without_root_and_before_the_workers_word_rss_is_no_figure_to_show_but_one_to_act_on() -> None:
+    quiet = sample_one(Process(rss=60 * MIB, uss=None), target(), display=True)
+    assert not quiet.exact
+    leaking = sample_one(Process(rss=600 * MIB, uss=None), target(), display=False)
+    assert (leaking.used_bytes, leaking.exact) == (600 * MIB, True)
+
+
 @pytest.mark.parametrize(("used", "interval"), [(100 * MIB, FAR_INTERVAL_S), (300 * MIB, NEAR_INTERVAL_S)])
 def test_the_nearer_a_worker_is_the_sooner_is_the_next_look(used: int, interval: float) -> None:
     assert next_interval_s([MemorySample("1", 42, used, exact=False)], LIMIT) == interval

@@ -39,7 +39,7 @@ def main() -> None:
         home = Path(folder) / "var"
         environment = os.environ | {
             "FLOTILLA_HOME": str(home),
-            "FLOTILLA_HTTP_PORT": "8899",
+            "FLOTILLA_HTTP_PORT": "8800",
             "PATH": f"{ROOT / '.venv' / 'bin'}:{os.environ['PATH']}",
             "COLUMNS": str(COLUMNS),
             "TERM": "xterm-256color",

@@ -9,9 +9,9 @@ from flotilla.db.bots import FleetCounts
 from flotilla.db.supervisors import SupervisorSeen
 from flotilla.domain import operations as domain
 from flotilla.domain.bots import BotView, Desired
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import ItemState, Kind, OperationState
 from flotilla.domain.reasons import reason
+from flotilla.domain.worker import State
 
 # PostgreSQL's text cannot hold NUL; without this the database would refuse what the caller should be told.
 Text = Annotated[str, Meta(max_length=64, pattern="^[^\x00]*$")]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from flotilla.domain.lifecycle import BecameReady, Failed, Heartbeat, LostReady, State
+from flotilla.domain.worker import BecameReady, Failed, Heartbeat, LostReady, State
 from flotilla.errors import FlotillaError
 from flotilla.ports import FleetStore
 from flotilla.protocol import (

@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 import structlog
 
 from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
-from flotilla.domain.lifecycle import (
+from flotilla.domain.lifecycle import IllegalTransition, step
+from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.worker import (
     DeadlinePassed,
     Effect,
     Event,
     Exited,
-    IllegalTransition,
     Kill,
     MemoryExceeded,
     Restart,
@@ -31,9 +32,7 @@ from flotilla.domain.lifecycle import (
     Stop,
     Terminate,
     Worker,
-    step,
 )
-from flotilla.domain.policy import Policy, backoff_delay_s
 from flotilla.ports import FleetRow
 from supervisor.journal import Journal
 from supervisor.memory import MemorySample, MemoryTarget

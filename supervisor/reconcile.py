@@ -1,7 +1,7 @@
 """Compares what is wanted with what is and says what to do about it: pure, and safe to repeat for ever."""
 
 from flotilla.domain.bots import Bot, Desired
-from flotilla.domain.lifecycle import Restart, Start, State, Stop, Worker
+from flotilla.domain.worker import Restart, Start, State, Stop, Worker
 
 
 def order(bot: Bot, worker: Worker, epoch: int) -> Start | Stop | Restart | None:

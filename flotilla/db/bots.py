@@ -14,8 +14,8 @@ from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.rows import bot_of, bots_with_status, status_of
 from flotilla.db.tables import bot_status, bot_tags, bot_transitions, bots
 from flotilla.domain.bots import Bot, BotView, Desired, Transition, uptime_ratio
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import Selector
+from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
 
 UPTIME_WINDOW = timedelta(hours=24)

@@ -13,7 +13,6 @@ from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.rows import bots_with_status, status_of
 from flotilla.db.tables import bots, operation_items, operations
 from flotilla.domain.bots import Desired
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import (
     FINISHED,
     OPEN_ITEMS,
@@ -28,6 +27,7 @@ from flotilla.domain.operations import (
     may_begin,
     outcome,
 )
+from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from flotilla.db.tables import bot_status, bots
 from flotilla.domain.bots import Bot, BotStatus, Desired
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 
 
 def bots_with_status() -> sa.Select[Any]:

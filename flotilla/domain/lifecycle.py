@@ -6,185 +6,38 @@ no correct supervisor can produce it. States are supervisord's, which operators 
 not a state. Times are monotonic seconds.
 """
 
-import enum
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from flotilla.domain.policy import Policy, backoff_delay_s
 from flotilla.domain.reasons import Verdict, reason, reason_of_exit
+from flotilla.domain.worker import (
+    BecameReady,
+    DeadlinePassed,
+    Effect,
+    Event,
+    Exited,
+    Failed,
+    Heartbeat,
+    Kill,
+    LostReady,
+    MemoryExceeded,
+    Restart,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Start,
+    State,
+    Stop,
+    Terminate,
+    Worker,
+)
 
-
-class State(enum.StrEnum):
-    """supervisord's process states; `docs/supervision.md` says what an operator does in each."""
-
-    STOPPED = "STOPPED"
-    STARTING = "STARTING"
-    RUNNING = "RUNNING"
-    BACKOFF = "BACKOFF"
-    STOPPING = "STOPPING"
-    FATAL = "FATAL"
+Outcome = tuple[Worker, tuple[Effect, ...]]
 
 
 class IllegalTransition(Exception):  # noqa: N818 - the name says what happened better than an Error suffix
     """An event that no correct supervisor produces in this state; nothing has been changed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """What the supervisor knows about one bot's process.
-
-    generation: number of the current or last incarnation; grows by one with every spawn.
-    pid: the live process of this generation, None while there is none or it is not known yet.
-    deadline: monotonic second at which the state must have ended; None only in STOPPED and FATAL.
-    failures: consecutive runs that failed; a heartbeat of a worker READY for `stable_after_s` sets it to 0.
-    ready_at: monotonic second since which the worker is READY, None when it is not.
-    reason: code of `reasons.REASONS` for the state or for the last failure, None when all is well.
-    restart: in STOPPING, start again after the exit.
-    """
-
-    state: State = State.STOPPED
-    generation: int = 0
-    pid: int | None = None
-    deadline: float | None = None
-    failures: int = 0
-    ready_at: float | None = None
-    reason: str | None = None
-    restart: bool = False
-
-    @property
-    def ready(self) -> bool:
-        """True while the worker's gateway session is up."""
-        return self.ready_at is not None
-
-
-# Commands and events -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Be running. In BACKOFF and FATAL: try at once, past failures forgotten."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Be stopped."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """Be running as a new incarnation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spawned:
-    """The fork server made the process."""
-
-    generation: int
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpawnFailed:
-    """The fork server could not make the process. jitter: uniform draw in [0, 1)."""
-
-    generation: int
-    jitter: float
-
-
-@dataclass(frozen=True, slots=True)
-class BecameReady:
-    """The worker's session is READY or RESUMED."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class LostReady:
-    """The worker's gateway connection is gone; it reconnects by itself."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """The worker's event loop turned."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The worker says why it is about to exit; `code` is one of `reasons.REASONS`."""
-
-    generation: int
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryExceeded:
-    """A sample above the memory limit."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Exited:
-    """The process is gone. exit_code: as `subprocess` has it, None if nobody saw it. jitter: uniform in [0, 1)."""
-
-    generation: int
-    exit_code: int | None
-    jitter: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeadlinePassed:
-    """`now` may have reached the worker's deadline. jitter: uniform draw in [0, 1)."""
-
-    jitter: float
-
-
-Event = (
-    Start
-    | Stop
-    | Restart
-    | Spawned
-    | SpawnFailed
-    | BecameReady
-    | LostReady
-    | Heartbeat
-    | Failed
-    | MemoryExceeded
-    | Exited
-    | DeadlinePassed
-)
-
-
-# Effects -------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Spawn:
-    """Fork a worker of this generation."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Terminate:
-    """Send SIGTERM: close the session, flush, exit."""
-
-    pid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """Send SIGKILL to the process group."""
-
-    pid: int
-
-
-Effect = Spawn | Terminate | Kill
-Outcome = tuple[Worker, tuple[Effect, ...]]
 
 
 def step(worker: Worker, event: Event, now: float, policy: Policy) -> Outcome:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flotilla.domain.bots import BotStatus
-from flotilla.domain.lifecycle import State
 from flotilla.domain.reasons import reason
+from flotilla.domain.worker import State
 from flotilla.errors import FixInputError
 
 MAX_BATCH = 1000

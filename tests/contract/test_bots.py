@@ -10,8 +10,8 @@ from flotilla.db.bots import BotFilter, SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.domain.bots import BotStatus, Desired, Transition
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import Selector
+from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, FixInputError, NotFoundError
 from tests.builders import T0, a_bot
 

@@ -12,7 +12,7 @@ from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.tables import bot_transitions
 from flotilla.domain.bots import Bot, BotStatus, Transition
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow, FleetStore
 from tests.builders import T0, a_bot

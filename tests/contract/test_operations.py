@@ -11,8 +11,8 @@ from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.operations import SqlOperations
 from flotilla.domain.bots import Bot, BotStatus, Desired
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import Item, ItemState, Operation, OperationState, Selector, Strategy
+from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
 from tests.builders import T0, a_bot, an_operation
 

@@ -4,7 +4,7 @@ import pytest
 
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.domain.bots import BotStatus
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from tests.builders import T0, token_of
 from tests.integration.api.conftest import Api
 

@@ -9,7 +9,7 @@ from flotilla import __version__
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.domain.bots import BotStatus
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from flotilla.errors import RetryError
 from tests.integration.api.conftest import JSON, Api
 

@@ -7,7 +7,7 @@ import pytest
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.keys import Role
 from flotilla.domain.bots import BotStatus
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from tests.builders import T0
 from tests.integration.api.conftest import JSON, Api
 

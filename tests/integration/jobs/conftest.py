@@ -15,8 +15,8 @@ from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.operations import SqlOperations
 from flotilla.db.schema import upgrade
 from flotilla.domain.bots import Bot, BotStatus
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import FINISHED, Item, ItemState, Operation, Strategy
+from flotilla.domain.worker import State
 from flotilla.home import prepare_home
 from flotilla.settings import Settings
 from tests.builders import a_bot, an_operation

@@ -5,7 +5,7 @@ import os
 import signal
 from dataclasses import replace
 
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from tests.stack import Stack, alive
 
 

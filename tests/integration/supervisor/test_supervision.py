@@ -9,7 +9,7 @@ import pytest
 
 from flotilla.discord import application_id_of
 from flotilla.domain.bots import Desired
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from tests.stack import Stack, alive, until
 
 

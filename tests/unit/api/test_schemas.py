@@ -5,8 +5,8 @@ import pytest
 
 from api.schemas import Bot, Operation
 from flotilla.domain.bots import BotStatus, BotView
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import ItemState
+from flotilla.domain.worker import State
 from flotilla.queue import deserialize, serialize
 from tests.builders import a_bot, an_operation
 

@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flotilla.domain.bots import MAX_TAGS, Transition, parse_name, parse_tags, uptime_ratio
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from flotilla.errors import FixInputError
 
 END = datetime(2026, 1, 2, tzinfo=UTC)

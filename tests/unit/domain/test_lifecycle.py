@@ -5,14 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from flotilla.domain.lifecycle import (
+from flotilla.domain.lifecycle import IllegalTransition, step
+from flotilla.domain.policy import Policy
+from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
     Event,
     Exited,
     Failed,
     Heartbeat,
-    IllegalTransition,
     Kill,
     LostReady,
     MemoryExceeded,
@@ -25,9 +26,7 @@ from flotilla.domain.lifecycle import (
     Stop,
     Terminate,
     Worker,
-    step,
 )
-from flotilla.domain.policy import Policy
 
 POLICY = Policy()
 NOW = 1000.0

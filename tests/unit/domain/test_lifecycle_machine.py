@@ -4,7 +4,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from flotilla.domain.lifecycle import (
+from flotilla.domain.lifecycle import step
+from flotilla.domain.policy import Policy
+from flotilla.domain.reasons import REASONS
+from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
     Effect,
@@ -24,10 +27,7 @@ from flotilla.domain.lifecycle import (
     Stop,
     Terminate,
     Worker,
-    step,
 )
-from flotilla.domain.policy import Policy
-from flotilla.domain.reasons import REASONS
 
 POLICY = Policy(max_failures=3)
 OWNERS = {State.STARTING, State.RUNNING, State.STOPPING}

@@ -3,7 +3,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flotilla.domain.bots import BotStatus
-from flotilla.domain.lifecycle import State
 from flotilla.domain.operations import (
     Item,
     ItemState,
@@ -15,6 +14,7 @@ from flotilla.domain.operations import (
     may_begin,
     outcome,
 )
+from flotilla.domain.worker import State
 from flotilla.errors import FixInputError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from flotilla.domain.lifecycle import (
+from flotilla.domain.lifecycle import IllegalTransition, step
+from flotilla.domain.policy import Policy
+from flotilla.domain.reasons import REASONS
+from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
     Event,
     Exited,
     Failed,
     Heartbeat,
-    IllegalTransition,
     LostReady,
     MemoryExceeded,
     Restart,
@@ -23,10 +25,7 @@ from flotilla.domain.lifecycle import (
     State,
     Stop,
     Worker,
-    step,
 )
-from flotilla.domain.policy import Policy
-from flotilla.domain.reasons import REASONS
 
 DOC = Path(__file__).parents[3] / "docs" / "supervision.md"
 POLICY = Policy()

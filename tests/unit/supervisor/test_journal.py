@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import BotStatus, Transition
-from flotilla.domain.lifecycle import State
+from flotilla.domain.worker import State
 from flotilla.errors import RetryError
 from flotilla.ports import FleetRow
 from supervisor import journal as module

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import Bot, Desired
-from flotilla.domain.lifecycle import Restart, Start, State, Stop, Worker
+from flotilla.domain.worker import Restart, Start, State, Stop, Worker
 from supervisor.reconcile import may_be_dropped, order
 
 

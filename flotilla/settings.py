@@ -13,6 +13,9 @@ from flotilla.errors import SetupError
 MAX_SOCKET_PATH_BYTES = 107
 """Length of a Unix socket's path without its final NUL. Source: unix(7), sun_path of 108 bytes."""
 
+LONGEST_SOCKET_NAME = "supervisord.sock.4194304"
+"""supervisord binds its socket under a name that ends in its pid, and renames it. Source: pid_max of proc(5)."""
+
 
 def _http_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
@@ -137,7 +140,7 @@ def load_settings() -> Settings:
         lines = [f"FLOTILLA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in fault.errors()]
         raise SetupError("Settings are wrong. " + "; ".join(lines) + ".", code="settings_invalid") from None
     settings = settings.model_copy(update={"home": settings.home.absolute()})
-    socket_path = bytes(settings.run_dir / "supervisord.sock")
+    socket_path = bytes(settings.run_dir / LONGEST_SOCKET_NAME)
     if len(socket_path) > MAX_SOCKET_PATH_BYTES:
         raise SetupError(
             f"FLOTILLA_HOME is too long: its sockets' paths would have {len(socket_path)} bytes, and the system allows "

@@ -173,7 +173,6 @@ class ControlServer:
                 self._fleet.apply(member, Heartbeat(generation))
             case Ready():
                 self._fleet.apply(member, BecameReady(generation))
-                self._fleet.admit()
             case NotReady():
                 self._fleet.apply(member, LostReady(generation))
             case Failing(code, detail):

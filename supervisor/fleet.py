@@ -3,6 +3,7 @@
 Everything runs on one event loop; `apply` is never re-entered for the same worker, so there is one writer per fact.
 """
 
+import asyncio
 import hashlib
 import random
 import secrets
@@ -23,7 +24,6 @@ from flotilla.domain.worker import (
     Exited,
     Kill,
     MemoryExceeded,
-    Restart,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -99,6 +99,8 @@ class Fleet:
         self._on_exit = on_exit
         self._spawn_concurrency = spawn_concurrency
         self._members: dict[str, Member] = {}
+        self._starting = 0
+        self._waiting: dict[str, None] = {}  # bots that should start, first come first served
         self._random = random.Random()  # noqa: S311 - jitter
 
     def __iter__(self) -> Iterator[Member]:
@@ -117,7 +119,7 @@ class Fleet:
         try:
             after, effects = step(before, event, time.monotonic(), self._policy)
         except IllegalTransition as fault:
-            log.error("worker.illegal_transition", bot=member.bot.name, event=repr(event), error=str(fault))  # noqa: TRY400
+            log.error("worker.illegal_transition", bot=member.bot.name, what=repr(event), error=str(fault))  # noqa: TRY400
             return
         member.worker = after
         if after != before:
@@ -159,7 +161,6 @@ class Fleet:
             member.memory_bytes = member.latency_ms = None
             member.shared_bytes = 0
         self.apply(member, Exited(generation, exit_code, self._random.random()))
-        self.admit()
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
@@ -208,7 +209,9 @@ class Fleet:
             member = self._members.setdefault(bot.id, Member(bot, epoch=bot.desired_epoch))
             member.bot = bot
             command = order(bot, member.worker, member.epoch)
-            if isinstance(command, Stop | Restart):
+            if isinstance(command, Start):
+                self._waiting[bot.id] = None
+            elif command is not None:
                 self.apply(member, command)
             if may_be_dropped(bot, member.worker):
                 droppable.append(bot.id)
@@ -217,14 +220,13 @@ class Fleet:
 
     def admit(self) -> None:
         """Start bots that should run, as many at once as may be STARTING: a herd makes every one of them late."""
-        starting = sum(member.worker.state is State.STARTING for member in self._members.values())
-        for member in self:
-            if starting >= self._spawn_concurrency:
-                return
-            command = order(member.bot, member.worker, member.epoch)
-            if isinstance(command, Start):
-                self.apply(member, command)
-                starting += member.worker.state is State.STARTING
+        while self._waiting and self._starting < self._spawn_concurrency:
+            bot_id = next(iter(self._waiting))
+            del self._waiting[bot_id]
+            member = self._members.get(bot_id)
+            # What was wanted when it was put in line may not be wanted any more.
+            if member is not None and order(member.bot, member.worker, member.epoch) == Start():
+                self.apply(member, Start())
 
     def stop_all(self) -> None:
         """Stop every worker; what is wanted stays, so that the next supervisor starts them again."""
@@ -254,6 +256,7 @@ class Fleet:
         adopted = 0
         for row in rows:
             member = self._members[row.bot.id] = self._remembered(row)
+            self._starting += member.worker.state is State.STARTING
             status = row.status
             if status.pid is None:
                 if member.worker.state in _OWNS_PROCESS:
@@ -321,6 +324,9 @@ class Fleet:
 
     def _note(self, member: Member, before: Worker, event: Event) -> None:
         after = member.worker
+        self._starting += (after.state is State.STARTING) - (before.state is State.STARTING)
+        if before.state is State.STARTING and after.state is not State.STARTING and self._waiting:
+            asyncio.get_running_loop().call_soon(self.admit)
         moved = (before.state, before.ready, before.generation) != (after.state, after.ready, after.generation)
         if not moved:
             if after.pid != before.pid:

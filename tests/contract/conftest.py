@@ -19,11 +19,10 @@ BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
     """One server per run, shared by the workers of xdist."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with running_postgres(shared / "postgres") as server:
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID") or ULID()
+    with running_postgres(f"contract-{run}") as server:
         yield server
 
 

@@ -7,7 +7,8 @@ import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,15 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture
-async def demo(tmp_path: Path) -> AsyncIterator[Demo]:
-    demo = Demo(tmp_path / "home", free_port())
+def folder() -> Iterator[Path]:
+    """Yield a folder with a short name: the path of a Unix socket has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="flt-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+async def demo(folder: Path) -> AsyncIterator[Demo]:
+    demo = Demo(folder / "home", free_port())
     try:
         yield demo
     finally:
@@ -190,8 +198,8 @@ async def test_the_readme_is_true(demo: Demo) -> None:
     assert {name: bot["id"] for name, bot in again.items()} == {name: bot["id"] for name, bot in before.items()}
 
 
-async def test_two_demos_run_side_by_side(demo: Demo, tmp_path: Path) -> None:
-    other = Demo(tmp_path / "other home", free_port(), bots=1)
+async def test_two_demos_run_side_by_side(demo: Demo, folder: Path) -> None:
+    other = Demo(folder / "other home", free_port(), bots=1)
     try:
         await asyncio.gather(demo.up(), other.up())
         assert len(await demo.all_ready()) == BOTS

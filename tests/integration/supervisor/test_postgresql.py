@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from ulid import ULID
 
 from tests.services import Postgres, running_postgres
 from tests.stack import Stack, until
@@ -15,8 +16,8 @@ pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[Postgres]:
-    with running_postgres(tmp_path / "postgres") as server:
+def postgres() -> Iterator[Postgres]:
+    with running_postgres(f"stack-{ULID()}") as server:
         yield server
 
 
@@ -42,11 +43,13 @@ async def test_fleet_on_postgresql_is_started_healed_and_adopted(stack: Stack) -
     assert (await stack.status(second)).pid == before[second].pid
 
 
-async def test_bots_answer_while_postgresql_hangs_and_a_dead_one_returns_after(stack: Stack, tmp_path: Path) -> None:
+async def test_bots_answer_while_postgresql_hangs_and_a_dead_one_returns_after(
+    stack: Stack, postgres: Postgres
+) -> None:
     first, second = await stack.add_bots(2)
     supervisor = await stack.start_supervisor()
     before = await stack.all_ready(2)
-    postmaster = psutil.Process(int((tmp_path / "postgres" / "postmaster.pid").read_text().split()[0]))
+    postmaster = psutil.Process(postgres.pid)
     server = [postmaster, *postmaster.children(recursive=True)]
     applications = {app["name"]: app["id"] for app in (await stack.sandbox("GET", "/applications"))["items"]}
     for process in server:

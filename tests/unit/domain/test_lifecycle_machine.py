@@ -103,6 +103,11 @@ class Lifecycle(RuleBasedStateMachine):
     def fork_server_fails(self, jitter: float) -> None:
         self.happen(SpawnFailed(self.ordered.pop(0), jitter))
 
+    @precondition(lambda self: self.current_pids())
+    @rule(jitter=JITTER)
+    def fork_server_dies_after_its_worker_said_hello(self, jitter: float) -> None:
+        self.happen(SpawnFailed(self.worker.generation, jitter))
+
     @precondition(lambda self: self.alive)
     @rule(data=st.data(), code=st.sampled_from([0, 1, -9, None]), jitter=JITTER)
     def process_ends(self, data: st.DataObject, code: int | None, jitter: float) -> None:

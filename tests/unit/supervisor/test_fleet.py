@@ -1,0 +1,144 @@
+"""The fleet without processes: who is started when, and what is remembered. No fork server ever answers here."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.policy import Policy
+from flotilla.domain.worker import Heartbeat, State
+from flotilla.ports import FleetRow
+from supervisor.fleet import Fleet, Member
+from supervisor.journal import Journal
+from tests.fakes.fleet import MemoryFleetStore
+
+NOW = datetime.now(UTC)
+
+
+def bot(number: int, desired: Desired = Desired.RUNNING, epoch: int = 0, *, deleted: bool = False) -> Bot:
+    return Bot(str(number), f"bot-{number}", str(number), (), desired, epoch, NOW, NOW if deleted else None)
+
+
+class Host:
+    """A fleet whose orders to spawn are kept in a list."""
+
+    def __init__(self, concurrency: int = 4) -> None:
+        self.spawned: list[tuple[str, int]] = []
+        self.fleet = Fleet(
+            Policy(),
+            Journal(MemoryFleetStore()),
+            spawn=self.spawn,
+            on_exit=lambda *_: None,
+            spawn_concurrency=concurrency,
+        )
+
+    def spawn(self, member: Member, secret: bytes) -> None:
+        assert len(secret) == 32
+        self.spawned.append((member.bot.id, member.worker.generation))
+
+    def member(self, number: int) -> Member:
+        member = self.fleet.get(str(number))
+        assert member is not None
+        return member
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+async def test_a_herd_is_let_in_by_and_by_in_its_order(host: Host) -> None:
+    bots = [bot(number) for number in range(10)]
+    host.fleet.reconcile(bots)
+    assert [name for name, _ in host.spawned] == ["0", "1", "2", "3"]
+    host.fleet.reconcile(bots)
+    assert len(host.spawned) == 4
+    stopped = [bot(0, Desired.STOPPED), *bots[1:]]
+    host.fleet.reconcile(stopped)
+    await asyncio.sleep(0)
+    assert [name for name, _ in host.spawned] == ["0", "1", "2", "3", "4"]
+
+
+async def test_a_bot_that_is_no_longer_wanted_is_not_started_when_its_turn_comes(host: Host) -> None:
+    host.fleet.reconcile([bot(number) for number in range(6)])
+    host.fleet.reconcile([bot(0, Desired.STOPPED), *(bot(n) for n in (1, 2, 3)), bot(4, Desired.STOPPED), bot(5)])
+    await asyncio.sleep(0)
+    assert [name for name, _ in host.spawned] == ["0", "1", "2", "3", "5"]
+
+
+def test_a_newer_epoch_is_answered_by_the_next_incarnation(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.reconcile([bot(1, epoch=1)])
+    assert host.member(1).worker.state is State.STOPPING
+    host.fleet.fork_failed("1", 1, "EAGAIN")
+    assert (host.spawned, host.member(1).epoch) == ([("1", 1), ("1", 2)], 1)
+
+
+def test_a_removed_bot_is_dropped_once_it_has_stopped(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    assert host.fleet.reconcile([bot(1, deleted=True)]) == []
+    host.fleet.fork_failed("1", 1, "EAGAIN")
+    assert host.fleet.reconcile([bot(1, deleted=True)]) == ["1"]
+    host.fleet.reconcile([])
+    assert host.fleet.get("1") is None
+
+
+def test_a_row_that_vanished_stops_its_worker_before_it_is_forgotten(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.reconcile([])
+    assert host.member(1).worker.state is State.STOPPING
+    host.fleet.fork_failed("1", 1, "EAGAIN")
+    host.fleet.reconcile([])
+    assert host.fleet.get("1") is None
+
+
+def test_an_event_that_cannot_happen_changes_nothing(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    before = host.member(1).worker
+    host.fleet.apply(host.member(1), Heartbeat(99))
+    assert host.member(1).worker == before
+
+
+def test_news_of_an_unknown_bot_is_ignored(host: Host) -> None:
+    host.fleet.forked("nobody", 1, 1, None)
+    host.fleet.fork_failed("nobody", 1, "EAGAIN")
+    host.fleet.exited("nobody", 1, 0)
+    assert list(host.fleet) == []
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.RUNNING])
+def test_a_worker_that_died_unseen_is_started_again(host: Host, state: State) -> None:
+    status = BotStatus("1", state, generation=7, pid=2**22 - 1, process_started_at=1)
+    assert host.fleet.adopt([FleetRow(bot(1), status)]) == 0
+    assert host.spawned == [("1", 8)]
+
+
+def test_a_worker_that_was_to_stop_and_died_unseen_is_stopped(host: Host) -> None:
+    status = BotStatus("1", State.STOPPING, generation=7, pid=2**22 - 1, process_started_at=1)
+    host.fleet.adopt([FleetRow(bot(1, Desired.STOPPED), status)])
+    assert (host.member(1).worker.state, host.spawned) == (State.STOPPED, [])
+
+
+def test_a_spawn_that_the_supervisor_before_had_ordered_is_ordered_anew(host: Host) -> None:
+    host.fleet.adopt([FleetRow(bot(1), BotStatus("1", State.STARTING, generation=7))])
+    assert host.spawned == [("1", 8)]
+
+
+def test_backoff_and_fatal_are_remembered_with_their_failures(host: Host) -> None:
+    waiting = BotStatus("1", State.BACKOFF, reason="crashed", generation=7, failures=3)
+    given_up = BotStatus("2", State.FATAL, reason="token_refused", generation=1)
+    host.fleet.adopt([FleetRow(bot(1), waiting), FleetRow(bot(2), given_up)])
+    host.fleet.reconcile([bot(1), bot(2)])
+    assert host.spawned == []
+    assert (host.member(1).worker.failures, host.member(1).worker.reason) == (3, "crashed")
+    assert host.member(2).worker.state is State.FATAL
+
+
+def test_stop_all_leaves_what_is_wanted_to_the_next_supervisor(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.stop_all()
+    assert not host.fleet.idle()
+    host.fleet.fork_failed("1", 1, "EAGAIN")
+    assert host.fleet.idle()
+    assert host.member(1).status().state is State.STOPPED

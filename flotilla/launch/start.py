@@ -11,6 +11,7 @@ from typing import NoReturn
 from flotilla.db.engine import Database
 from flotilla.db.schema import upgrade
 from flotilla.errors import SetupError
+from flotilla.hardening import adopt_orphans
 from flotilla.home import prepare_home
 from flotilla.launch import probes
 from flotilla.launch.admin_key import ensure_admin_key
@@ -42,8 +43,9 @@ def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
 
 
 def become_supervisord(environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by supervisord in the foreground."""
+    """Replace this process by supervisord in the foreground. It reaps workers whose fork server died."""
     sys.stdout.flush()
+    adopt_orphans()
     os.execve(SUPERVISORD, [str(SUPERVISORD), "-n", "-s", "-c", str(SUPERVISORD_CONF)], dict(environment))  # noqa: S606 - no shell is wanted
 
 

@@ -189,6 +189,9 @@ async def test_the_readme_is_true(demo: Demo) -> None:
     after = await demo.all_ready()
     assert {name: bot["pid"] for name, bot in after.items()} == {name: bot["pid"] for name, bot in restarted.items()}
 
+    assert demo.process is not None
+    assert {psutil.Process(bot["pid"]).ppid() for bot in after.values()} == {demo.process.pid}, "who reaps the orphans"
+
     assert await demo.interrupt() < 10
     assert demo.processes() == []
     assert not any(alive(bot["pid"]) for bot in after.values())

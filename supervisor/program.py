@@ -33,8 +33,8 @@ async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
     """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
     forbid_core_dumps()
     prepare_home(settings)
-    lock = ProgramLock(settings, "supervisor")
-    lock.acquire()
+    # Held until this process is gone, its fork server included: `flotilla down` waits for that.
+    ProgramLock(settings, "supervisor").acquire()
     _raise_file_limit()
     database = Database(settings.effective_database_url)
     nudges = ValkeyNudges(settings.effective_redis_url)
@@ -52,7 +52,6 @@ async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
     finally:
         await nudges.close()
         await database.close()
-        lock.release()
 
 
 def _install_handlers(stop: asyncio.Event, received: list[signal.Signals]) -> None:

@@ -261,7 +261,7 @@ def test_what_a_killed_supervisord_leaves_is_refused_by_up_and_stopped_by_down(t
         down = fleet.cli("down")
         assert down.returncode == 0, down.stderr
         assert "sent SIGINT to the supervisor it left" in down.stdout
-        assert fleet.pids() == []
+        until(lambda: fleet.pids() == [])
 
 
 def test_bots_without_any_supervisor_are_stopped_by_down(tmp_path: Path) -> None:
@@ -288,4 +288,4 @@ def test_a_program_that_gives_up_is_told_with_its_last_words(tmp_path: Path) -> 
         assert "sandbox ended with exit code 78 and is not started again." in said
         assert "  | " in said
         fleet.cli("down")
-        assert fleet.pids() == []
+        until(lambda: fleet.pids() == [])

@@ -134,7 +134,7 @@ async def test_hundred_bots_are_adopted_and_then_stopped_together(stack: Stack) 
     await supervisor.end(signal.SIGKILL)
     successor = await stack.start_supervisor()
     assert "adopted=100" in successor.text()
-    await asyncio.sleep(4)
+    await asyncio.sleep(4)  # longer than the liveness timeout: only workers that made themselves known survive it
     after = await stack.statuses()
     assert {b: s.pid for b, s in after.items()} == {b: s.pid for b, s in before.items()}
     assert await successor.end(signal.SIGINT, 20) == 0

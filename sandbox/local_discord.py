@@ -5,15 +5,18 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sandbox import codes, invocation, limits, objects
-from sandbox.interactions import Interaction, Interactions
-from sandbox.messages import Channels
-from sandbox.objects import Json, User
-from sandbox.ratelimit import RateLimiter
-from sandbox.session import GUILD_MESSAGES, Sessions
+from sandbox import limits
+from sandbox.gateway import codes
+from sandbox.gateway.session import GUILD_MESSAGES, Sessions
+from sandbox.interactions import invocation
+from sandbox.interactions.interactions import Interaction, Interactions
+from sandbox.messages.messages import Channels
+from sandbox.rest.ratelimit import RateLimiter
 from sandbox.snowflakes import Sequence
 from sandbox.tokens import Mint
-from sandbox.world import Application, World
+from sandbox.world import objects
+from sandbox.world.objects import Json, User
+from sandbox.world.world import Application, World
 
 Clock = Callable[[], float]
 

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
 
-from sandbox import control
-from sandbox.gateway import Gateway
+from sandbox.control import calls as control
+from sandbox.gateway.server import Gateway
 from sandbox.http import DISCORD
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest import channels, commands, identity, interactions

@@ -2,12 +2,13 @@
 
 from aiohttp import web
 
-from sandbox import limits, objects
+from sandbox import limits
 from sandbox.errors import FieldFaults
 from sandbox.http import answer, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import bot_route
-from sandbox.world import Application, home_of_channel, home_of_guild
+from sandbox.world import objects
+from sandbox.world.world import Application, home_of_channel, home_of_guild
 
 _PAGE_DEFAULT = 50  # documented: Get Channel Messages
 _MESSAGES = "/channels/{channel_id}/messages"

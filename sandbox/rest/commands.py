@@ -7,7 +7,7 @@ from sandbox.errors import DiscordError
 from sandbox.http import answer, read_list, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import Handler, bot_route
-from sandbox.world import Application, home_of_guild
+from sandbox.world.world import Application, home_of_guild
 
 _GLOBAL = "/applications/{application_id}/commands"
 _GUILD = "/applications/{application_id}/guilds/{guild_id}/commands"

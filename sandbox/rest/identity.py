@@ -5,7 +5,7 @@ from aiohttp import web
 from sandbox.http import answer
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import PREFIX, bot_route
-from sandbox.world import Application
+from sandbox.world.world import Application
 
 
 async def me(_: web.Request, __: LocalDiscord, application: Application) -> web.Response:

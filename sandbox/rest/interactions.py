@@ -3,11 +3,11 @@
 from aiohttp import web
 
 from sandbox.http import answer, read_object
-from sandbox.interactions import callback_result
+from sandbox.interactions.interactions import callback_result
 from sandbox.local_discord import LocalDiscord
-from sandbox.messages import EPHEMERAL
-from sandbox.objects import Json
+from sandbox.messages.messages import EPHEMERAL
 from sandbox.rest.shell import token_route
+from sandbox.world.objects import Json
 
 _WEBHOOK = "/webhooks/{application_id}/{token}"
 _MESSAGE = _WEBHOOK + "/messages/{message_id}"

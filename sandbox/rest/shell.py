@@ -9,8 +9,8 @@ from sandbox import errors
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
-from sandbox.messages import timestamp
-from sandbox.world import Application
+from sandbox.messages.messages import timestamp
+from sandbox.world.world import Application
 
 PREFIX = "/api/v10"
 _TOP_LEVEL = ("channel_id", "guild_id", "token")  # documented: Rate Limits, top-level resources

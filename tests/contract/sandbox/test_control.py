@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sandbox import control
+from sandbox.control import calls as control
 from tests.contract.sandbox.conftest import Sandbox
 
 

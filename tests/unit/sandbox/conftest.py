@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.connection import Close, Connection, Effect, Send
+from sandbox.gateway.connection import Close, Connection, Effect, Send
 from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.tokens import Mint
-from sandbox.world import Application
+from sandbox.world.world import Application
 
 START = 1_800_000_000.0
 

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.commands import CommandBook
+from sandbox.commands.book import CommandBook
 from sandbox.errors import DiscordError
 from sandbox.snowflakes import Sequence
 

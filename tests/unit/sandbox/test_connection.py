@@ -2,10 +2,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.connection import Close, Drop
+from sandbox.gateway.connection import Close, Drop
+from sandbox.gateway.session import PRIVILEGED_INTENTS
 from sandbox.local_discord import LocalDiscord
-from sandbox.session import PRIVILEGED_INTENTS
-from sandbox.world import Application
+from sandbox.world.world import Application
 from tests.unit.sandbox.conftest import FakeClock, FakeSocket
 
 

@@ -4,11 +4,11 @@ import pytest
 
 from sandbox import limits
 from sandbox.errors import DiscordError
-from sandbox.interactions import Interaction, callback_result
-from sandbox.invocation import InvocationError
+from sandbox.interactions.interactions import Interaction, callback_result
+from sandbox.interactions.invocation import InvocationError
 from sandbox.local_discord import LocalDiscord
-from sandbox.objects import User
-from sandbox.world import Application
+from sandbox.world.objects import User
+from sandbox.world.world import Application
 from tests.unit.sandbox.conftest import FakeClock, FakeSocket
 
 OPTIONS = [

@@ -1,4 +1,4 @@
-from sandbox.ledger import SessionStarts, Verdict
+from sandbox.gateway.ledger import SessionStarts, Verdict
 
 NOW = 1_800_000_000.0
 

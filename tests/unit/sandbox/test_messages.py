@@ -3,9 +3,9 @@ from typing import Any
 import pytest
 
 from sandbox.errors import DiscordError
-from sandbox.messages import Channels
-from sandbox.objects import User
+from sandbox.messages.messages import Channels
 from sandbox.snowflakes import Sequence
+from sandbox.world.objects import User
 
 NOW = 1_800_000_000.0
 BOT = User("42", "bot", bot=True)

@@ -1,4 +1,4 @@
-from sandbox.ratelimit import RateLimiter
+from sandbox.rest.ratelimit import RateLimiter
 
 NOW = 1_800_000_000.0
 MESSAGES = "/channels/{channel_id}/messages"

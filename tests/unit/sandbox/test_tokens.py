@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.snowflakes import DISCORD_EPOCH_MS, Sequence, shard_of
 from sandbox.tokens import Claim, Mint, load_secret
-from sandbox.world import World
+from sandbox.world.world import World
 
 
 @pytest.fixture

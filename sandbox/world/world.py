@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from sandbox import errors, limits, objects
-from sandbox.commands import CommandBook
+from sandbox import errors, limits
+from sandbox.commands.book import CommandBook
 from sandbox.errors import DiscordError
-from sandbox.ledger import SessionStarts
-from sandbox.objects import Home, User
+from sandbox.gateway.ledger import SessionStarts
 from sandbox.tokens import Mint
+from sandbox.world import objects
+from sandbox.world.objects import Home, User
 
 _NAME_MAX = 80  # ours
 

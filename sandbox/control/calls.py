@@ -10,11 +10,11 @@ from aiohttp import web
 
 from sandbox import limits
 from sandbox.http import DISCORD, answer
-from sandbox.interactions import Interaction
-from sandbox.invocation import InvocationError
+from sandbox.interactions.interactions import Interaction
+from sandbox.interactions.invocation import InvocationError
 from sandbox.local_discord import LocalDiscord
-from sandbox.objects import Json, User
-from sandbox.world import Application
+from sandbox.world.objects import Json, User
+from sandbox.world.world import Application
 
 _PREFIX = "/sandbox"
 _CLOSE_CODES = range(1000, 5000)

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from sandbox import codes, limits, objects
-from sandbox.codes import Opcode
-from sandbox.ledger import Verdict
-from sandbox.local_discord import LocalDiscord
-from sandbox.session import (
+from sandbox import limits
+from sandbox.gateway import codes
+from sandbox.gateway.codes import Opcode
+from sandbox.gateway.ledger import Verdict
+from sandbox.gateway.session import (
     ALL_INTENTS,
     GUILD_MEMBERS,
     GUILDS,
@@ -21,7 +21,9 @@ from sandbox.session import (
     SequenceUnknownError,
     Session,
 )
-from sandbox.world import Application
+from sandbox.local_discord import LocalDiscord
+from sandbox.world import objects
+from sandbox.world.world import Application
 
 _ACCEPTED_UNANSWERED = frozenset({
     Opcode.PRESENCE_UPDATE,

@@ -6,8 +6,8 @@ from typing import Any
 
 from sandbox import errors, limits
 from sandbox.errors import DiscordError, FieldFaults
-from sandbox.objects import Json, User
 from sandbox.snowflakes import Sequence
+from sandbox.world.objects import Json, User
 
 EPHEMERAL = 1 << 6
 LOADING = 1 << 7

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox import errors, limits
-from sandbox.command_rules import CHAT_INPUT, check_all, check_command
+from sandbox.commands.rules import CHAT_INPUT, check_all, check_command
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.snowflakes import Sequence
 

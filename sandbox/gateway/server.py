@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sandbox import limits
-from sandbox.connection import Close, Connection, Drop, Effect, Send
+from sandbox.gateway.connection import Close, Connection, Drop, Effect, Send
 from sandbox.local_discord import LocalDiscord
 
 _CLOSE_TIMEOUT_S = 1.0

@@ -4,10 +4,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sandbox import errors, limits, messages
+from sandbox import errors, limits
 from sandbox.errors import DiscordError, FieldFaults
-from sandbox.objects import Json, User
+from sandbox.messages import messages
 from sandbox.snowflakes import Sequence
+from sandbox.world.objects import Json, User
 
 MESSAGE, DEFERRED, MODAL = 4, 5, 9
 _ANSWERS = (MESSAGE, DEFERRED, MODAL)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from sandbox import limits, objects
-from sandbox.command_rules import SUB_COMMAND, SUB_COMMAND_GROUP
-from sandbox.objects import Home, Json, User
+from sandbox import limits
+from sandbox.commands.rules import SUB_COMMAND, SUB_COMMAND_GROUP
+from sandbox.world import objects
+from sandbox.world.objects import Home, Json, User
 
 _STRING, _INTEGER, _BOOLEAN, _USER, _CHANNEL, _ROLE, _MENTIONABLE, _NUMBER = 3, 4, 5, 6, 7, 8, 9, 10
 _PYTHON_TYPES: dict[int, tuple[type, ...]] = {

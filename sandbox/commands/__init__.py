@@ -1,0 +1,1 @@
+"""Application commands: the rules and the book of those registered."""

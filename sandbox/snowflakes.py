@@ -29,3 +29,8 @@ class Sequence:
         candidate = (int(now * 1000) - DISCORD_EPOCH_MS) << _LOW_BITS
         self._last = max(candidate, self._last + 1)
         return str(self._last)
+
+
+def unix_s(snowflake: str) -> float:
+    """Return when an id was made, in Unix seconds."""
+    return ((int(snowflake) >> _LOW_BITS) + DISCORD_EPOCH_MS) / 1000

@@ -33,15 +33,21 @@ class CommandBook:
             raise DiscordError(errors.UNKNOWN_COMMAND)
         return command
 
-    def named(self, name: str) -> Command | None:
-        """Return the slash command a user sees under `name`: a guild's own hides the global one."""
-        candidates = [command for scope in self._scopes for command in self.of(scope) if command["name"] == name]
-        slash = [command for command in candidates if command["type"] == CHAT_INPUT]
-        return max(slash, key=lambda command: "guild_id" in command, default=None)
+    def named(self, name: str, guild_id: str | None, kind: int = CHAT_INPUT) -> Command | None:
+        """Return the command a user sees under `name` in a guild, or in private for None.
 
-    def slash_names(self) -> list[str]:
-        """Return the names of all slash commands, sorted."""
-        return sorted({c["name"] for scope in self._scopes for c in self.of(scope) if c["type"] == CHAT_INPUT})
+        A guild's own command hides the global one.
+        """
+        for scope in (guild_id, None) if guild_id is not None else (None,):
+            for command in self._scopes.get(scope, {}).values():
+                if command["name"] == name and command["type"] == kind:
+                    return command
+        return None
+
+    def names(self, guild_id: str | None, kind: int = CHAT_INPUT) -> list[str]:
+        """Return the names of all commands of a kind that a user sees there, sorted."""
+        scopes = {guild_id, None}
+        return sorted({c["name"] for scope in scopes for c in self.of(scope) if c["type"] == kind})
 
     def create(
         self, application_id: str, scope: Scope, body: Command, ids: Sequence, now: float

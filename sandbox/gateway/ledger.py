@@ -23,14 +23,19 @@ class SessionStarts:
 
     interval_s: float = limits.IDENTIFY_INTERVAL_S
     total: int = limits.SESSION_STARTS_MAX
+    max_concurrency: int = limits.MAX_CONCURRENCY
+    shard_guilds_max: int = limits.SHARD_GUILDS_MAX
     used: int = 0
     window_ends_at: float | None = None
     last_by_key: dict[int, float] = field(default_factory=dict)
 
     def identify(self, shard_id: int, now: float) -> Verdict:
-        """Judge an IDENTIFY and, when it is accepted, spend one."""
+        """Judge an IDENTIFY and, when it is accepted, spend one.
+
+        Documented: each `shard_id % max_concurrency` may identify once in the interval.
+        """
         self._roll(now)
-        key = shard_id % limits.MAX_CONCURRENCY
+        key = shard_id % self.max_concurrency
         last_at = self.last_by_key.get(key)
         if last_at is not None and now - last_at < self.interval_s:
             return Verdict.TOO_FAST
@@ -67,7 +72,7 @@ class SessionStarts:
             "total": self.total,
             "remaining": remaining,
             "reset_after": int(reset_after_s * 1000),
-            "max_concurrency": limits.MAX_CONCURRENCY,
+            "max_concurrency": self.max_concurrency,
         }
 
     def _roll(self, now: float) -> None:

@@ -1,113 +1,85 @@
-"""The websocket shell of the gateway: sockets, compression and the clock around the connection state machine."""
+"""The websocket shell of the gateway: sockets and the clock around the connection state machine."""
 
 import asyncio
-import zlib
-from contextlib import suppress
+from collections.abc import Iterator
 
-import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sandbox import limits
-from sandbox.gateway.connection import Close, Connection, Drop, Effect, Send
+from sandbox.gateway.connection import Connection, GuildCount, nobody_counts
+from sandbox.gateway.hooks import Hooks, NoHooks
+from sandbox.gateway.transport import packing_of
+from sandbox.gateway.wire import Wire, reset_or_abort
 from sandbox.local_discord import LocalDiscord
 
-_CLOSE_TIMEOUT_S = 1.0
-_ABORT_S = 2.0  # for a close that waits behind payloads the client does not read
 _FRAME_MAX_BYTES = 1 << 20  # what we read before closing; Discord's own limit is the connection's to judge
-_encode = msgspec.json.Encoder().encode
-
-
-class _Client:
-    """One websocket: writes the effects of its connection, in order."""
-
-    def __init__(self, request: web.Request, websocket: web.WebSocketResponse, *, compressed: bool) -> None:
-        self._request = request
-        self._websocket = websocket
-        self._compressor = zlib.compressobj() if compressed else None
-        self._outbox: asyncio.Queue[Effect] = asyncio.Queue()
-        self._abort_timer: asyncio.TimerHandle | None = None
-
-    def emit(self, effect: Effect) -> None:
-        """Queue an effect; cut off a client that has stopped reading."""
-        if isinstance(effect, Drop) or self._outbox.qsize() >= limits.OUTBOX_MAX_EFFECTS:
-            self._abort()
-            return
-        self._outbox.put_nowait(effect)
-        if isinstance(effect, Close):
-            self._abort_timer = asyncio.get_running_loop().call_later(_ABORT_S, self._abort)
-
-    def _abort(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()
-
-    async def settle(self, writer: asyncio.Task[None]) -> None:
-        """Stop writing; a close that is under way finishes first, so that the client reads its code."""
-        if self._abort_timer is None:
-            writer.cancel()
-        await asyncio.wait({writer}, timeout=_CLOSE_TIMEOUT_S)
-        writer.cancel()
-        if self._abort_timer is not None:
-            self._abort_timer.cancel()
-
-    async def write(self) -> None:
-        """Write effects until a close or a broken socket."""
-        with suppress(ConnectionError):
-            while True:
-                effect = await self._outbox.get()
-                if isinstance(effect, Send):
-                    await self._send(_encode(effect.payload))
-                elif isinstance(effect, Close):
-                    await self._websocket.close(code=effect.code, message=effect.reason.encode())
-                    return
-
-    async def _send(self, payload: bytes) -> None:
-        if self._compressor is None:
-            await self._websocket.send_str(payload.decode())
-        else:
-            packed = self._compressor.compress(payload) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
-            await self._websocket.send_bytes(packed)
+_CLOSE_ALL_S = 0.5
+_STATUS_MISSING = 1005  # RFC 6455: a close frame without a code
 
 
 class Gateway:
     """Serves `/gateway` and sweeps for zombies."""
 
-    def __init__(self, discord: LocalDiscord) -> None:
+    def __init__(
+        self, discord: LocalDiscord, hooks: Hooks | None = None, guild_count: GuildCount = nobody_counts
+    ) -> None:
         self._discord = discord
-        self._connections: dict[Connection, _Client] = {}
+        self.hooks = hooks or NoHooks()
+        self._guild_count = guild_count
+        self._connections: dict[Connection, Wire] = {}
+        self._all_gone = asyncio.Event()
+
+    def identified(self) -> Iterator[Connection]:
+        """Yield the connections that have identified or resumed, oldest first."""
+        return (connection for connection in list(self._connections) if connection.session is not None)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one connection from upgrade to close."""
-        websocket = web.WebSocketResponse(timeout=_CLOSE_TIMEOUT_S, max_msg_size=_FRAME_MAX_BYTES, compress=False)
+        # The socket is written by the wire alone: nothing here may send a frame by itself.
+        websocket = web.WebSocketResponse(
+            autoclose=False, autoping=False, max_msg_size=_FRAME_MAX_BYTES, compress=False, decode_text=False
+        )
         if not websocket.can_prepare(request):
             return web.Response(status=426, text="Connect with a websocket.", headers={"Upgrade": "websocket"})
+        transport = request.transport
+        if transport is None or self.hooks.refuses_connection(None):
+            if transport is not None:
+                reset_or_abort(transport, reset=True)
+            return websocket
         await websocket.prepare(request)
         query = request.query
         compress = query.get("compress", "")
-        client = _Client(request, websocket, compressed=compress == "zlib-stream")
-        connection = Connection(self._discord, f"ws://{request.host}/gateway", client.emit)
-        self._connections[connection] = client
-        writer = asyncio.create_task(client.write())
+        wire = Wire(transport, packing_of(compress))
+        connection = Connection(self._discord, f"ws://{request.host}/gateway", wire.emit, self.hooks, self._guild_count)
+        self._connections[connection] = wire
         client_code = None
         try:
             version = query.get("v", str(limits.API_VERSION))
             connection.open(version, query.get("encoding", "json"), compress, self._discord.clock())
-            client_code = await self._read(websocket, connection)
+            client_code = await self._read(websocket, connection, wire)
         finally:
             del self._connections[connection]
             connection.closed(client_code, self._discord.clock())
-            await client.settle(writer)
+            wire.end()
+            if not self._connections:
+                self._all_gone.set()
         return websocket
 
-    async def _read(self, websocket: web.WebSocketResponse, connection: Connection) -> int | None:
+    async def _read(self, websocket: web.WebSocketResponse, connection: Connection, wire: Wire) -> int | None:
         while True:
             message = await websocket.receive()
-            if message.type is WSMsgType.TEXT:
-                connection.receive(message.data.encode(), self._discord.clock())
-            elif message.type is WSMsgType.BINARY:
+            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 connection.receive(message.data, self._discord.clock())
+            elif message.type is WSMsgType.PING:
+                wire.pong(message.data)
             elif message.type is WSMsgType.CLOSE:
-                return int(message.data)
-            else:
+                if wire.silent:
+                    await asyncio.sleep(limits.HALF_OPEN_LINGER_S)
+                    return None
+                code = int(message.data or _STATUS_MISSING)
+                wire.close(WSCloseCode.OK if code == _STATUS_MISSING else code)
+                return code
+            elif message.type is not WSMsgType.PONG:
                 return None
 
     async def sweep_forever(self) -> None:
@@ -116,11 +88,24 @@ class Gateway:
         while True:
             await asyncio.sleep(interval_s)
             now = self._discord.clock()
-            for connection in list(self._connections):
+            for connection in [zombie for zombie in self._connections if now >= zombie.deadline]:
                 connection.tick(now)
             self._discord.prune()
 
     async def close_all(self) -> None:
-        """Send every client away with a code that keeps sessions resumable."""
+        """Send every client away with a code that keeps sessions resumable, and cut off those that do not answer."""
         for connection in list(self._connections):
             connection.close(WSCloseCode.SERVICE_RESTART, "The sandbox is stopping.")
+        if not await self._are_gone():
+            for wire in list(self._connections.values()):
+                wire.abort()
+            await self._are_gone()
+
+    async def _are_gone(self) -> bool:
+        self._all_gone.clear()
+        try:
+            async with asyncio.timeout(_CLOSE_ALL_S if self._connections else 0):
+                await self._all_gone.wait()
+        except TimeoutError:
+            return not self._connections
+        return True

@@ -2,34 +2,48 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from sandbox import limits
+from sandbox.gateway import frames, intents
+from sandbox.gateway.intents import ALL as ALL_INTENTS
+from sandbox.gateway.intents import GUILD_MEMBERS, GUILD_MESSAGES, GUILDS
+from sandbox.gateway.intents import PRIVILEGED as PRIVILEGED_INTENTS
+from sandbox.gateway.replay import Kept, Replay
 from sandbox.snowflakes import shard_of
 
-GUILDS = 1 << 0
-GUILD_MEMBERS = 1 << 1
-GUILD_MESSAGES = 1 << 9
-PRIVILEGED_INTENTS = (1 << 1) | (1 << 8) | (1 << 15)  # documented: members, presences, message content
-# Documented: bits 0-16, 20, 21 (auto moderation), 24, 25 (polls). Any other bit closes with 4013.
-ALL_INTENTS = (1 << 17) - 1 | (1 << 20) | (1 << 21) | (1 << 24) | (1 << 25)
-
-Payload = dict[str, Any]
+__all__ = [
+    "ALL_INTENTS",
+    "GUILDS",
+    "GUILD_MEMBERS",
+    "GUILD_MESSAGES",
+    "PRIVILEGED_INTENTS",
+    "Client",
+    "Deafness",
+    "ReplayLostError",
+    "SequenceUnknownError",
+    "Session",
+    "Sessions",
+]
 
 
 class Client(Protocol):
     """The connection a session is attached to."""
 
-    def deliver(self, payload: Payload) -> None:
+    def deliver(self, frame: bytes) -> None:
         """Send a payload."""
 
     def request_reconnect(self) -> None:
         """Ask the client to reconnect and resume."""
 
+    def request_heartbeat(self) -> None:
+        """Ask the client for a heartbeat at once."""
+
     def close(self, code: int, reason: str = "") -> None:
         """Close the connection from the server's side."""
 
-    def drop(self) -> None:
+    def drop(self, *, reset: bool = False) -> None:
         """Cut the TCP connection."""
 
     def lose_session(self) -> None:
@@ -44,7 +58,16 @@ class ReplayLostError(Exception):
     """A resume needs events the buffer no longer holds: op 9."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Deafness:
+    """Why a session gets no events: fault `fault_id`. `keep` says whether a resume replays what it missed."""
+
+    fault_id: int
+    keep: bool
+    heals_on_resume: bool
+
+
+@dataclass(slots=True, eq=False)
 class Session:
     """One session: connected while `client` is set, else resumable until `expires_at` (Unix seconds)."""
 
@@ -52,48 +75,91 @@ class Session:
     application_id: str
     intents: int
     shard: tuple[int, int]
+    replay: Replay
+    compress: bool = False
+    """Whether large payloads are compressed one by one, where the transport compresses nothing."""
     seq: int = 0
     client: Client | None = None
     expires_at: float | None = None
-    buffer: deque[Payload] = field(default_factory=lambda: deque(maxlen=limits.REPLAY_MAX_EVENTS))
+    deafness: Deafness | None = None
+    buffer: deque[Kept] = field(default_factory=deque)
 
     def dispatch(self, name: str, event: dict[str, Any]) -> None:
-        """Number an event, keep it for a replay, and deliver it if a client is connected."""
-        self.seq += 1
-        payload: Payload = {"op": 0, "t": name, "s": self.seq, "d": event}
-        self.buffer.append(payload)
+        """Encode an event and dispatch it."""
+        self.dispatch_encoded(name, frames.encode(event))
+
+    def dispatch_encoded(self, name: str, body: bytes) -> None:
+        """Number an event, keep it for a replay, and deliver it if a client is connected.
+
+        body: the event as JSON. Hand the same object to every session that gets the event: it is kept once.
+        """
+        if self.deafness is None:
+            self.tell(name, body)
+        elif self.deafness.keep:
+            self._number(name, body)
+
+    def tell(self, name: str, body: bytes) -> None:
+        """Dispatch an event even to a deaf session, such as the RESUMED that ends its handshake."""
+        self._number(name, body)
         if self.client is not None:
-            self.client.deliver(payload)
+            self.client.deliver(frames.event(name, self.seq, body))
+
+    def _number(self, name: str, body: bytes) -> None:
+        self.seq += 1
+        self.replay.keep(self.buffer, self.seq, name, body)
+
+    def wants(self, name: str, guild_id: str | None) -> bool:
+        """Return whether an event concerns this session: its shard serves the guild, and it has an intent for it.
+
+        guild_id: None for what belongs to no guild, such as direct messages; shard 0 serves it (documented).
+        """
+        needed = intents.gate(name, direct=guild_id is None)
+        if needed and not self.intents & needed:
+            return False
+        shard_id, num_shards = self.shard
+        return num_shards == 1 or shard_id == (0 if guild_id is None else shard_of(int(guild_id), num_shards))
 
     def receives(self, guild_id: str, intent: int) -> bool:
         """Return whether a guild's event reaches this session; `intent` 0 stands for events no intent gates."""
         return (not intent or bool(self.intents & intent)) and shard_of(int(guild_id), self.shard[1]) == self.shard[0]
 
-    def missed_since(self, seq: int) -> list[Payload]:
-        """Return the events after `seq`, in order.
+    def missed_since(self, seq: int) -> list[bytes]:
+        """Return the payloads of the events after `seq`, in order.
 
         Raises SequenceUnknownError if `seq` was never reached, ReplayLostError if the buffer does not go back to it.
         """
         if not 0 <= seq <= self.seq:
             raise SequenceUnknownError
-        missed = [payload for payload in self.buffer if payload["s"] > seq]
-        if len(missed) != self.seq - seq:
+        skipped = len(self.buffer) - (self.seq - seq)
+        if skipped < 0:
             raise ReplayLostError
-        return missed
+        return [frames.event(kept.name, kept.seq, kept.body) for kept in islice(self.buffer, skipped, None)]
 
 
 class Sessions:
     """All sessions, by id and by application."""
 
-    def __init__(self, resume_window_s: float) -> None:
+    def __init__(
+        self, resume_window_s: float, heartbeat_interval_s: float = limits.HEARTBEAT_INTERVAL_MS / 1000
+    ) -> None:
         self._resume_window_s = resume_window_s
+        # A client may miss events for as long as it counts as alive, and then has the resume window to ask for them.
+        self.replay = Replay(resume_window_s + limits.ZOMBIE_INTERVALS * heartbeat_interval_s)
+        self.members_asked_at: dict[tuple[str, str], float] = {}
+        """When each (application, guild) was last asked for all of its members, in Unix seconds."""
         self._by_id: dict[str, Session] = {}
         self._by_application: dict[str, dict[str, Session]] = {}
+        self._detached: dict[str, Session] = {}  # in the order in which they expire
 
-    def add(self, session: Session) -> None:
-        """Keep a new session."""
+    def open(
+        self, session_id: str, application_id: str, session_intents: int, shard: tuple[int, int], now: float
+    ) -> Session:
+        """Return a new session."""
+        self.replay.advance(now)
+        session = Session(session_id, application_id, session_intents, shard, self.replay)
         self._by_id[session.id] = session
-        self._by_application.setdefault(session.application_id, {})[session.id] = session
+        self._by_application.setdefault(application_id, {})[session.id] = session
+        return session
 
     def get(self, session_id: str, now: float) -> Session | None:
         """Return a session that is connected or still resumable at `now`."""
@@ -107,9 +173,19 @@ class Sessions:
         """Return the application's sessions, connected or resumable."""
         return list(self._by_application.get(application_id, {}).values())
 
+    def everyone(self) -> list[Session]:
+        """Return all sessions, connected or resumable, oldest first."""
+        return list(self._by_id.values())
+
+    def attach(self, session: Session, client: Client) -> None:
+        """Give a session to a connection."""
+        session.client, session.expires_at = client, None
+        self._detached.pop(session.id, None)
+
     def detach(self, session: Session, now: float) -> None:
         """Note that the client is gone: the session stays resumable for the resume window."""
         session.client, session.expires_at = None, now + self._resume_window_s
+        self._detached[session.id] = session
 
     def clients_of(self, application_id: str) -> list[Client]:
         """Return the connections of the application's sessions."""
@@ -118,10 +194,20 @@ class Sessions:
     def end(self, session: Session) -> None:
         """Forget a session."""
         session.client = None
+        self.replay.forget(session.buffer)
+        self._detached.pop(session.id, None)
         self._by_id.pop(session.id, None)
-        self._by_application.get(session.application_id, {}).pop(session.id, None)
+        own = self._by_application.get(session.application_id, {})
+        own.pop(session.id, None)
+        if not own:
+            self._by_application.pop(session.application_id, None)
 
     def prune(self, now: float) -> None:
-        """Forget sessions whose resume window has closed."""
-        for session_id in list(self._by_id):
-            self.get(session_id, now)
+        """Forget sessions whose resume window has closed, and events nobody can need; touches nothing else."""
+        self.replay.advance(now)
+        for session in list(self._detached.values()):
+            if self.get(session.id, now) is not None:
+                break
+        cutoff = now - limits.MEMBERS_INTERVAL_S
+        for asked in [asked for asked, at in self.members_asked_at.items() if at <= cutoff]:
+            del self.members_asked_at[asked]

@@ -7,52 +7,61 @@ from sandbox.errors import DiscordError
 from sandbox.http import answer, read_list, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import Handler, bot_route
-from sandbox.world.world import Application, home_of_guild
+from sandbox.world.applications import Application
+from sandbox.world.objects import Json
 
 _GLOBAL = "/applications/{application_id}/commands"
 _GUILD = "/applications/{application_id}/guilds/{guild_id}/commands"
 
 
-def _scope(request: web.Request, application: Application) -> str | None:
+def _scope(request: web.Request, discord: LocalDiscord, application: Application) -> str | None:
     if request.match_info["application_id"] != application.id:
         raise DiscordError(errors.NOT_YOUR_APPLICATION)
     guild_id = request.match_info.get("guild_id")
-    return None if guild_id is None else home_of_guild(application, guild_id).guild_id
+    return None if guild_id is None else discord.world.guild_for(application, guild_id).id
 
 
-async def list_commands(request: web.Request, _: LocalDiscord, application: Application) -> web.Response:
+async def list_commands(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer all commands of the scope."""
-    return answer(application.commands.of(_scope(request, application)))
+    commands = application.commands.of(_scope(request, discord, application))
+    if request.query.get("with_localizations", "").lower() in {"true", "1"}:
+        return answer(commands)
+    return answer([_without_localizations(command) for command in commands])
 
 
-async def get_command(request: web.Request, _: LocalDiscord, application: Application) -> web.Response:
+def _without_localizations(command: Json) -> Json:
+    """Discord lists localizations only when asked to (documented: Get Global Application Commands)."""
+    return {key: value for key, value in command.items() if not key.endswith("_localizations")}
+
+
+async def get_command(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer one command."""
-    return answer(application.commands.get(_scope(request, application), request.match_info["command_id"]))
+    return answer(application.commands.get(_scope(request, discord, application), request.match_info["command_id"]))
 
 
 async def create_command(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Create a command (201) or overwrite the one of the same name (200)."""
-    scope, body = _scope(request, application), await read_object(request)
+    scope, body = _scope(request, discord, application), await read_object(request)
     command, is_new = application.commands.create(application.id, scope, body, discord.ids, discord.clock())
     return answer(command, 201 if is_new else 200)
 
 
 async def edit_command(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Change a command."""
-    scope, body = _scope(request, application), await read_object(request)
+    scope, body = _scope(request, discord, application), await read_object(request)
     command_id = request.match_info["command_id"]
     return answer(application.commands.edit(scope, command_id, body, discord.ids, discord.clock()))
 
 
-async def delete_command(request: web.Request, _: LocalDiscord, application: Application) -> web.Response:
+async def delete_command(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Delete a command."""
-    application.commands.delete(_scope(request, application), request.match_info["command_id"])
+    application.commands.delete(_scope(request, discord, application), request.match_info["command_id"])
     return web.Response(status=204)
 
 
 async def overwrite_commands(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Replace all commands of the scope."""
-    scope, bodies = _scope(request, application), await read_list(request)
+    scope, bodies = _scope(request, discord, application), await read_list(request)
     return answer(application.commands.overwrite(application.id, scope, bodies, discord.ids, discord.clock()))
 
 

@@ -2,70 +2,106 @@
 
 from aiohttp import web
 
-from sandbox.http import answer, read_object
-from sandbox.interactions.interactions import callback_result
+from sandbox import posting
+from sandbox.http import answer, read_message
+from sandbox.interactions.callbacks import Callback
+from sandbox.interactions.interactions import Interaction
 from sandbox.local_discord import LocalDiscord
-from sandbox.messages.messages import EPHEMERAL
+from sandbox.messages import rules
 from sandbox.rest.shell import token_route
+from sandbox.world.guilds import Channel
 from sandbox.world.objects import Json
 
-_WEBHOOK = "/webhooks/{application_id}/{token}"
-_MESSAGE = _WEBHOOK + "/messages/{message_id}"
-
-
-def _announce(discord: LocalDiscord, application_id: str, name: str, message: Json) -> None:
-    """Send the message's event, unless it is ephemeral: Discord shows those to the user alone."""
-    application = discord.world.find(application_id)
-    if application is not None and not message["flags"] & EPHEMERAL:
-        discord.message_changed(application, name, message)
+_TOLD = {
+    Callback.MESSAGE: "MESSAGE_CREATE",
+    Callback.DEFERRED_MESSAGE: "MESSAGE_CREATE",
+    Callback.UPDATE: "MESSAGE_UPDATE",
+}
 
 
 async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Take the initial response; exempt from rate limits, open to whoever has the token."""
-    path, now = request.match_info, discord.clock()
-    interaction = discord.interactions.respond(path["interaction_id"], path["token"], await read_object(request), now)
-    if interaction.original is not None:
-        _announce(discord, interaction.application_id, "MESSAGE_CREATE", interaction.original)
+    path = request.match_info
+    body, uploads = await read_message(request)
+    now = discord.clock()
+    interaction = discord.interactions.respond(path["interaction_id"], path["token"], body, uploads, now)
+    original = discord.interactions.original(interaction)
+    kind = Callback((interaction.response or {})["type"])
+    if original is not None and kind in _TOLD:
+        posting.announce(discord, interaction.channel, _TOLD[kind], original)
     if request.query.get("with_response", "").lower() in {"true", "1"}:
-        return answer(callback_result(interaction))
+        return answer(callback_result(interaction, original))
     return web.Response(status=204)
+
+
+def callback_result(interaction: Interaction, original: Json | None) -> Json:
+    """Return the body of a callback with `with_response=true`."""
+    shown: Json = {
+        "id": interaction.id,
+        "type": int(interaction.act.kind),
+        "channel_id": interaction.channel.id,
+    }
+    if interaction.channel.guild_id is not None:
+        shown["guild_id"] = interaction.channel.guild_id
+    if original is None:
+        return {"interaction": shown}
+    shown |= {
+        "response_message_id": original["id"],
+        "response_message_loading": bool(original["flags"] & rules.LOADING),
+        "response_message_ephemeral": bool(original["flags"] & rules.EPHEMERAL),
+    }
+    kind = (interaction.response or {})["type"]
+    if kind in {Callback.MESSAGE, Callback.UPDATE}:
+        return {"interaction": shown, "resource": {"type": kind, "message": original}}
+    return {"interaction": shown}
+
+
+def channel_of(discord: LocalDiscord, message: Json) -> Channel | None:
+    """Return the channel of an interaction's message, if it is still there."""
+    return discord.world.channels.get(message["channel_id"])
 
 
 async def follow_up(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Make a follow-up message; an interaction's webhook always answers with it."""
-    path, body = request.match_info, await read_object(request)
-    message = discord.interactions.follow_up(path["application_id"], path["token"], body, discord.clock())
-    _announce(discord, path["application_id"], "MESSAGE_CREATE", message)
+    path = request.match_info
+    body, uploads = await read_message(request)
+    message, is_new = discord.interactions.follow_up(path["webhook_id"], path["token"], body, uploads, discord.clock())
+    _announce(discord, "MESSAGE_CREATE" if is_new else "MESSAGE_UPDATE", message)
     return answer(message)
+
+
+def _announce(discord: LocalDiscord, name: str, message: Json) -> None:
+    channel = channel_of(discord, message)
+    if channel is not None:
+        posting.announce(discord, channel, name, message)
 
 
 async def get_message(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Answer the original response or a follow-up."""
-    path = request.match_info
-    now = discord.clock()
-    return answer(discord.interactions.get(path["application_id"], path["token"], path["message_id"], now))
+    path, now = request.match_info, discord.clock()
+    return answer(discord.interactions.get(path["webhook_id"], path["token"], path["message_id"], now))
 
 
 async def edit_message(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Change the original response or a follow-up."""
-    path, body = request.match_info, await read_object(request)
+    path = request.match_info
+    body, uploads = await read_message(request)
     now = discord.clock()
-    message = discord.interactions.edit(path["application_id"], path["token"], path["message_id"], body, now)
-    _announce(discord, path["application_id"], "MESSAGE_UPDATE", message)
+    message = discord.interactions.edit(path["webhook_id"], path["token"], path["message_id"], body, uploads, now)
+    _announce(discord, "MESSAGE_UPDATE", message)
     return answer(message)
 
 
 async def delete_message(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Delete the original response or a follow-up."""
-    path = request.match_info
-    discord.interactions.delete(path["application_id"], path["token"], path["message_id"], discord.clock())
+    path, now = request.match_info, discord.clock()
+    message = discord.interactions.delete(path["webhook_id"], path["token"], path["message_id"], now)
+    channel = channel_of(discord, message)
+    if channel is not None:
+        posting.gone(discord, channel, message)
     return web.Response(status=204)
 
 
 ROUTES = [
     token_route("POST", "/interactions/{interaction_id}/{token}/callback", callback, limited=False),
-    token_route("POST", _WEBHOOK, follow_up, limited=True),
-    token_route("GET", _MESSAGE, get_message, limited=True),
-    token_route("PATCH", _MESSAGE, edit_message, limited=True),
-    token_route("DELETE", _MESSAGE, delete_message, limited=True),
 ]

@@ -1,92 +1,207 @@
-"""What every REST route shares: authentication, rate limits, Discord's error bodies, the record of unknown routes."""
+"""What every REST route shares: who calls, rate limits, Discord's error bodies."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 from aiohttp import web
 
-from sandbox import errors
+from sandbox import errors, limits
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
-from sandbox.messages.messages import timestamp
-from sandbox.world.world import Application
+from sandbox.oauth2.grants import Authorization
+from sandbox.rest.ratelimit import Bucket, RateLimitedError, bucket_of
+from sandbox.world.applications import Application
+from sandbox.world.users import User
 
-PREFIX = "/api/v10"
-_TOP_LEVEL = ("channel_id", "guild_id", "token")  # documented: Rate Limits, top-level resources
+PREFIX = f"/api/v{limits.API_VERSION}"
+PREFIXES = ("/api", *(f"/api/v{version}" for version in limits.API_VERSIONS))  # all answer alike
 _SNOWFLAKE = re.compile(r"^(0|[1-9][0-9]{0,19})$")
+_PARAMETER = re.compile(r"\{([^}]*)\}")
+_CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")  # documented
+_BEARER = "Bearer "
+UNKNOWN = "unknown"
+SOURCE: web.RequestKey[str] = web.RequestKey("source", str)  # the application that a request is of
+
+Respond = Callable[[], Awaitable[web.Response]]
 Handler = Callable[[web.Request, LocalDiscord, Application], Awaitable[web.Response]]
 TokenHandler = Callable[[web.Request, LocalDiscord], Awaitable[web.Response]]
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: an application's bot, or with `authorization` the application on behalf of a user."""
+
+    application: Application
+    authorization: Authorization | None = None
+
+    @property
+    def user(self) -> User:
+        """The user whose view the call has."""
+        return self.application.bot if self.authorization is None else self.authorization.user
+
+    def has(self, scope: str) -> bool:
+        """Return whether the call may do what the scope allows; a bot may."""
+        return self.authorization is None or scope in self.authorization.scopes
+
+
+CallerHandler = Callable[[web.Request, LocalDiscord, Caller], Awaitable[web.Response]]
+
+
+class _Plan:
+    """What is known of a route before a request comes: its bucket, its ids, its top-level resource."""
+
+    def __init__(self, method: str, path: str) -> None:
+        self.bucket: Bucket = bucket_of(method, path)
+        names = _PARAMETER.findall(path)
+        self._ids = tuple(name for name in names if name.endswith("_id"))
+        # documented: channels, guilds, and webhooks with their token
+        wide = names[:2] if path.startswith("/webhooks/") else []
+        self._top_level = tuple(wide or [name for name in names if name in {"channel_id", "guild_id"}][:1])
+
+    def check(self, request: web.Request) -> None:
+        """Raise DiscordError for an id that is none, and for a body that is too large or of a wrong type."""
+        values = request.match_info
+        for name in self._ids:
+            if not _SNOWFLAKE.match(values[name]) and values[name] != "@original":
+                faults = FieldFaults()
+                faults.add((name,), "NUMBER_TYPE_COERCE", f'Value "{values[name]}" is not snowflake.')
+                faults.raise_if_any()
+        if request.body_exists:
+            check_body(request, _CONTENT_TYPES)
+
+    def resource(self, request: web.Request) -> str:
+        """Return the value of the top-level resource, "" if the path has none."""
+        return "/".join([request.match_info[name] for name in self._top_level])
+
+    async def run(self, request: web.Request, caller: str, global_caller: str | None, respond: Respond) -> web.Response:
+        """Spend the request's limits and respond. Raises DiscordError if a limit refuses it.
+
+        global_caller: who spends the global limit, None if the route is exempt.
+        """
+        discord = request.app[DISCORD]
+        now = discord.clock()
+        if global_caller is not None:
+            discord.rate_limiter.spend_global(global_caller, now)
+        headers = discord.rate_limiter.spend(caller, self.bucket, self.resource(request), now)
+        try:
+            response = await respond()
+        except DiscordError as error:
+            response = refusal(error)
+        response.headers.update(headers)
+        return response
+
+
+def check_body(request: web.Request, content_types: Iterable[str]) -> None:
+    """Raise DiscordError 40005 for a body that is too large, 50035 for one of another type."""
+    if request.content_length is not None and request.content_length > limits.REQUEST_MAX_BYTES:
+        raise DiscordError(errors.TOO_LARGE)
+    if request.content_type not in content_types:
+        names = ", ".join(repr(name) for name in content_types)
+        message = f'Expected "Content-Type" header to be one of {{{names}}}.'
+        fault = {"_errors": [{"code": "CONTENT_TYPE_INVALID", "message": message}]}
+        raise DiscordError(errors.INVALID_FORM_BODY, fault)
+
+
+def _bot(request: web.Request) -> Application | None:
+    return request.app[DISCORD].credentials.application_of(request.headers.get("Authorization", ""))
+
+
+def _unauthorized(request: web.Request) -> DiscordError:
+    """Return the 401 for a missing, bad or reset token; keep whose it claims to be."""
+    claimed = request.app[DISCORD].credentials.claimed(request.headers.get("Authorization", ""))
+    request[SOURCE] = claimed or UNKNOWN
+    return DiscordError(errors.UNAUTHORIZED)
+
+
 def bot_route(method: str, path: str, handler: Handler) -> web.RouteDef:
     """Return a route that a bot's token opens; `path` follows the prefix."""
+    plan = _Plan(method, path)
 
     async def handle(request: web.Request) -> web.Response:
-        discord = request.app[DISCORD]
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        application = discord.world.authenticate(token) if scheme == "Bot" else None
+        application = _bot(request)
         if application is None:
-            raise DiscordError(errors.UNAUTHORIZED)
-        check_ids(request)
-        return await _limited(request, path, application.id, lambda: handler(request, discord, application))
+            raise _unauthorized(request)
+        request[SOURCE] = application.id
+        plan.check(request)
+        discord = request.app[DISCORD]
+        return await plan.run(request, application.id, application.id, lambda: handler(request, discord, application))
 
     return web.route(method, PREFIX + path, handle)
+
+
+def caller_route(
+    method: str, path: str, handler: CallerHandler, *, scope: str | None, bots: bool = True
+) -> web.RouteDef:
+    """Return a route that an access token with `scope` opens (None: any access token), and with `bots` a bot's too."""
+    plan = _Plan(method, path)
+
+    async def handle(request: web.Request) -> web.Response:
+        caller = _caller(request)
+        if (caller.authorization is None and not bots) or (scope is not None and not caller.has(scope)):
+            raise DiscordError(errors.UNAUTHORIZED)  # observed: 401 also for a good token that may not do this
+        plan.check(request)
+        discord, spender = request.app[DISCORD], caller.application.id
+        if caller.authorization is not None:
+            spender = f"authorization {caller.authorization.id}"
+        return await plan.run(request, spender, spender, lambda: handler(request, discord, caller))
+
+    return web.route(method, PREFIX + path, handle)
+
+
+def _caller(request: web.Request) -> Caller:
+    discord, header = request.app[DISCORD], request.headers.get("Authorization", "")
+    application, authorization = _bot(request), None
+    if header.startswith(_BEARER):
+        authorization = discord.oauth2.grants.find(header.removeprefix(_BEARER), discord.clock())
+        application = None if authorization is None else discord.world.find(authorization.application_id)
+    if application is None:
+        raise _unauthorized(request)
+    request[SOURCE] = application.id
+    return Caller(application, authorization)
 
 
 def token_route(method: str, path: str, handler: TokenHandler, *, limited: bool) -> web.RouteDef:
-    """Return a route that the interaction token in its path opens; `limited` says whether rate limits apply."""
+    """Return a route that the token in its path opens: an interaction's or a webhook's.
+
+    limited: whether rate limits apply. The webhooks of interactions are exempt from the global limit (documented);
+    other webhooks spend that of the IP address.
+    """
+    plan = _Plan(method, path)
+    owner = next((name for name in ("application_id", "webhook_id") if f"{{{name}}}" in path), None)
 
     async def handle(request: web.Request) -> web.Response:
         discord = request.app[DISCORD]
-        check_ids(request)
+        plan.check(request)
+        application = discord.world.find(request.match_info[owner]) if owner is not None else None
+        if application is not None:
+            request[SOURCE] = application.id
         if not limited:
             return await handler(request, discord)
-        owner = request.match_info["application_id"]
-        return await _limited(request, path, owner, lambda: handler(request, discord))
+        global_caller = None if application is not None else request.remote or UNKNOWN
+        return await plan.run(request, "", global_caller, lambda: handler(request, discord))
 
     return web.route(method, PREFIX + path, handle)
 
 
-async def _limited(
-    request: web.Request, path: str, application_id: str, respond: Callable[[], Awaitable[web.Response]]
-) -> web.Response:
-    discord = request.app[DISCORD]
-    resource = next((request.match_info[name] for name in _TOP_LEVEL if name in request.match_info), "")
-    decision = discord.rate_limiter.decide(application_id, request.method, path, resource, discord.clock())
-    if decision.retry_after_s:
-        return answer(decision.body(), 429, decision.headers)
-    try:
-        response = await respond()
-    except DiscordError as error:
-        response = answer(error.body(), error.fault.status)
-    response.headers.update(decision.headers)
-    return response
+def open_route(method: str, path: str, handler: TokenHandler, *, bucketed: bool = True) -> web.RouteDef:
+    """Return a route that needs no bot's token; its limits are those of the IP address.
+
+    bucketed: whether it has a bucket, or only the global limit and no rate-limit headers.
+    """
+    plan = _Plan(method, path)
+
+    async def handle(request: web.Request) -> web.Response:
+        discord, address = request.app[DISCORD], request.remote or UNKNOWN
+        if bucketed:
+            return await plan.run(request, address, address, lambda: handler(request, discord))
+        discord.rate_limiter.spend_global(address, discord.clock())
+        return await handler(request, discord)
+
+    return web.route(method, PREFIX + path, handle)
 
 
-def check_ids(request: web.Request) -> None:
-    """Raise DiscordError 50035 if an id in the path is not one."""
-    faults = FieldFaults()
-    for name, value in request.match_info.items():
-        if name.endswith("_id") and not _SNOWFLAKE.match(value) and value != "@original":
-            faults.add((name,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
-    faults.raise_if_any()
-
-
-@web.middleware
-async def errors_as_json(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Answer errors as Discord does, and record requests for routes the sandbox does not have."""
-    if not request.path.startswith("/api/"):
-        return await handler(request)
-    try:
-        return await handler(request)
-    except DiscordError as error:
-        return answer(error.body(), error.fault.status)
-    except web.HTTPException as error:
-        if error.status in {404, 405}:
-            discord = request.app[DISCORD]
-            at = timestamp(discord.clock())
-            discord.unknown.append({"at": at, "method": request.method, "path": request.path, "status": error.status})
-        return answer(DiscordError(errors.of_status(error.status)).body(), error.status)
+def refusal(error: DiscordError) -> web.Response:
+    """Return the answer to a request that Discord refuses."""
+    return answer(error.body(), error.fault.status, error.headers if isinstance(error, RateLimitedError) else None)

@@ -1,142 +1,120 @@
-"""Discord's objects as JSON: users, members, guilds, channels, applications, as the API description has them."""
+"""Discord's objects as JSON: members, guilds, channels, roles, applications, as the API description has them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox import limits
+from sandbox.world import permissions
+from sandbox.world.guilds import Channel, ChannelType, Guild, Member, Role
+from sandbox.world.users import User
 
 Json = dict[str, Any]
 
-PERMISSIONS = str((1 << 53) - 1)  # every permission: the sandbox does not judge permissions yet
-_JOINED_AT = "2024-01-01T00:00:00+00:00"
+
+def timestamp(now: float) -> str:
+    """Return Unix seconds as Discord writes times."""
+    return datetime.fromtimestamp(now, UTC).isoformat()
 
 
-@dataclass(frozen=True, slots=True)
-class User:
-    """A user, bot or person."""
-
-    id: str
-    username: str
-    bot: bool = False
-
-    def as_json(self) -> Json:
-        """Return Discord's user object."""
-        return {
-            "id": self.id,
-            "username": self.username,
-            "avatar": None,
-            "discriminator": "0000" if self.bot else "0",
-            "public_flags": 0,
-            "flags": 0,
-            "bot": self.bot,
-            "banner": None,
-            "accent_color": None,
-            "global_name": None if self.bot else self.username,
-            "avatar_decoration_data": None,
-            "collectibles": None,
-            "primary_guild": None,
-        }
-
-    def as_own_json(self) -> Json:
-        """Return the user object Discord shows to the user itself."""
-        return self.as_json() | {
-            "mfa_enabled": True,
-            "locale": "en-US",
-            "premium_type": 0,
-            "email": None,
-            "verified": True,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The guild every application is a member of: one text channel and an owner."""
-
-    guild_id: str
-    channel_id: str
-    owner: User
-
-
-def member(user: User) -> Json:
+def member(row: Member) -> Json:
     """Return a guild member object."""
     return {
-        "user": user.as_json(),
+        "user": row.user.as_json(),
         "avatar": None,
         "banner": None,
-        "communication_disabled_until": None,
+        "communication_disabled_until": row.timeout_until,
         "flags": 0,
-        "joined_at": _JOINED_AT,
-        "nick": None,
+        "joined_at": timestamp(row.joined_at),
+        "nick": row.nick,
         "pending": False,
         "premium_since": None,
-        "roles": [],
+        "roles": list(row.roles),
         "mute": False,
         "deaf": False,
     }
 
 
-def channel(home: Home, last_message_id: str | None = None) -> Json:
-    """Return the text channel of a home guild."""
-    return {
-        "id": home.channel_id,
-        "type": 0,
+def channel(row: Channel) -> Json:
+    """Return a guild's channel, or a private channel as its bot sees it."""
+    if row.kind is ChannelType.DM:
+        people = [user.as_json() for user in row.recipients if not user.bot]
+        return {
+            "id": row.id,
+            "type": 1,
+            "flags": 0,
+            "last_message_id": row.last_message_id,
+            "recipients": people,
+        }
+    shown: Json = {
+        "id": row.id,
+        "type": int(row.kind),
         "flags": 0,
-        "guild_id": home.guild_id,
-        "name": "general",
-        "topic": None,
-        "position": 0,
-        "parent_id": None,
-        "nsfw": False,
-        "rate_limit_per_user": 0,
-        "permission_overwrites": [],
-        "last_message_id": last_message_id,
+        "guild_id": row.guild_id,
+        "name": row.name,
+        "position": row.position,
+        "parent_id": row.parent_id,
+        "nsfw": row.nsfw,
+        "permission_overwrites": [
+            {"id": o.id, "type": o.kind, "allow": str(o.allow), "deny": str(o.deny)} for o in row.overwrites.values()
+        ],
     }
+    if row.kind is not ChannelType.GUILD_CATEGORY:
+        shown["rate_limit_per_user"] = row.rate_limit_per_user
+        shown["last_message_id"] = row.last_message_id
+    if row.kind is ChannelType.GUILD_VOICE:
+        shown |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
+    elif row.kind is not ChannelType.GUILD_CATEGORY:
+        shown["topic"] = row.topic
+    return shown
 
 
-def everyone_role(guild_id: str) -> Json:
-    """Return the @everyone role of a guild, whose id is the guild's."""
-    return {
-        "id": guild_id,
-        "name": "@everyone",
+def role(row: Role) -> Json:
+    """Return a role object."""
+    shown: Json = {
+        "id": row.id,
+        "name": row.name,
         "description": None,
-        "permissions": PERMISSIONS,
-        "position": 0,
-        "color": 0,
-        "colors": {"primary_color": 0, "secondary_color": None, "tertiary_color": None},
-        "hoist": False,
-        "managed": False,
-        "mentionable": False,
+        "permissions": str(row.permissions),
+        "position": row.position,
+        "color": row.color,
+        "colors": {"primary_color": row.color, "secondary_color": None, "tertiary_color": None},
+        "hoist": row.hoist,
+        "managed": row.bot_id is not None,
+        "mentionable": row.mentionable,
         "icon": None,
         "unicode_emoji": None,
         "flags": 0,
     }
+    return shown | {"tags": {"bot_id": row.bot_id}} if row.bot_id else shown
 
 
-def guild(home: Home) -> Json:
+_GUILD_NULLS = dict.fromkeys((
+    "icon", "description", "home_header", "splash", "discovery_splash", "banner", "application_id",
+    "afk_channel_id", "widget_channel_id", "max_presences", "vanity_url_code", "rules_channel_id",
+    "safety_alerts_channel_id", "public_updates_channel_id", "incidents_data",
+))  # fmt: skip
+_GUILD_ZEROS = dict.fromkeys((
+    "system_channel_flags", "verification_level", "default_message_notifications", "mfa_level",
+    "explicit_content_filter", "premium_tier", "premium_subscription_count", "nsfw_level",
+), 0)  # fmt: skip
+
+
+def guild(row: Guild) -> Json:
     """Return the guild object of REST."""
-    nothing = dict.fromkeys((
-        "icon", "description", "home_header", "splash", "discovery_splash", "banner", "application_id",
-        "afk_channel_id", "widget_channel_id", "max_presences", "vanity_url_code", "rules_channel_id",
-        "safety_alerts_channel_id", "public_updates_channel_id", "incidents_data",
-    ))  # fmt: skip
-    zero = dict.fromkeys((
-        "system_channel_flags", "verification_level", "default_message_notifications", "mfa_level",
-        "explicit_content_filter", "premium_tier", "premium_subscription_count", "nsfw_level",
-    ), 0)  # fmt: skip
     return {
-        **nothing,
-        **zero,
-        "id": home.guild_id,
-        "name": "Sandbox",
-        "owner_id": home.owner.id,
+        **_GUILD_NULLS,
+        **_GUILD_ZEROS,
+        "id": row.id,
+        "name": row.name,
+        "owner_id": row.owner_id,
         "features": [],
-        "roles": [everyone_role(home.guild_id)],
+        "roles": [role(each) for each in row.roles.values()],
         "emojis": [],
         "stickers": [],
         "region": "deprecated",
         "afk_timeout": 300,
-        "system_channel_id": home.channel_id,
+        "system_channel_id": row.system_channel_id,
         "widget_enabled": False,
         "max_members": 500_000,
         "max_stage_video_channel_users": 50,
@@ -147,19 +125,20 @@ def guild(home: Home) -> Json:
     }
 
 
-def gateway_guild(home: Home, shown: Sequence[User]) -> Json:
-    """Return the guild as GUILD_CREATE carries it, with the members `shown`.
+def gateway_guild(row: Guild, viewer_id: str, shown: Iterable[Member]) -> Json:
+    """Return the guild as GUILD_CREATE carries it to the bot `viewer_id`, with the members `shown`.
 
-    `unavailable` false marks a guild that was known at READY.
+    All channels are listed, also those the bot may not view, as Discord does it.
     """
-    return guild(home) | {
-        "joined_at": _JOINED_AT,
-        "large": False,
+    me = row.members[viewer_id]
+    return guild(row) | {
+        "joined_at": timestamp(me.joined_at),
+        "large": len(row.members) > limits.LARGE_GUILD_MEMBERS,
         "unavailable": False,
-        "member_count": 2,
+        "member_count": len(row.members),
         "voice_states": [],
-        "members": [member(user) for user in shown],
-        "channels": [channel(home)],
+        "members": [member(each) for each in shown],
+        "channels": [channel(each) for each in row.channels.values()],
         "threads": [],
         "presences": [],
         "stage_instances": [],
@@ -168,7 +147,20 @@ def gateway_guild(home: Home, shown: Sequence[User]) -> Json:
     }
 
 
-def application(bot: User, owner: User, verify_key: str) -> Json:
+def own_guild(row: Guild, user_id: str) -> Json:
+    """Return the guild as `GET /users/@me/guilds` lists it to one of its members."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "icon": None,
+        "banner": None,
+        "owner": row.owner_id == user_id,
+        "permissions": str(permissions.in_guild(row, user_id)),
+        "features": [],
+    }
+
+
+def application(bot: User, owner: User, verify_key: str, guild_count: int) -> Json:
     """Return the application object Discord shows to the application itself."""
     return {
         "id": bot.id,
@@ -190,7 +182,7 @@ def application(bot: User, owner: User, verify_key: str) -> Json:
         "interactions_endpoint_url": None,
         "role_connections_verification_url": None,
         "owner": owner.as_json(),
-        "approximate_guild_count": 1,
+        "approximate_guild_count": guild_count,
         "approximate_user_install_count": 0,
         "approximate_user_authorization_count": 0,
         "explicit_content_filter": 0,

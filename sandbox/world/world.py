@@ -1,54 +1,42 @@
-"""The applications this sandbox knows, each with its bot user, home guild, commands and ledger. Pure."""
+"""The world all bots share: applications, users, guilds, channels, and who is where. Pure."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 
 from sandbox import errors, limits
-from sandbox.commands.book import CommandBook
 from sandbox.errors import DiscordError
 from sandbox.gateway.ledger import SessionStarts
+from sandbox.snowflakes import Sequence, shard_of
 from sandbox.tokens import Mint
-from sandbox.world import objects
-from sandbox.world.objects import Home, User
+from sandbox.world import permissions
+from sandbox.world.applications import Application
+from sandbox.world.guilds import Channel, ChannelType, Guild, Member, Role
+from sandbox.world.users import User
 
 _NAME_MAX = 80  # ours
-
-
-@dataclass(slots=True)
-class Application:
-    """One application and everything that hangs on it. `name` is None until it is registered by name."""
-
-    id: str
-    verify_key: str
-    home: Home
-    starts: SessionStarts
-    name: str | None = None
-    serial: int = 0
-    privileged_refused: bool = False
-    identifies: int = 0
-    resumes: int = 0
-    commands: CommandBook = field(default_factory=CommandBook)
-
-    @property
-    def bot(self) -> User:
-        """The bot user; its id is the application's, as Discord does it for every newer application."""
-        return User(self.id, self.name or f"app-{self.id}", bot=True)
-
-    def as_json(self) -> objects.Json:
-        """Return the application as its own bot sees it."""
-        return objects.application(self.bot, self.home.owner, self.verify_key)
+_HOME_SINCE = 1_704_067_200.0  # 2024-01-01: home guilds are as old as the ids derived for them may be
 
 
 class World:
-    """Applications by id, made on first sight: whatever is not stored is derived from the secret."""
+    """Applications are made on first sight: whatever is not stored is derived from the mint's secret.
 
-    def __init__(self, mint: Mint, identify_interval_s: float = limits.IDENTIFY_INTERVAL_S) -> None:
+    Methods that make something take `now`, in Unix seconds.
+    """
+
+    def __init__(self, mint: Mint, ids: Sequence, identify_interval_s: float = limits.IDENTIFY_INTERVAL_S) -> None:
         self._mint = mint
+        self._ids = ids
         self._identify_interval_s = identify_interval_s
         self._applications: dict[str, Application] = {}
+        self._memberships: dict[str, dict[str, Guild]] = {}
+        self._dms: dict[tuple[str, str], Channel] = {}
+        self.users: dict[str, User] = {}
+        self.guilds: dict[str, Guild] = {}
+        self.channels: dict[str, Channel] = {}
 
     def __iter__(self) -> Iterator[Application]:
         return iter(self._applications.values())
+
+    # Applications
 
     def register(self, name: str) -> Application:
         """Return the application called `name`, the same one each time.
@@ -58,7 +46,9 @@ class World:
         if not name.strip() or len(name) > _NAME_MAX:
             raise ValueError(f"name must have 1 to {_NAME_MAX} characters")
         application = self._meet(self._mint.derive_id("application", name))
-        application.name = name
+        if application.name is None:
+            application.name = name
+            self.rename(application, User(application.id, name, bot=True))
         return application
 
     def find(self, application_id: str) -> Application | None:
@@ -91,29 +81,173 @@ class World:
     def _meet(self, application_id: str) -> Application:
         application = self._applications.get(application_id)
         if application is None:
+            derive = self._mint.derive_id
             application = Application(
                 id=application_id,
                 verify_key=self._mint.derive_hex("verify_key", application_id),
-                home=Home(
-                    guild_id=self._mint.derive_id("guild", application_id),
-                    channel_id=self._mint.derive_id("channel", application_id),
-                    owner=User(self._mint.derive_id("owner", application_id), "sandbox-owner"),
-                ),
+                bot=User(application_id, f"app-{application_id}", bot=True),
+                owner=User(derive("owner", application_id), "sandbox-owner"),
+                home_guild_id=derive("guild", application_id),
+                home_channel_id=derive("channel", application_id),
                 starts=SessionStarts(interval_s=self._identify_interval_s),
             )
             self._applications[application_id] = application
+            self.users[application.bot.id] = application.bot
+            self._furnish_home(application)
         return application
 
+    def _furnish_home(self, application: Application) -> None:
+        guild = self._add_guild(application.home_guild_id, "Sandbox", application.owner, _HOME_SINCE)
+        self._add_channel(guild, Channel(application.home_channel_id, ChannelType.GUILD_TEXT, "general"))
+        self.join(guild, application.bot, _HOME_SINCE, role_id=self._mint.derive_id("role", application.id))
 
-def home_of_guild(application: Application, guild_id: str) -> Home:
-    """Return the application's home if `guild_id` is its guild; raise DiscordError 10004 otherwise."""
-    if guild_id != application.home.guild_id:
-        raise DiscordError(errors.UNKNOWN_GUILD)
-    return application.home
+    def rename(self, application: Application, bot: User) -> None:
+        """Give the bot another user object: its name has changed."""
+        application.bot = self.users[application.id] = bot
+        for guild in self.guilds_of(application.id):
+            guild.members[application.id].user = bot
+            role = guild.role_of_bot(application.id)
+            if role is not None:
+                role.name = bot.username
 
+    # Users and private channels
 
-def home_of_channel(application: Application, channel_id: str) -> Home:
-    """Return the application's home if `channel_id` is its channel; raise DiscordError 10003 otherwise."""
-    if channel_id != application.home.channel_id:
-        raise DiscordError(errors.UNKNOWN_CHANNEL)
-    return application.home
+    def person(self, user_id: str, username: str | None = None) -> User:
+        """Return the user with this id, made if there is none; a name given for a known one is not taken over."""
+        user = self.users.get(user_id)
+        if user is None:
+            user = self.users[user_id] = User(user_id, username or f"user-{user_id}")
+        return user
+
+    def new_person(self, username: str, now: float) -> User:
+        """Make a user."""
+        return self.person(self._ids.next(now), username)
+
+    def dm(self, application: Application, person: User) -> Channel:
+        """Return the private channel of a bot and a person, opened if need be."""
+        key = (application.id, person.id)
+        channel = self._dms.get(key)
+        if channel is None:
+            channel_id = self._mint.derive_id("dm", application.id, person.id)
+            channel = Channel(channel_id, ChannelType.DM, recipients=(application.bot, person))
+            self._dms[key] = self.channels[channel_id] = channel
+        return channel
+
+    # Guilds
+
+    def new_guild(self, name: str, owner: User, now: float) -> Guild:
+        """Make a guild with its owner as the only member, and no channel."""
+        return self._add_guild(self._ids.next(now), name, owner, now)
+
+    def _add_guild(self, guild_id: str, name: str, owner: User, now: float) -> Guild:
+        everyone = Role(guild_id, "@everyone", permissions.EVERYONE, position=0)
+        guild = self.guilds[guild_id] = Guild(guild_id, name, owner.id, {guild_id: everyone})
+        self.users.setdefault(owner.id, owner)
+        self.join(guild, owner, now)
+        return guild
+
+    def drop_guild(self, guild: Guild) -> None:
+        """Delete a guild with its channels."""
+        for channel_id in list(guild.channels):
+            self.drop_channel(guild.channels[channel_id])
+        for user_id in list(guild.members):
+            self._memberships[user_id].pop(guild.id)
+        del self.guilds[guild.id]
+
+    def new_channel(self, guild: Guild, name: str, kind: ChannelType, now: float) -> Channel:
+        """Make a channel at the end of the guild's list."""
+        return self._add_channel(guild, Channel(self._ids.next(now), kind, name, position=len(guild.channels)))
+
+    def _add_channel(self, guild: Guild, channel: Channel) -> Channel:
+        channel.guild_id = guild.id
+        guild.channels[channel.id] = self.channels[channel.id] = channel
+        return channel
+
+    def drop_channel(self, channel: Channel) -> None:
+        """Delete a guild's channel."""
+        del self.channels[channel.id]
+        if channel.guild_id is not None:
+            self.guilds[channel.guild_id].channels.pop(channel.id)
+
+    def new_role(self, guild: Guild, name: str, granted: int, now: float) -> Role:
+        """Make a role above @everyone and below all others, as Discord does it."""
+        for role in guild.roles.values():
+            role.position += role.position > 0
+        role = Role(self._ids.next(now), name, granted)
+        guild.roles[role.id] = role
+        return role
+
+    def join(
+        self, guild: Guild, user: User, now: float, roles: Iterable[str] = (), *, role_id: str | None = None
+    ) -> Member:
+        """Make a user a member. A bot brings a role of its own, with every permission but ADMINISTRATOR.
+
+        role_id: the id of a bot's role; a new one if absent.
+        """
+        if user.id in guild.members:
+            return guild.members[user.id]
+        member = guild.members[user.id] = Member(user, now, list(roles))
+        self._memberships.setdefault(user.id, {})[guild.id] = guild
+        if user.id in self._applications:
+            guild.bots.append(user.id)
+            role_id = role_id or self._ids.next(now)
+            granted = permissions.EVERYTHING_BUT_ADMINISTRATOR
+            guild.roles[role_id] = Role(role_id, user.username, granted, len(guild.roles), bot_id=user.id)
+            member.roles.append(role_id)
+        return member
+
+    def leave(self, guild: Guild, user_id: str) -> Member | None:
+        """End a membership and return it; a bot takes its role along. None if there was none."""
+        member = guild.members.pop(user_id, None)
+        self._memberships.get(user_id, {}).pop(guild.id, None)
+        if user_id in guild.bots:
+            guild.bots.remove(user_id)
+            role = guild.role_of_bot(user_id)
+            if role is not None:
+                del guild.roles[role.id]
+        return member
+
+    def guilds_of(self, user_id: str) -> list[Guild]:
+        """Return the guilds of a user, in the order of joining."""
+        return list(self._memberships.get(user_id, {}).values())
+
+    def guilds_on_shard(self, application: Application, shard: tuple[int, int]) -> int:
+        """Return how many of the application's guilds a shard (shard_id, num_shards) serves."""
+        shard_id, num_shards = shard
+        return sum(shard_of(int(guild.id), num_shards) == shard_id for guild in self.guilds_of(application.id))
+
+    # What an application may reach
+
+    def guild_for(self, application: Application, guild_id: str) -> Guild:
+        """Return a guild the bot is in; raise DiscordError 10004 if there is none, 50001 if the bot is not in it."""
+        guild = self.guilds.get(guild_id)
+        if guild is None:
+            raise DiscordError(errors.UNKNOWN_GUILD)
+        if application.id not in guild.members:
+            raise DiscordError(errors.MISSING_ACCESS)
+        return guild
+
+    def channel_for(self, application: Application, channel_id: str) -> Channel:
+        """Return a channel the bot may view; raise DiscordError 10003 if there is none, 50001 if it may not."""
+        channel = self.channels.get(channel_id)
+        if channel is None:
+            raise DiscordError(errors.UNKNOWN_CHANNEL)
+        if not self.may_view(application, channel):
+            raise DiscordError(errors.MISSING_ACCESS)
+        return channel
+
+    def may_view(self, application: Application, channel: Channel) -> bool:
+        """Return whether the bot sees a channel."""
+        return bool(self.permissions_in(channel, application.id) & permissions.Permission.VIEW_CHANNEL)
+
+    def permissions_in(self, channel: Channel, user_id: str) -> int:
+        """Return what a user may do in a channel; in a private one, everything for its two people."""
+        if channel.guild_id is None:
+            return permissions.ALL if any(user.id == user_id for user in channel.recipients) else 0
+        return permissions.in_channel(self.guilds[channel.guild_id], channel, user_id)
+
+    def require(self, application: Application, channel: Channel, *needed: permissions.Permission) -> None:
+        """Raise DiscordError 50013 unless the bot has every permission in the channel."""
+        granted = self.permissions_in(channel, application.id)
+        if any(not granted & each for each in needed):
+            raise DiscordError(errors.MISSING_PERMISSIONS)

@@ -1,24 +1,34 @@
+import json
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
+import zstandard
 from aiohttp import WSMsgType
 
 from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.server import serve
 from sandbox.tokens import Mint
+from tests.judges import description
+from tests.judges.description import Description
+from tests.judges.tap import Tap
 
 
 class GatewayClient:
     """A gateway client that does nothing on its own."""
 
-    def __init__(self, websocket: aiohttp.ClientWebSocketResponse, *, compressed: bool = False) -> None:
+    def __init__(self, websocket: aiohttp.ClientWebSocketResponse, compress: str = "") -> None:
         self.websocket = websocket
-        self._inflator = zlib.decompressobj() if compressed else None
+        self._decoder: Any = None
+        if compress == "zlib-stream":
+            self._decoder = zlib.decompressobj()
+        elif compress == "zstd-stream":
+            self._decoder = zstandard.ZstdDecompressor().decompressobj()
 
     async def send(self, op: int, d: Any = None) -> None:
         await self.websocket.send_json({"op": op, "d": d})
@@ -28,9 +38,11 @@ class GatewayClient:
 
     async def receive(self) -> dict[str, Any]:
         message = await self.websocket.receive(timeout=5)
-        if self._inflator is not None:
-            assert message.type is WSMsgType.BINARY
-            return aiohttp.typedefs.DEFAULT_JSON_DECODER(self._inflator.decompress(message.data).decode())  # type: ignore[no-any-return]
+        if self._decoder is not None:
+            assert message.type is WSMsgType.BINARY, message
+            return json.loads(self._decoder.decompress(message.data))  # type: ignore[no-any-return]
+        if message.type is WSMsgType.BINARY:
+            return json.loads(zlib.decompress(message.data))  # type: ignore[no-any-return]
         assert message.type is WSMsgType.TEXT, message
         return message.json()  # type: ignore[no-any-return]
 
@@ -77,16 +89,36 @@ class Sandbox:
     async def gateway(self, query: str = "?v=10&encoding=json") -> GatewayClient:
         websocket = await self.http.ws_connect(f"{self.url}/gateway{query}")
         self.clients.append(websocket)
-        return GatewayClient(websocket, compressed="zlib-stream" in query)
+        return GatewayClient(websocket, dict(parse_qsl(query[1:])).get("compress", ""))
+
+
+@pytest.fixture(scope="session")
+def discords_description() -> Description | None:
+    """Discord's description of its API, or None where it is not at hand; test_description.py then says so."""
+    document = description.read()
+    return None if document is None else Description(document)
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
+def tap(discords_description: Description | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap | None]:
+    """The judge of all that passes between the sandbox and bots; what it found fails the test at its end."""
+    if discords_description is None:
+        yield None
+        return
+    tap = Tap(discords_description)
+    tap.listen(monkeypatch)
+    yield tap
+    tap.check()
+
+
+@pytest.fixture
+async def sandbox(tap: Tap | None) -> AsyncIterator[Sandbox]:
     offset_s = time.time() - time.monotonic()
     discord = LocalDiscord(
         Mint(b"a secret of the tests"), lambda: offset_s + time.monotonic(), Rules(identify_interval_s=0)
     )
-    async with serve(discord, "127.0.0.1", 0) as url, aiohttp.ClientSession() as http:
+    middlewares = [] if tap is None else [tap.middleware()]
+    async with serve(discord, "127.0.0.1", 0, middlewares) as url, aiohttp.ClientSession() as http:
         running = Sandbox(url, http, discord)
         yield running
         for client in running.clients:

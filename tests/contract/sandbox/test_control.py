@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.control import calls as control
+from sandbox.control import shell as control
 from tests.contract.sandbox.conftest import Sandbox
 
 

@@ -183,7 +183,7 @@ async def test_bot_with_every_intent_is_accepted(sandbox: Sandbox) -> None:
     await bot.start(check_for_updates=False)
     application = sandbox.discord.world.find(application_id)
     assert application is not None
-    await until(lambda: len(bot.cache.get_members_view_for_guild(int(application.home.guild_id))) == 2)
+    await until(lambda: len(bot.cache.get_members_view_for_guild(int(application.home_guild_id))) == 2)
     await bot.close()
 
 
@@ -193,3 +193,38 @@ async def test_bad_token_is_refused_before_the_gateway(sandbox: Sandbox) -> None
     with pytest.raises(hikari.UnauthorizedError):
         await bot.start(check_for_updates=False)
     await bot.close()
+
+
+async def test_deaf_bot_stays_connected_and_hears_after_a_new_session(sandbox: Sandbox, running: Running) -> None:
+    _, handled, application_id = running
+    status, _ = await sandbox.call("POST", "/sandbox/faults", {"kind": "deaf", "applications": [application_id]})
+    assert status == 201
+    path = f"/applications/{application_id}/interactions"
+    body = {"command": "echo", "options": {"text": "a"}, "wait_ms": 300}
+    assert (await sandbox.control("POST", path, body))["status"] == "timed_out"
+    state = await sandbox.control("GET", f"/applications/{application_id}")
+    assert (state["sessions_connected"], state["identifies"], handled) == (1, 1, [])
+    await sandbox.call("POST", "/sandbox/faults", {"kind": "refuse_resume"})
+    await sandbox.call("POST", "/sandbox/faults", {"kind": "drop"})
+    application = sandbox.discord.world.find(application_id)
+    assert application is not None
+    await until(lambda: application.identifies == 2 and len(sandbox.discord.sessions.clients_of(application_id)) == 1)
+    assert (await sandbox.control("POST", path, body | {"wait_ms": 3000}))["status"] == "answered"
+    assert handled == ["a"]
+
+
+@pytest.mark.parametrize("kind", ["drop", "reconnect", "truncated_frame"])
+async def test_bot_resumes_after_a_fault_of_the_line(sandbox: Sandbox, running: Running, kind: str) -> None:
+    application = sandbox.discord.world.find(running[2])
+    assert application is not None
+    await sandbox.call("POST", "/sandbox/faults", {"kind": kind})
+    await until(lambda: application.resumes == 1)
+    assert application.identifies == 1
+
+
+async def test_bot_waits_out_a_429_storm(sandbox: Sandbox, running: Running) -> None:
+    bot, _, _ = running
+    fault = {"kind": "rest_429", "retry_after_s": 0.2, "for_s": 0.3}
+    await sandbox.call("POST", "/sandbox/faults", fault)
+    assert (await bot.rest.fetch_my_user()).id == int(running[2])
+    assert (await sandbox.control("GET", "/faults"))["items"][0]["struck"] >= 1

@@ -54,7 +54,7 @@ async def test_signal_stops_it_within_two_seconds_with_a_hundred_bots_connected(
         for index in range(100):
             token = await register(http, url, f"bot-{index}")
             websocket = await http.ws_connect(f"{url}/gateway?v=10&encoding=json", autoclose=False)
-            await websocket.send_json({"op": 2, "d": {"token": token, "intents": 0}})
+            await websocket.send_json({"op": 2, "d": {"token": token, "intents": 0, "properties": {}}})
             sockets.append(websocket)
         for websocket in sockets:
             await websocket.receive_json()

@@ -55,8 +55,9 @@ async def test_commands_can_be_made_read_changed_and_deleted(sandbox: Sandbox, s
         ("GET", "/channels/{channel_id}/messages?before=x", None, 400, 50035),
         ("POST", "/channels/{channel_id}/messages", {"content": "x" * 2001}, 400, 50035),
         ("POST", "/interactions/1/token/callback", {"type": 5}, 404, 10062),
-        ("POST", "/webhooks/1/token", {"content": "x"}, 401, 50027),
-        ("GET", "/webhooks/1/token/messages/@original", None, 401, 50027),
+        ("POST", "/webhooks/1/token", {"content": "x"}, 404, 10015),
+        ("POST", "/webhooks/{id}/token", {"content": "x"}, 401, 50027),
+        ("GET", "/webhooks/{id}/token/messages/@original", None, 401, 50027),
     ],
 )
 async def test_refusal_carries_discords_status_and_code(
@@ -73,6 +74,8 @@ async def test_body_that_is_not_json_is_refused(sandbox: Sandbox) -> None:
     url = f"{sandbox.url}/api/v10/applications/{application_id}/commands"
     headers = {"Authorization": f"Bot {token}"}
     async with sandbox.http.post(url, data=b"{", headers=headers) as response:
+        assert (await response.json())["errors"]["_errors"][0]["code"] == "CONTENT_TYPE_INVALID"
+    async with sandbox.http.post(url, data=b"{", headers=headers | {"Content-Type": "application/json"}) as response:
         assert (await response.json())["code"] == 50109
     multipart = headers | {"Content-Type": "multipart/form-data"}
     async with sandbox.http.post(url, data=b"", headers=multipart) as response:

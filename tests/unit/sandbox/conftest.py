@@ -3,10 +3,12 @@ from typing import Any
 
 import pytest
 
-from sandbox.gateway.connection import Close, Connection, Effect, Send
+from sandbox.gateway.connection import Close, Connection, Effect, GuildCount, Send, nobody_counts
+from sandbox.gateway.hooks import Hooks
 from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.tokens import Mint
-from sandbox.world.world import Application
+from sandbox.world.applications import Application
+from sandbox.world.guilds import Channel, Guild
 
 START = 1_800_000_000.0
 
@@ -23,11 +25,18 @@ class FakeSocket:
     """A connection with the effects it ordered, in place of a websocket."""
 
     def __init__(
-        self, discord: LocalDiscord, *, version: str = "10", encoding: str = "json", compress: str = ""
+        self,
+        discord: LocalDiscord,
+        *,
+        version: str = "10",
+        encoding: str = "json",
+        compress: str = "",
+        hooks: Hooks | None = None,
+        guild_count: GuildCount = nobody_counts,
     ) -> None:
         self.effects: list[Effect] = []
         self._discord = discord
-        self.connection = Connection(discord, "ws://sandbox/gateway", self.effects.append)
+        self.connection = Connection(discord, "ws://sandbox/gateway", self.effects.append, hooks, guild_count)
         self.connection.open(version, encoding, compress, discord.clock())
 
     def send(self, op: Any, d: Any = None) -> None:
@@ -44,7 +53,7 @@ class FakeSocket:
 
     @property
     def payloads(self) -> list[dict[str, Any]]:
-        return [effect.payload for effect in self.effects if isinstance(effect, Send)]
+        return [json.loads(effect.frame) for effect in self.effects if isinstance(effect, Send)]
 
     @property
     def events(self) -> list[str]:
@@ -83,3 +92,13 @@ def token(discord: LocalDiscord, application: Application) -> str:
 @pytest.fixture
 def socket(discord: LocalDiscord) -> FakeSocket:
     return FakeSocket(discord)
+
+
+@pytest.fixture
+def guild(discord: LocalDiscord, application: Application) -> Guild:
+    return discord.world.guilds[application.home_guild_id]
+
+
+@pytest.fixture
+def channel(discord: LocalDiscord, application: Application) -> Channel:
+    return discord.world.channels[application.home_channel_id]

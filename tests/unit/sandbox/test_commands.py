@@ -72,9 +72,9 @@ def test_guild_command_hides_the_global_one_from_users(book: Book) -> None:
     mine = book.add(scope="77")
     book.add(type=2, name="Ping", description="")
     assert mine["guild_id"] == "77"
-    assert book.named("ping") == mine
-    assert book.named("nothing") is None
-    assert book.slash_names() == ["ping"]
+    assert book.named("ping", "77") == mine
+    assert book.named("nothing", "77") is None
+    assert book.names("77") == ["ping"]
     assert len(book) == 3
 
 

@@ -55,9 +55,9 @@ def test_short_secret_file_is_refused_with_advice(tmp_path: Path) -> None:
 
 
 def test_restarted_world_knows_the_tokens_it_gave_out(mint: Mint) -> None:
-    before = World(mint)
+    before = World(mint, Sequence())
     token = before.token_of(before.register("alpha"))
-    after = World(mint)
+    after = World(mint, Sequence())
     application = after.authenticate(token)
     assert application is not None
     assert application.bot.username == f"app-{application.id}"
@@ -66,12 +66,12 @@ def test_restarted_world_knows_the_tokens_it_gave_out(mint: Mint) -> None:
 
 
 def test_reset_token_revokes_the_old_one_even_after_a_restart(mint: Mint) -> None:
-    before = World(mint)
+    before = World(mint, Sequence())
     application = before.register("alpha")
     old = before.token_of(application)
     new = before.reset_token(application)
     assert before.authenticate(old) is None
-    after = World(mint)
+    after = World(mint, Sequence())
     assert after.authenticate(new) is not None
     assert after.authenticate(old) is None
 
@@ -79,7 +79,7 @@ def test_reset_token_revokes_the_old_one_even_after_a_restart(mint: Mint) -> Non
 @pytest.mark.parametrize("name", ["", "  ", "x" * 81])
 def test_world_refuses_names_no_application_can_have(mint: Mint, name: str) -> None:
     with pytest.raises(ValueError, match="1 to 80"):
-        World(mint).register(name)
+        World(mint, Sequence()).register(name)
 
 
 def test_ids_rise_even_when_the_clock_stands_still() -> None:

@@ -1,0 +1,1 @@
+"""What goes wrong on demand: the kinds of faults, the book of those asked for, and where they strike."""

@@ -1,0 +1,91 @@
+"""The messages of every channel, and the nonces that keep one from being sent twice. Pure."""
+
+from collections import OrderedDict
+
+from sandbox import errors, limits
+from sandbox.errors import DiscordError
+from sandbox.world.objects import Json
+
+
+class MessageStore:
+    """Messages by channel, newest last. A channel keeps the last thousand, all channels together a bounded number."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, OrderedDict[str, Json]] = {}
+        self._order: OrderedDict[str, str] = OrderedDict()  # message id -> channel id, oldest first
+        self._nonces: dict[tuple[str, str, str], tuple[float, Json]] = {}
+
+    def sent_before(self, author_id: str, channel_id: str, nonce: object, now: float) -> Json | None:
+        """Return the message that an author sent to the channel with this nonce in the past few minutes."""
+        sent_at, message = self._nonces.get((author_id, channel_id, str(nonce)), (float("-inf"), {}))
+        return message if now - sent_at < limits.NONCE_WINDOW_S else None
+
+    def remember_nonce(self, author_id: str, message: Json, now: float) -> None:
+        """Note that `message` was sent with its nonce to be enforced."""
+        self._nonces[author_id, message["channel_id"], str(message["nonce"])] = (now, message)
+
+    def keep(self, message: Json) -> Json:
+        """Keep a message, new or changed, and return it."""
+        channel_id, message_id = message["channel_id"], message["id"]
+        kept = self._channels.setdefault(channel_id, OrderedDict())
+        kept[message_id] = message
+        self._order[message_id] = channel_id
+        if len(kept) > limits.MESSAGES_KEPT:
+            self._forget(channel_id, next(iter(kept)))
+        while len(self._order) > limits.MESSAGES_KEPT_IN_ALL:
+            oldest, where = next(iter(self._order.items()))
+            self._forget(where, oldest)
+        return message
+
+    def find(self, channel_id: str, message_id: str) -> Json | None:
+        """Return a message, or None if there is none with this id."""
+        kept = self._channels.get(channel_id)
+        return None if kept is None else kept.get(message_id)
+
+    def get(self, channel_id: str, message_id: str) -> Json:
+        """Return a message; raise DiscordError 10008 if there is none with this id."""
+        message = self.find(channel_id, message_id)
+        if message is None:
+            raise DiscordError(errors.UNKNOWN_MESSAGE)
+        return message
+
+    def delete(self, channel_id: str, message_id: str) -> Json:
+        """Delete a message and return it; raise DiscordError 10008 if there is none with this id."""
+        message = self.get(channel_id, message_id)
+        self._forget(channel_id, message_id)
+        return message
+
+    def _forget(self, channel_id: str, message_id: str) -> None:
+        del self._channels[channel_id][message_id]
+        del self._order[message_id]
+
+    def drop_channel(self, channel_id: str) -> None:
+        """Forget the messages of a channel that is no more."""
+        for message_id in self._channels.pop(channel_id, {}):
+            del self._order[message_id]
+
+    def page(
+        self,
+        channel_id: str,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
+        around: int | None = None,
+    ) -> list[Json]:
+        """Return at most `limit` messages, newest first; `before` and `after` are exclusive, `around` is inclusive."""
+        newest_first = list(reversed(self._channels.get(channel_id, {}).values()))
+        if around is not None:
+            newer = [row for row in newest_first if int(row["id"]) > around]
+            older = [row for row in newest_first if int(row["id"]) <= around]
+            return newer[len(newer) - min(len(newer), limit // 2) :] + older[: limit - min(len(newer), limit // 2)]
+        rows = [
+            row
+            for row in newest_first
+            if (before is None or int(row["id"]) < before) and (after is None or int(row["id"]) > after)
+        ]
+        return rows[-limit:] if after is not None else rows[:limit]
+
+    def prune(self, now: float) -> None:
+        """Forget nonces past their window."""
+        if self._nonces:
+            self._nonces = {key: row for key, row in self._nonces.items() if now - row[0] < limits.NONCE_WINDOW_S}

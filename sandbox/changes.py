@@ -7,6 +7,14 @@ from sandbox.world.guilds import Channel, ChannelType, Guild, Member, Role
 from sandbox.world.users import User
 
 
+def welcome_all(discord: LocalDiscord, guild: Guild) -> None:
+    """Send GUILD_CREATE to every bot of a new guild."""
+    for bot_id in guild.bots:
+        application = discord.world.find(bot_id)
+        if application is not None and discord.sessions.of(bot_id):
+            welcome(discord, application, guild)
+
+
 def welcome(discord: LocalDiscord, application: Application, guild: Guild) -> None:
     """Send GUILD_CREATE to a bot that joined while it was connected."""
     event = objects.gateway_guild(guild, application.id, guild.members.values())

@@ -22,7 +22,7 @@ RESUME_WINDOW_S: Final = 180.0  # documented only as "a few minutes"
 REPLAY_MAX_EVENTS: Final = 1_000  # ours: bounds the memory of a session nobody resumes
 LARGE_GUILD_MEMBERS: Final = 50  # documented: the default of large_threshold
 MEMBERS_CHUNK: Final = 1_000  # documented: members per GUILD_MEMBERS_CHUNK
-REPLAY_MAX_BYTES: Final = 64 << 20  # ours: bounds what all sessions together keep; the oldest event goes first
+REPLAY_MAX_BYTES: Final = 48 << 20  # ours: bounds what all sessions together keep; the oldest event goes first
 REPLAY_EVENT_BYTES: Final = 200  # measured: what keeping an event takes besides its body
 OUTBOX_MAX_BYTES: Final = 8 << 20  # ours: a client that reads nothing is dropped; a whole replay must fit
 SHARD_GUILDS_MAX: Final = 2_500  # documented: guilds a shard may serve, else 4011
@@ -96,7 +96,7 @@ REACTIONS_MAX: Final = 20  # documented: different emojis on a message, error 30
 BULK_DELETE_MAX: Final = 100  # documented: Bulk Delete Messages
 BULK_DELETE_AGE_S: Final = 14 * 86_400.0
 MESSAGES_KEPT: Final = 1_000  # ours: per channel
-MESSAGES_KEPT_IN_ALL: Final = 20_000  # ours: over all channels
+MESSAGES_KEPT_IN_ALL: Final = 10_000  # ours: over all channels
 MESSAGES_PAGE_MAX: Final = 100
 WEBHOOKS_MAX: Final = 15  # documented: per channel, error 30007
 WEBHOOK_NAME_MAX: Final = 80
@@ -122,6 +122,9 @@ COMMAND_CREATES_PER_DAY: Final = 200  # documented, per guild: error 30034
 UNKNOWN_KEPT: Final = 200
 FAULTS_KEPT: Final = 100  # faults that are over and still listed
 INTERACTIONS_KEPT: Final = 10_000
+LOADS_MAX: Final = 4  # at once
+LOADS_KEPT: Final = 20
+LOAD_COMMANDS_MAX: Final = 200_000  # of one load: each keeps the time of its answer
 
 
 class Quota(NamedTuple):

@@ -12,6 +12,7 @@ from sandbox.control import acts, applications, consents, shell
 from sandbox.control import faults as control_faults
 from sandbox.control import gateway as control_gateway
 from sandbox.control import limits as control_limits
+from sandbox.control import load as control_load
 from sandbox.control import world as control_world
 from sandbox.faults.book import FaultBook
 from sandbox.faults.gateway import GatewayFaults
@@ -36,7 +37,7 @@ from sandbox.rest.edge import errors_as_json
 from sandbox.rest.shell import PREFIX, PREFIXES
 
 _REST = (identity, oauth2, users, guilds, members, channels, messages, webhooks, commands, interactions)
-_CONTROL = (applications, acts, consents, control_faults, control_gateway, control_limits, control_world)
+_CONTROL = (applications, acts, consents, control_faults, control_gateway, control_limits, control_load, control_world)
 REST_ROUTES = [route for module in _REST for route in module.ROUTES]
 _OTHER_ROUTES = [
     *authorize.ROUTES,
@@ -68,6 +69,7 @@ async def serve(
     for prefix in PREFIXES:
         app.add_routes(web.route(r.method, prefix + r.path.removeprefix(PREFIX), r.handler) for r in REST_ROUTES)
     app.add_routes(_OTHER_ROUTES)
+    app.cleanup_ctx.append(control_load.context)
     app.router.add_get("/gateway", gateway.handle)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_S)
     await runner.setup()

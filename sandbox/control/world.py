@@ -149,7 +149,8 @@ def _create(discord: LocalDiscord, body: NewGuild, owner: User, bots: list[User]
     for person in people:
         discord.world.join(guild, person, now)
     for bot in bots:
-        changes.join(discord, guild, bot, [])
+        discord.world.join(guild, bot, now)
+    changes.welcome_all(discord, guild)  # the guild is new to all of them: nobody learns of anybody's joining
     return guild
 
 

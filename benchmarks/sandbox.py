@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE, Process
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from benchmarks.report import Result, Target, megabytes
 
 SECONDS = 20.0
 SETTLE_S = 2.0
-PER_SECOND = 1_050
+PER_SECOND = 1_100
 """Commands a second. Each is a dispatch to its bot, a REST request back, and the dispatch of the message it makes."""
 BOTS_IN_GUILD = 50
 """Besides its own, each bot is in a guild with so many others, where a user writes a message a second."""
@@ -28,7 +29,10 @@ TARGET_BOTS, TARGET_DISPATCHES, TARGET_REQUESTS, TARGET_BYTES = 1_000, 3_000, 1_
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One run. cpu: the share of a core that the sandbox used, 1.0 being all of it. Memory in bytes, at the end."""
+    """One run. cpu: the share of a core that the sandbox used, 1.0 being all of it.
+
+    Memory in bytes: USS when all are connected, USS and RSS at the end of the load.
+    """
 
     bots: int
     counted: dict[str, Any]
@@ -36,6 +40,7 @@ class Sample:
     cpu: float
     rss: int
     uss: int
+    uss_connected: int
 
     @property
     def dispatches_per_s(self) -> float:
@@ -58,6 +63,7 @@ async def measure(bots: int, seconds: float, per_second: float) -> Sample:
         try:
             os.sched_setaffinity(clients.pid, set(cores[1:]) or {cores[0]})
             await _line(clients)
+            connected = sandbox.memory_full_info()
             channels = await _share_guilds(field)
             await asyncio.sleep(SETTLE_S)
             lasting = seconds + SETTLE_S
@@ -74,7 +80,7 @@ async def measure(bots: int, seconds: float, per_second: float) -> Sample:
             await asyncio.sleep(SETTLE_S)
             async with field.client.get(f"/sandbox/load/{load['id']}") as answer:
                 ended = await answer.json()
-            return Sample(bots, counted, ended, cpu, memory.rss, memory.uss)
+            return Sample(bots, counted, ended, cpu, memory.rss, memory.uss, connected.uss)
         finally:
             if clients.returncode is None:
                 clients.kill()
@@ -116,8 +122,9 @@ async def _share_guilds(field: Field) -> list[str]:
 
 async def _chat(field: Field, channels: list[str]) -> None:
     """Write a message a second into each channel."""
-    for channel_id in itertools.cycle(channels):
-        await asyncio.sleep(1 / len(channels))
+    began = time.monotonic()
+    for number, channel_id in enumerate(itertools.cycle(channels)):
+        await asyncio.sleep(max(0.0, began + number / len(channels) - time.monotonic()))
         await _call(field, f"/sandbox/channels/{channel_id}/messages", {"content": "to everyone here"})
 
 
@@ -132,6 +139,7 @@ async def run(bots: int, seconds: float) -> Result:
         f"{sample.requests_per_s:,.0f}",
         f"{sample.cpu:.0%}",
         f"{p99:.1f} ms",
+        megabytes(sample.uss_connected),
         megabytes(sample.uss),
         megabytes(sample.rss),
     )
@@ -142,7 +150,7 @@ async def run(bots: int, seconds: float) -> Result:
     clean = not sample.counted["failures"] and not sample.load["timed_out"]
     return Result(
         f"One sandbox on one core, {bots} bots connected with zlib-stream",
-        ("bots", "dispatches/s", "REST/s", "CPU of the core", "dispatch to answer p99", "USS", "RSS"),
+        ("bots", "dispatches/s", "REST/s", "CPU of the core", "dispatch to answer p99", "USS connected", "USS", "RSS"),
         (row,),
         (
             Target(promise, held, carried and clean),

@@ -26,6 +26,7 @@ from sandbox.world.permissions import ALL, Permission
 from sandbox.world.users import User
 
 _USER_COMMAND, _MESSAGE_COMMAND = 2, 3
+_TO_ACT = int(Permission.VIEW_CHANNEL | Permission.USE_APPLICATION_COMMANDS)
 _GUILD_CONTEXT, _BOT_DM_CONTEXT = 0, 1
 # Menus resolve what is picked as options of the same kind do.
 _OPTION_TYPES = {
@@ -225,6 +226,5 @@ def event(interaction: Interaction, place: Place, locale: str) -> Json:
 def may_act(place: Place, user: User) -> None:
     """Raise ActError unless the user is in the channel and may use an application there."""
     granted = place.world.permissions_in(place.channel, user.id)
-    needed = Permission.VIEW_CHANNEL | Permission.USE_APPLICATION_COMMANDS
-    if place.channel.kind is not ChannelType.DM and granted & needed != needed:
+    if place.channel.kind is not ChannelType.DM and granted & _TO_ACT != _TO_ACT:
         raise ActError(f"{user.username} may not use applications in channel {place.channel.id}")

@@ -87,6 +87,8 @@ def edited(
 
 def _mentions(content: str, allowed: Json | None, people: Mapping[str, User]) -> Json:
     """Return the mention fields; `allowed` is the body's allowed_mentions, None allows all."""
+    if "@" not in content:
+        return {"mentions": [], "mention_roles": [], "mention_everyone": False}
     parse = {"users", "roles", "everyone"} if allowed is None else set(allowed.get("parse") or [])
     listed = allowed or {}
     users = [people[uid] for uid in dict.fromkeys(_USER_MENTION.findall(content)) if uid in people]

@@ -13,6 +13,7 @@ from sandbox.world.guilds import Channel, ChannelType, Guild, Member, Role
 from sandbox.world.users import User
 
 _NAME_MAX = 80  # ours
+_VIEW_CHANNEL = int(permissions.Permission.VIEW_CHANNEL)
 _HOME_SINCE = 1_704_067_200.0  # 2024-01-01: home guilds are as old as the ids derived for them may be
 
 
@@ -238,7 +239,7 @@ class World:
 
     def may_view(self, application: Application, channel: Channel) -> bool:
         """Return whether the bot sees a channel."""
-        return bool(self.permissions_in(channel, application.id) & permissions.Permission.VIEW_CHANNEL)
+        return bool(self.permissions_in(channel, application.id) & _VIEW_CHANNEL)
 
     def permissions_in(self, channel: Channel, user_id: str) -> int:
         """Return what a user may do in a channel; in a private one, everything for its two people."""

@@ -14,7 +14,8 @@ class Fault(NamedTuple):
 
 RATE_LIMITED = Fault(429, 0, "You are being rate limited.")
 RESOURCE_RATE_LIMITED = Fault(429, 0, "The resource is being rate limited.")
-UNAUTHORIZED = Fault(401, 0, "401: Unauthorized")
+UNAUTHORIZED = Fault(401, 0, "401: Unauthorized")  # observed: what a bad or reset token gets
+UNAUTHORIZED_AS_DOCUMENTED = Fault(401, 40001, "Unauthorized. Provide a valid token and try again")
 NOT_FOUND = Fault(404, 0, "404: Not Found")
 UNKNOWN_ACCOUNT = Fault(404, 10001, "Unknown Account")
 UNKNOWN_APPLICATION = Fault(404, 10002, "Unknown Application")

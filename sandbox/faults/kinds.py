@@ -67,6 +67,12 @@ class RestError(Rest, frozen=True, kw_only=True, tag="rest_error"):
     status: Literal[500, 502, 503, 504] = 500
 
 
+class RestRefused(Rest, frozen=True, kw_only=True, tag="rest_refused"):
+    """Requests are refused with one of Discord's error codes that a bot must tell apart, and not carried out."""
+
+    code: Literal[0, 40001, 50001, 50013, 50027] = 40001
+
+
 class Rest429(Rest, frozen=True, kw_only=True, tag="rest_429"):
     """Requests are answered with 429, whatever the buckets say."""
 
@@ -148,7 +154,7 @@ GATEWAY_KINDS = (
     Drop, HalfOpen, Reconnect, InvalidSession, CloseWith, NoAcks, Deaf, SlowFrames, TruncatedFrame,
     RefuseResume, RefuseConnections, TokenReset, IntentsRevoked,
 )  # fmt: skip
-REST_KINDS = (RestLatency, RestError, Rest429, RestDown, RestTruncated)
+REST_KINDS = (RestLatency, RestError, RestRefused, Rest429, RestDown, RestTruncated)
 KINDS: dict[str, type[Fault]] = {str(kind.__struct_config__.tag): kind for kind in (*REST_KINDS, *GATEWAY_KINDS)}
 
 

@@ -21,6 +21,16 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PREFIX = re.compile(r"^/api(/v[0-9]+)?(?=/)")
 _WEBHOOK = re.compile(r"^/webhooks/([0-9]+)/")
 _INTERACTION = re.compile(r"^/interactions/([0-9]+)/")
+_REFUSALS = {
+    each.code: each
+    for each in (
+        errors.UNAUTHORIZED,
+        errors.UNAUTHORIZED_AS_DOCUMENTED,
+        errors.MISSING_ACCESS,
+        errors.MISSING_PERMISSIONS,
+        errors.INVALID_WEBHOOK_TOKEN,
+    )
+}
 _FROM_THE_EDGE = "<html>\r\n<head><title>{0}</title></head>\r\n<body>\r\n<h1>{0}</h1>\r\n</body>\r\n</html>\r\n"
 _EDGE_TITLES = {502: "502 Bad Gateway", 504: "504 Gateway Time-out"}
 
@@ -65,6 +75,8 @@ def _hits(book: FaultBook, request: web.Request, path: str, now: float) -> Itera
 def _refusal(fault: kinds.Rest, request: web.Request, path: str, now: float) -> web.Response | None:
     if isinstance(fault, kinds.RestError):
         return _error(fault.status)
+    if isinstance(fault, kinds.RestRefused):
+        return refusal(DiscordError(_REFUSALS[fault.code]))
     if isinstance(fault, kinds.Rest429):
         return _too_many(fault, request.method, path, now)
     return _hang_up(request) if isinstance(fault, kinds.RestDown) else None

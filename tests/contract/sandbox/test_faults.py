@@ -65,7 +65,7 @@ async def test_fault_is_answered_with_its_values_listed_and_removed(sandbox: San
     assert (await sandbox.control("DELETE", f"/faults/{entry['id']}"))["state"] == "over"
     assert len((await sandbox.control("DELETE", "/faults"))["items"]) == 1
     assert (await sandbox.control("GET", "/faults"))["items"] == []
-    assert len((await sandbox.control("GET", "/faults/kinds"))["items"]) == 18
+    assert len((await sandbox.control("GET", "/faults/kinds"))["items"]) == 19
 
 
 async def test_seed_is_logged_so_that_it_can_be_repeated(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,6 +135,16 @@ async def test_429_has_discords_headers_and_body(sandbox: Sandbox, scope: str) -
         assert (body["retry_after"], body["global"]) == (1.5, scope == "global")
         assert ("X-RateLimit-Bucket" in response.headers) == (scope != "global")
         assert ("X-RateLimit-Global" in response.headers) == (scope == "global")
+
+
+@pytest.mark.parametrize(("code", "status"), [(0, 401), (40001, 401), (50001, 403), (50013, 403), (50027, 401)])
+async def test_refusals_that_a_bot_must_tell_apart_count_as_invalid(sandbox: Sandbox, code: int, status: int) -> None:
+    application_id, token = await sandbox.application()
+    await add(sandbox, "rest_refused", code=code, applications=[application_id])
+    got, error = await sandbox.rest("GET", "/users/@me", token)
+    assert (got, error["code"]) == (status, code)
+    (address,) = (await sandbox.control("GET", "/addresses"))["items"]
+    assert address["by_application"] == {application_id: {str(status): 1}}
 
 
 async def test_webhook_path_tells_the_application(sandbox: Sandbox) -> None:

@@ -26,7 +26,7 @@ demo: setup ## Run the whole fleet with demo bots on a local sandbox, in the for
 up: setup ## Run the whole fleet on Discord, in the foreground
 	@exec $(BIN)/flotilla up
 
-test: setup strangers $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
+test: strangers $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
 	$(BIN)/pytest -n 2 --dist loadfile --cov
 
 check: lint ## What to run before a commit, in under a minute: linters, unit and contract tests
@@ -77,7 +77,8 @@ $(SUPERVISORD_STAMP): $(SUPERVISORD_PINS) $(UV_STAMP)
 	$(UV) pip install --quiet --require-hashes --python .venv-supervisord/bin/python -r $(SUPERVISORD_PINS)
 	@touch $@
 
-# Node and npm come from a wheel of the development environment, never from the machine.
-$(DISCORDJS_STAMP): $(DISCORDJS)/package.json $(DISCORDJS)/package-lock.json | $(VENV_STAMP)
+# Node and npm come from a wheel, never from the machine.
+$(DISCORDJS_STAMP): $(DISCORDJS)/package.json $(DISCORDJS)/package-lock.json $(VENV_STAMP)
+	$(UV) sync --frozen --quiet --group strangers --python .venv-uv/bin/python
 	$(NPM) --prefix $(DISCORDJS) ci --ignore-scripts --loglevel=error
 	@touch $@

@@ -30,11 +30,12 @@ def wrapped(text: object, width: int, style: str = "") -> list[Text]:
         return []
     width = max(1, width)
     console = Console(width=width)
-    return [
-        line
-        for part in given.split("\n", allow_blank=True)
-        for line in (part.wrap(console, width, overflow="fold") if part.plain else [part])
-    ]
+    lines: list[Text] = []
+    for part in given.split("\n", allow_blank=True):
+        lines += part.wrap(console, width, overflow="fold") if part.plain else [part]
+    for line in lines:
+        line.rstrip()
+    return lines
 
 
 def barred(lines: Iterable[Text], style: str = "dim") -> list[Text]:

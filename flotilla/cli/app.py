@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flotilla import __version__
-from flotilla.cli import bots, local, operations, run, status
+from flotilla.cli import bots, local, operations, run, sandbox, status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +18,7 @@ app.add_typer(operations.app, name="ops")
 app.add_typer(local.api_keys, name="api-keys")
 app.add_typer(local.secrets, name="secrets")
 app.add_typer(local.db, name="db")
+app.add_typer(sandbox.app, name="sandbox")
 app.command()(run.up)
 app.command()(run.down)
 app.command(hidden=True)(run.welcome)

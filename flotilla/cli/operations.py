@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flotilla.cli.common import wait_until
+from flotilla.cli.common import end_line, rewrite_line, wait_until
 
 if TYPE_CHECKING:
     from flotilla.cli.api import Api
@@ -91,30 +91,17 @@ def _follow(api: "Api", operation: dict[str, Any]) -> None:
         text = progress(last)
         if text != shown:
             shown = text
-            _show(f"{text} …")
+            rewrite_line(f"{text} …")
         return last["state"] in FINISHED
 
     wait_until(finished, WAIT_S)
-    _end_line()
+    end_line()
     failed = [item for item in api.pages(f"/operations/{operation['id']}/items") if item["state"] == "failed"]
     for item in failed:
         print(f"{item_name(item)}: {item.get('detail') or 'failed'}", file=sys.stderr)
     print(f"Operation {operation['id']} {last['state']}: {progress(last)}.")
     if last["state"] != "succeeded":
         raise typer.Exit(1)
-
-
-def _show(text: str) -> None:
-    """Rewrite one line on a terminal; print a line elsewhere."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[2K{text}", end="", flush=True)
-    else:
-        print(text, flush=True)
-
-
-def _end_line() -> None:
-    if sys.stdout.isatty():
-        print()
 
 
 def _api() -> "Api":

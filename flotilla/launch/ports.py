@@ -2,20 +2,36 @@
 
 import contextlib
 import socket
+from pathlib import Path
 
 from flotilla.settings import Settings
 
 LOOPBACK = "127.0.0.1"
+PORT_MAX = 65_535
 
 
 def sandbox_port(settings: Settings) -> int:
     """Return a free loopback port: the one remembered from the last start if it is free, else another, remembered."""
-    memory = settings.run_dir / "sandbox.port"
-    with contextlib.suppress(OSError, ValueError, OverflowError):
-        return _free_port(int(memory.read_text("ascii")))
+    last = remembered_port(settings)
+    if last is not None:
+        with contextlib.suppress(OSError):
+            return _free_port(last)
     port = _free_port(0)
-    memory.write_text(f"{port}\n")
+    _memory(settings).write_text(f"{port}\n")
     return port
+
+
+def remembered_port(settings: Settings) -> int | None:
+    """Return the port that this home's sandbox had when it was last started; None if no demo has run here."""
+    try:
+        port = int(_memory(settings).read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+    return port if 0 < port <= PORT_MAX else None
+
+
+def _memory(settings: Settings) -> Path:
+    return settings.run_dir / "sandbox.port"
 
 
 def _free_port(wanted: int) -> int:

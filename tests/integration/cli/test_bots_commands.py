@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flotilla.cli.operations import _end_line, _show
+from flotilla.cli.common import end_line, rewrite_line
 
 TOKEN = base64.urlsafe_b64encode(b"123456789012345678").decode() + ".GAbCdE." + "x" * 38
 
@@ -243,6 +243,6 @@ def test_progress_on_a_terminal_is_one_line_rewritten(
     fleet: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    _show("1/2 …")
-    _end_line()
+    rewrite_line("1/2 …")
+    end_line()
     assert capsys.readouterr().out == "\r\x1b[2K1/2 …\n"

@@ -19,7 +19,7 @@ def test_version_is_printed(cli: Any) -> None:
 
 def test_help_lists_the_commands_and_hides_what_is_not_for_people(cli: Any) -> None:
     out = cli("--help").out
-    for command in ("up", "down", "bots", "ops", "status", "doctor", "api-keys", "secrets", "db"):
+    for command in ("up", "down", "bots", "ops", "status", "doctor", "api-keys", "secrets", "db", "sandbox"):
         assert f" {command} " in out
     assert "welcome" not in out
 

@@ -297,6 +297,13 @@ async def delete_role(request: web.Request) -> web.Response:
     return answer({"deleted": role.id})
 
 
+async def list_users(request: web.Request) -> web.Response:
+    """Answer all users, or those called `username`; bots are among them."""
+    name = request.query.get("username")
+    users = request.app[DISCORD].world.users.values()
+    return answer({"items": [user.as_json() for user in users if name in {None, user.username}]})
+
+
 async def create_user(request: web.Request) -> web.Response:
     """Make a user."""
     discord, body = request.app[DISCORD], await read_body(request, NewUser)
@@ -332,6 +339,7 @@ ROUTES = [
     web.post(f"{_GUILD}/roles", create_role),
     web.patch(f"{_GUILD}/roles/{{role_id}}", edit_role),
     web.delete(f"{_GUILD}/roles/{{role_id}}", delete_role),
+    web.get(f"{PREFIX}/users", list_users),
     web.post(f"{PREFIX}/users", create_user),
     web.post(f"{PREFIX}/clock", advance_clock),
 ]

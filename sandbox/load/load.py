@@ -134,7 +134,8 @@ class Load:
 
     def as_json(self, now: float) -> Json:
         """Return how the load stands."""
-        lasted_s = (self.ended_sending_at or now) - self.began_at
+        ended = self.began_at + self.plan.seconds if self.state is State.DONE else self.ended_sending_at or now
+        lasted_s = ended - self.began_at
         answered = len(self.elapsed_ms)
         return {
             "id": self.id,

@@ -259,6 +259,7 @@ async def test_control_makes_and_removes_what_bots_see(home: Home) -> None:
     assert (await control("DELETE", f"{base}/members/{other}"))[0] == 200
     _, user = await control("POST", "/sandbox/users", {"username": "eve"})
     assert (await home.rest("GET", f"/users/{user['id']}"))[1]["username"] == "eve"
+    assert [row["id"] for row in (await home.sandbox.control("GET", "/users?username=eve"))["items"]] == [user["id"]]
     await control("DELETE", base)
     assert (await home.rest("GET", "/users/@me/guilds"))[1] == []
     assert home.guild_id not in [guild["id"] for guild in (await home.sandbox.control("GET", "/guilds"))["items"]]

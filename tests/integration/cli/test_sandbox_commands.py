@@ -339,3 +339,13 @@ def test_nothing_is_ever_sent_off_this_machine(refused: Any, url: str) -> None:
 def test_a_discord_that_is_not_local_is_never_asked(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOTILLA_DISCORD_URL", "https://discord.com/api/v10")
     assert "FLOTILLA_DISCORD_URL does not lead to this machine" in refused("apps")
+
+
+# Load
+
+
+def test_a_load_on_a_real_bot_tells_how_fast_it_answered(run: Any) -> None:
+    body = json.loads(run("load", "--command", "/ping", "--users", "4", "--rate", "10", "--seconds", "0.5", "--json"))
+    assert (body["state"], body["sent"], body["answered"], body["timed_out"]) == ("done", 20, 20, 0)
+    assert 0 < body["elapsed_ms"]["p50"] <= body["elapsed_ms"]["max"]
+    assert body["id"] in [row["id"] for row in json.loads(run("loads", "--json"))]

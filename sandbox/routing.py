@@ -57,9 +57,9 @@ class Router:
     def message(self, name: str, channel: Channel, message: Json) -> None:
         """Send MESSAGE_CREATE or MESSAGE_UPDATE, with the content only for those who may read it."""
         guild = None if channel.guild_id is None else self._world.guilds[channel.guild_id]
-        event = message
+        event = message | {"channel_type": int(channel.kind)}  # documented: Gateway Events, Message Create
         if guild is not None:
-            event = message | {"guild_id": guild.id}
+            event["guild_id"] = guild.id
             author = guild.members.get(message["author"]["id"])
             if author is not None and "webhook_id" not in message:
                 member = objects.member(author)

@@ -131,7 +131,7 @@ def test_private_message_reaches_the_bot_alone(discord: LocalDiscord, applicatio
     assert discord.world.dm(application, ann) is dm
     acting.write(discord, dm, ann, {"content": "psst"})
     event = socket.payloads[-1]["d"]
-    assert (event["content"], "guild_id" in event) == ("psst", False)
+    assert (event["content"], "guild_id" in event, event["channel_type"]) == ("psst", False, 1)
     posting.delete(discord, dm, event["id"])
     assert socket.payloads[-1]["d"] == {"id": event["id"], "channel_id": dm.id}
 

@@ -4,8 +4,7 @@ The tap in front of the sandbox judges what is said, as in all contract tests.
 """
 
 import time
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -85,19 +84,6 @@ async def test_bot_that_is_refused_waits_as_told_and_gets_through(stage: Stage, 
     assert (await stage.bot.do("send", channel_id=stage.channel_id, content="at last"))["content"] == "at last"
     if tap is not None:
         assert tap.statuses[429] == 1
-
-
-@pytest.mark.parametrize(
-    "cut", [("close", {"code": 4000}), ("reconnect", None), ("close", {"code": None})], ids=["4000", "op 7", "TCP cut"]
-)
-async def test_bot_resumes_and_handles_what_it_missed(stage: Stage, cut: Sequence[Any]) -> None:
-    await stage.bot.do("sync")
-    await stage.order(*cut)
-    said = await stage.use("echo", text="still there")
-    assert (said["status"], said["message"]["content"]) == ("answered", "still there")
-    await stage.bot.event("resumed")
-    assert await stage.starts() == (1, 1)
-    assert len(stage.bot.told("command")) == 1
 
 
 async def test_bot_stops_when_its_token_is_reset(stage: Stage) -> None:

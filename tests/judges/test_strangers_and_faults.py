@@ -66,23 +66,28 @@ async def started(stage: Stage, before: tuple[int, int]) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("kind", "fields", "then"),
     [
+        ("close", {"code": 4000}, RESUMED),
         ("drop", {}, RESUMED),
         ("reconnect", {}, RESUMED),
         ("truncated_frame", {}, RESUMED),
         ("invalid_session", {"resumable": True}, RESUMED),
         ("invalid_session", {"resumable": False}, IDENTIFIED),
     ],
-    ids=["drop", "reconnect", "truncated frame", "op 9, resumable", "op 9"],
+    ids=["4000", "drop", "reconnect", "truncated frame", "op 9, resumable", "op 9"],
 )
 async def test_bot_comes_back_as_discord_expects(
     stage: Stage, kind: str, fields: dict[str, Any], then: tuple[int, int]
 ) -> None:
     before = await stage.starts()
     assert (await fault(stage, kind, **fields))["struck"] == 1
+    if then == RESUMED:
+        await says(stage, f"missed, then made up for after {kind}")
+        await stage.bot.event("resumed")
+    else:
+        await stage.bot.event("ready")
+        await says(stage, f"after {kind}")
     assert await started(stage, before) == then
-    await stage.bot.event("resumed" if then == RESUMED else "ready")
-    await says(stage, f"after {kind}")
-    assert await started(stage, before) == then
+    assert len(stage.bot.told("command")) == 1
 
 
 async def test_bot_takes_a_connection_without_acknowledgements_for_dead_and_resumes(stage: Stage) -> None:

@@ -57,10 +57,10 @@ class Stranger:
         self._process.stdin.write(json.dumps({"id": number, "do": name, **arguments}).encode() + b"\n")
         return await asyncio.wait_for(future, _PATIENCE_S)
 
-    async def event(self, name: str, /, patience_s: float = _PATIENCE_S, **fields: Any) -> Line:
+    async def event(self, name: str, /, **fields: Any) -> Line:
         """Return the first event of this name with these fields since `forget`; raise TimeoutError if none comes."""
         try:
-            async with asyncio.timeout(patience_s), self._told:
+            async with asyncio.timeout(_PATIENCE_S), self._told:
                 await self._told.wait_for(lambda: self.told(name, **fields))
         except TimeoutError:
             raise TimeoutError(f"no event {name} with {fields}; there were {self.events}") from None

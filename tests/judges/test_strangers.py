@@ -94,4 +94,4 @@ async def test_bot_stops_when_its_token_is_reset(stage: Stage) -> None:
 async def test_discord_py_gets_zstd_stream_where_it_asks_for_it(sandbox: Sandbox) -> None:
     _, token = await sandbox.application()
     async with running("discord.py", sandbox.url, token, compress="zstd-stream") as bot:
-        await bot.event("ready", patience_s=3)
+        await bot.event("ready")

@@ -1,5 +1,6 @@
 """Changes of guilds, channels, roles and members, each with the events that tell of them."""
 
+from sandbox.gateway.welcome import joined
 from sandbox.local_discord import LocalDiscord
 from sandbox.world import objects
 from sandbox.world.applications import Application
@@ -17,8 +18,8 @@ def welcome_all(discord: LocalDiscord, guild: Guild) -> None:
 
 def welcome(discord: LocalDiscord, application: Application, guild: Guild) -> None:
     """Send GUILD_CREATE to a bot that joined while it was connected."""
-    event = objects.gateway_guild(guild, application.id, guild.members.values())
-    discord.router.to_application(application.id, "GUILD_CREATE", event, guild.id)
+    for session in discord.router.sessions_for(application.id, "GUILD_CREATE", guild.id):
+        joined(session, guild)
 
 
 def join(discord: LocalDiscord, guild: Guild, user: User, roles: list[str]) -> Member:

@@ -96,6 +96,11 @@ async def _parts(request: web.Request) -> list[tuple[str, str | None, bytes]]:
     return parts
 
 
+def flag(request: web.Request, name: str) -> bool:
+    """Return whether the query has `name` set; clients write `true`, `True` and `1`."""
+    return request.query.get(name, "").lower() in {"true", "1"}
+
+
 def page_query(request: web.Request, default: int, most: int, cursors: tuple[str, ...]) -> tuple[int, dict[str, int]]:
     """Return `limit` (from 1 to `most`) and those of the cursors that are given, as numbers.
 

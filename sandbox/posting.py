@@ -30,7 +30,7 @@ def post(
     files = discord.attach(uploads, body, channel.id, now) if uploads else []
     message = messages.create(body, discord.ids.next(now), channel.id, author, now, discord.world.users, files)
     if original is not None:
-        message = messages.reply_to(message, original, channel.guild_id)
+        message = messages.reply_to(message, original, channel.guild_id, body.get("allowed_mentions"))
     message |= extra or {}
     discord.messages.keep(message)
     if enforced:

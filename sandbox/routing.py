@@ -29,7 +29,7 @@ class Router:
         """Send an event that concerns one application; return how many sessions, connected or resumable, it reached."""
         body = _encode(event)
         reached = 0
-        for session in self._sessions_for(application_id, name, guild_id):
+        for session in self.sessions_for(application_id, name, guild_id):
             session.dispatch_encoded(name, body)
             reached += 1
         return reached
@@ -51,15 +51,15 @@ class Router:
         for application in self._applications(guild, channel):
             if application.id not in but:
                 gate = _UNGATED if application.id == about else name
-                for session in self._sessions_for(application.id, gate, guild.id):
+                for session in self.sessions_for(application.id, gate, guild.id):
                     session.dispatch_encoded(name, body)
 
     def message(self, name: str, channel: Channel, message: Json) -> None:
         """Send MESSAGE_CREATE or MESSAGE_UPDATE, with the content only for those who may read it."""
         guild = None if channel.guild_id is None else self._world.guilds[channel.guild_id]
-        event = message
+        event = message | {"channel_type": int(channel.kind)}  # documented: Gateway Events, Message Create
         if guild is not None:
-            event = message | {"guild_id": guild.id}
+            event["guild_id"] = guild.id
             author = guild.members.get(message["author"]["id"])
             if author is not None and "webhook_id" not in message:
                 member = objects.member(author)
@@ -68,7 +68,7 @@ class Router:
         full, bare = _encode(event), None
         for application in self._applications(guild, channel):
             readable = guild is None or _concerns(application, message)
-            for session in self._sessions_for(application.id, name, channel.guild_id):
+            for session in self.sessions_for(application.id, name, channel.guild_id):
                 if readable or session.intents & MESSAGE_CONTENT:
                     session.dispatch_encoded(name, full)
                 else:
@@ -95,7 +95,8 @@ class Router:
             and (guild is None or channel is None or self._world.may_view(application, channel))
         ]
 
-    def _sessions_for(self, application_id: str, name: str, guild_id: str | None) -> list[Session]:
+    def sessions_for(self, application_id: str, name: str, guild_id: str | None) -> list[Session]:
+        """Return the sessions, connected or resumable, that get an event of this name and guild."""
         now = self._clock()
         return [
             session

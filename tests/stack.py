@@ -121,14 +121,18 @@ class Stack:
         self.programs.append(program)
         return program
 
-    async def start_sandbox(self) -> Program:
-        """Start a local Discord and point everything started later at it."""
-        secret = str(self.home / "sandbox.key")
-        program = await self.start("sandbox", "--port", "0", "--secret-file", secret, "--identify-interval-s", "0")
+    async def start_sandbox(self, *arguments: str) -> Program:
+        """Start a local Discord, with further arguments, and point everything started later at it."""
+        usual = ("--port", "0", "--secret-file", str(self.home / "sandbox.key"), "--identify-interval-s", "0")
+        program = await self.start("sandbox", *usual, *arguments)
         line = await until(lambda: program.text().partition("listening on ")[2], "the sandbox listens")
-        self.sandbox_url = line.split()[0]
-        self.environment["FLOTILLA_DISCORD_URL"] = f"{self.sandbox_url}/api/v10"
+        self.use_sandbox(line.split()[0])
         return program
+
+    def use_sandbox(self, url: str) -> None:
+        """Point everything started later at a local Discord that runs already."""
+        self.sandbox_url = url
+        self.environment["FLOTILLA_DISCORD_URL"] = f"{url}/api/v10"
 
     async def start_supervisor(self, **environment: str) -> Program:
         """Start a supervisor and wait until it has taken over."""

@@ -322,11 +322,15 @@ class Connection:
         self._emit(Send(frames.HEARTBEAT))
 
     def invalidate(self, *, resumable: bool) -> None:
-        """Tell the client that its session is invalid (op 9); unless it may be resumed, it ends here and now."""
-        session = self.session
-        if session is not None and not resumable:
+        """Tell the client that its session is invalid (op 9): it ends here and now, or waits for a resume.
+
+        Either way the client may go on over this connection, as discord.js does with a session that it may resume.
+        """
+        session, self.session = self.session, None
+        if session is not None and resumable:
+            self._discord.sessions.detach(session, self._discord.clock())
+        elif session is not None:
             self._discord.sessions.end(session)
-            self.session = None
         self._emit(Send(frames.INVALID_SESSION[resumable]))
 
     def close(self, code: int, reason: str = "") -> None:

@@ -22,9 +22,19 @@ def welcome(world: World, application: Application, session: Session, url: str) 
     on_shard = [guild.id for guild in world.guilds_of(application.id) if session.wants("READY", guild.id)]
     session.dispatch("READY", objects.ready(application.bot, session.id, session.shard, url, on_shard))
     for guild in guilds:
-        # Documented: without GUILD_PRESENCES only the bot itself and users in voice channels are listed.
-        shown = guild.members.values() if session.intents & GUILD_PRESENCES else [guild.members[application.id]]
-        session.dispatch("GUILD_CREATE", objects.gateway_guild(guild, application.id, shown))
+        session.dispatch("GUILD_CREATE", _as_seen_by(session, guild) | {"unavailable": False})
+
+
+def joined(session: Session, guild: Guild) -> None:
+    """Send GUILD_CREATE for a guild that the bot has just joined; clients tell it by the missing `unavailable`."""
+    session.dispatch("GUILD_CREATE", _as_seen_by(session, guild))
+
+
+def _as_seen_by(session: Session, guild: Guild) -> objects.Json:
+    # Documented: without GUILD_PRESENCES only the bot itself and users in voice channels are listed.
+    me = guild.members[session.application_id]
+    shown = guild.members.values() if session.intents & GUILD_PRESENCES else [me]
+    return objects.gateway_guild(guild, session.application_id, shown)
 
 
 def send_members(world: World, session: Session, body: Any) -> None:  # noqa: ANN401

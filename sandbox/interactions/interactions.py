@@ -244,7 +244,7 @@ class Interactions:
         message = messages.create(body, self._ids.next(now), channel_id, author, now, self._people, files)
         replied_to = original or interaction.act.source
         if replied_to is not None:
-            message = messages.reply_to(message, replied_to, interaction.channel.guild_id)
+            message = messages.reply_to(message, replied_to, interaction.channel.guild_id, {})
         elif interaction.act.kind is Kind.COMMAND:
             is_slash = interaction.act.data["type"] == 1
             message["type"] = messages.CHAT_INPUT_COMMAND if is_slash else messages.CONTEXT_MENU_COMMAND

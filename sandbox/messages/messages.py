@@ -115,10 +115,18 @@ def without_content(message: Json) -> Json:
     return message | {"content": "", "embeds": [], "attachments": [], "components": []}
 
 
-def reply_to(message: Json, original: Json, guild_id: str | None) -> Json:
-    """Return the message as a reply to `original`, whose author it mentions."""
+def reply_to(message: Json, original: Json, guild_id: str | None, allowed: Json | None = None) -> Json:
+    """Return the message as a reply to `original`.
+
+    allowed: the body's allowed_mentions; None mentions the original's author, else only `replied_user` does.
+    """
     reference: Json = {"type": 0, "message_id": original["id"], "channel_id": original["channel_id"]}
     if guild_id is not None:
         reference["guild_id"] = guild_id
     shown = {key: value for key, value in original.items() if key != "referenced_message"}
-    return message | {"type": REPLY, "message_reference": reference, "referenced_message": shown}
+    mentions, author = message["mentions"], original["author"]
+    named = any(user["id"] == author["id"] for user in mentions)
+    if not named and "webhook_id" not in original and (allowed is None or allowed.get("replied_user")):
+        mentions = [*mentions, author]
+    changed: Json = {"type": REPLY, "mentions": mentions, "message_reference": reference, "referenced_message": shown}
+    return message | changed

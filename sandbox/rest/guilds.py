@@ -4,7 +4,7 @@ from aiohttp import web
 
 from sandbox import changes, errors, limits
 from sandbox.errors import DiscordError, FieldFaults
-from sandbox.http import answer, page_query, read_object
+from sandbox.http import answer, flag, page_query, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import bot_route
 from sandbox.world import objects, permissions
@@ -32,7 +32,7 @@ async def get_guild(request: web.Request, discord: LocalDiscord, application: Ap
     if guild is None or application.id not in guild.members:
         raise DiscordError(errors.UNKNOWN_GUILD)
     shown = objects.guild(guild)
-    if request.query.get("with_counts") == "true":
+    if flag(request, "with_counts"):
         shown |= {"approximate_member_count": len(guild.members), "approximate_presence_count": len(guild.bots)}
     return answer(shown)
 

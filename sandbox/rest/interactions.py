@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from sandbox import posting
-from sandbox.http import answer, read_message
+from sandbox.http import answer, flag, read_message
 from sandbox.interactions.callbacks import Callback
 from sandbox.interactions.interactions import Interaction
 from sandbox.local_discord import LocalDiscord
@@ -29,7 +29,7 @@ async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     kind = Callback((interaction.response or {})["type"])
     if original is not None and kind in _TOLD:
         posting.announce(discord, interaction.channel, _TOLD[kind], original)
-    if request.query.get("with_response", "").lower() in {"true", "1"}:
+    if flag(request, "with_response"):
         return answer(callback_result(interaction, original))
     return web.Response(status=204)
 

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from sandbox import changes, errors, limits
 from sandbox.errors import DiscordError, FieldFaults
-from sandbox.http import answer, page_query, read_object
+from sandbox.http import answer, flag, page_query, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import Caller, bot_route, caller_route
 from sandbox.world import objects
@@ -55,7 +55,7 @@ async def my_guilds(request: web.Request, discord: LocalDiscord, caller: Caller)
     rows = [row for row in rows if at.get("after", -1) < int(row.id) < at.get("before", 1 << 64)]
     page = rows[-limit:] if "before" in at else rows[:limit]
     shown = [objects.own_guild(guild, user_id) for guild in page]
-    if request.query.get("with_counts") == "true":
+    if flag(request, "with_counts"):
         for row, guild in zip(shown, page, strict=True):
             row["approximate_member_count"] = len(guild.members)
             row["approximate_presence_count"] = len(guild.bots)

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from sandbox import errors, limits, posting
 from sandbox.errors import DiscordError, FieldFaults
-from sandbox.http import answer, read_message, read_object
+from sandbox.http import answer, flag, read_message, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.messages.webhooks import Webhook
 from sandbox.rest import interactions
@@ -126,7 +126,7 @@ async def execute(request: web.Request, discord: LocalDiscord, webhook: Webhook)
     if webhook.application_id is not None:
         extra["application_id"] = webhook.application_id
     message = posting.post(discord, channel, webhook.author(body), body, uploads, extra)
-    return answer(message) if request.query.get("wait") == "true" else web.Response(status=204)
+    return answer(message) if flag(request, "wait") else web.Response(status=204)
 
 
 def _own(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> tuple[Channel, Json]:

@@ -134,7 +134,6 @@ def gateway_guild(row: Guild, viewer_id: str, shown: Iterable[Member]) -> Json:
     return guild(row) | {
         "joined_at": timestamp(me.joined_at),
         "large": len(row.members) > limits.LARGE_GUILD_MEMBERS,
-        "unavailable": False,
         "member_count": len(row.members),
         "voice_states": [],
         "members": [member(each) for each in shown],

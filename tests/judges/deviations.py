@@ -11,6 +11,7 @@ NOT_DESCRIBED = {
     ("POST", "/oauth2/token/revoke"): "the description leaves the token endpoints out",
 }
 
+_EXACT_MAX = 2**53
 _PERMISSIONS = ("permissions", "default_member_permissions", "allow", "deny")
 
 
@@ -37,6 +38,11 @@ def correct(document: dict[str, Any]) -> dict[str, Any]:
     attachment["id"] = {"oneOf": [attachment["id"], {"type": "integer", "minimum": 0}]}
     # Discord takes a ban's removal without a body, as all its clients send it.
     del document["paths"]["/guilds/{guild_id}/bans/{user_id}"]["delete"]["requestBody"]
+    # Documented: Resources, Guild. All of a ban's body is optional, and discord.py sends it as a query.
+    ban = document["paths"]["/guilds/{guild_id}/bans/{user_id}"]["put"]
+    ban["requestBody"]["required"] = False
+    span = {"type": "integer", "minimum": 0, "maximum": 604_800}
+    ban["parameters"] = [*ban.get("parameters", []), {"name": "delete_message_seconds", "in": "query", "schema": span}]
     # Documented: Resources, Application. An application's description is a string.
     described = schemas["ApplicationFormPartial"]["properties"]
     described["description"] = {"type": ["string", "null"], "maxLength": 400}
@@ -44,6 +50,20 @@ def correct(document: dict[str, Any]) -> dict[str, Any]:
         _take_permissions_as_text(node)
         _bound_int32(node)
     return document
+
+
+def with_snowflakes_as_text(value: Any) -> Any:
+    """Return a request's JSON with its snowflakes as strings: Discord takes them as numbers too, as discord.py sends.
+
+    No other number in a request is beyond what JSON can carry exactly.
+    """
+    if isinstance(value, dict):
+        return {key: with_snowflakes_as_text(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [with_snowflakes_as_text(each) for each in value]
+    if isinstance(value, int) and value > _EXACT_MAX:
+        return str(value)
+    return value
 
 
 def _take_permissions_as_text(node: dict[str, Any]) -> None:

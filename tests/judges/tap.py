@@ -30,9 +30,10 @@ class Tap:
         self.events = 0
 
     def check(self) -> None:
-        """Raise AssertionError if anything did not fit."""
+        """Raise AssertionError if anything did not fit since the last check."""
         if self.violations:
             told = list(dict.fromkeys(self.violations))
+            self.violations = []
             more = f"\n… and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
             lines = "\n".join(told[:_SHOWN])
             raise AssertionError(f"not as Discord describes its API:\n{lines}{more}")

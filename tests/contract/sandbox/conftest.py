@@ -2,7 +2,7 @@ import json
 import time
 import zlib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -99,24 +99,38 @@ def discords_description() -> Description | None:
     return None if document is None else Description(document)
 
 
-@pytest.fixture
-def tap(discords_description: Description | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tap | None]:
-    """The judge of all that passes between the sandbox and bots; what it found fails the test at its end."""
+@contextmanager
+def tapping(discords_description: Description | None) -> Iterator[Tap | None]:
+    """The judge of all that passes between the sandboxes of this process and bots, until the context ends."""
     if discords_description is None:
         yield None
         return
-    tap = Tap(discords_description)
-    tap.listen(monkeypatch)
-    yield tap
-    tap.check()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        tap = Tap(discords_description)
+        tap.listen(monkeypatch)
+        yield tap
+
+
+@pytest.fixture
+def tap(discords_description: Description | None) -> Iterator[Tap | None]:
+    """The judge for one test; what it found fails the test at its end."""
+    with tapping(discords_description) as tap:
+        yield tap
+    if tap is not None:
+        tap.check()
 
 
 @pytest.fixture
 async def sandbox(tap: Tap | None) -> AsyncIterator[Sandbox]:
+    async with serving(tap, Rules(identify_interval_s=0)) as sandbox:
+        yield sandbox
+
+
+@asynccontextmanager
+async def serving(tap: Tap | None, rules: Rules) -> AsyncIterator[Sandbox]:
+    """A sandbox on a free port, judged by the tap, until the context ends."""
     offset_s = time.time() - time.monotonic()
-    discord = LocalDiscord(
-        Mint(b"a secret of the tests"), lambda: offset_s + time.monotonic(), Rules(identify_interval_s=0)
-    )
+    discord = LocalDiscord(Mint(b"a secret of the tests"), lambda: offset_s + time.monotonic(), rules)
     middlewares = [] if tap is None else [tap.middleware()]
     async with serve(discord, "127.0.0.1", 0, middlewares) as url, aiohttp.ClientSession() as http:
         running = Sandbox(url, http, discord)

@@ -127,7 +127,7 @@ async def test_webhook_posts_edits_and_deletes_by_its_token_alone(home: Home) ->
     by_token, sandbox = f"/webhooks/{hook['id']}/{hook['token']}", home.sandbox
     assert hook["url"].endswith(by_token)
     assert await sandbox.rest("POST", by_token, None, {"content": "silent"}) == (204, None)
-    _, message = await sandbox.rest("POST", f"{by_token}?wait=true", None, {"content": "a", "username": "Reporter"})
+    _, message = await sandbox.rest("POST", f"{by_token}?wait=1", None, {"content": "a", "username": "Reporter"})
     assert (message["author"]["username"], message["webhook_id"]) == ("Reporter", hook["id"])
     one = f"{by_token}/messages/{message['id']}"
     assert (await sandbox.rest("PATCH", one, None, {"content": "b"}))[1]["content"] == "b"

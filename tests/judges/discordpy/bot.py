@@ -1,12 +1,11 @@
 """A bot made with discord.py, unchanged but for the address: it is told what to do, and tells, in lines of JSON.
 
-Run as `bot.py '{"url": …, "token": …, "compress": "zlib-stream"}'`. Standard input has one call a line,
-`{"id", "do", …}`; standard output one answer a line, `{"id", "result"}` or `{"id", "error"}`, and one event a line,
-`{"event", …}`. The end of standard input ends the bot.
+Run as a module with `{"url", "token", "compress": "zlib-stream", "intents": "default"|"all", "heartbeat_timeout_s"}`.
+Standard input has one call a line, `{"id", "do", …}`; standard output one answer a line, `{"id", "result"}` or
+`{"id", "error"}`, and one event a line, `{"event", …}`. The end of standard input ends the bot.
 """
 
 import asyncio
-import io
 import json
 import sys
 from typing import Any
@@ -21,64 +20,30 @@ from discord import app_commands  # noqa: E402
 from discord.gateway import DiscordWebSocket  # noqa: E402
 from discord.http import Route  # noqa: E402
 
-Interaction = discord.Interaction[discord.Client]
-Command = app_commands.Command[Any, ..., Any]
-WORDS = ("apple", "apricot", "banana")
-
-
-def tell(**line: Any) -> None:
-    sys.stdout.write(f"{json.dumps(line)}\n")
-    sys.stdout.flush()
-
-
-def shown(message: discord.Message | discord.InteractionMessage | discord.WebhookMessage) -> dict[str, Any]:
-    return {
-        "id": str(message.id),
-        "content": message.content,
-        "embeds": [{"title": embed.title, "description": embed.description} for embed in message.embeds],
-        "attachments": [{"filename": file.filename, "size": file.size} for file in message.attachments],
-    }
-
-
-class Panel(discord.ui.View):
-    """A button and a select menu under a message."""
-
-    @discord.ui.button(label="Press", custom_id="press", style=discord.ButtonStyle.primary)
-    async def press(self, interaction: Interaction, _: discord.ui.Button["Panel"]) -> None:
-        tell(event="component", custom_id="press", values=[])
-        await interaction.response.edit_message(content="pressed")
-
-    @discord.ui.select(
-        custom_id="choose", max_values=2, options=[discord.SelectOption(label=word, value=word) for word in WORDS]
-    )
-    async def choose(self, interaction: Interaction, select: discord.ui.Select["Panel"]) -> None:
-        tell(event="component", custom_id="choose", values=select.values)
-        await interaction.response.send_message(f"chosen: {', '.join(select.values)}", ephemeral=True)
-
-
-class Question(discord.ui.Modal, title="Question"):
-    """A form with one text."""
-
-    answer: discord.ui.TextInput["Question"] = discord.ui.TextInput(label="Answer", custom_id="answer", max_length=100)
-
-    def __init__(self) -> None:
-        super().__init__(custom_id="question")
-
-    async def on_submit(self, interaction: Interaction) -> None:
-        await interaction.response.send_message(f"answered: {self.answer.value}")
+from tests.judges.discordpy import calls  # noqa: E402
+from tests.judges.discordpy.commands import COMMANDS, Interaction, Panel  # noqa: E402
+from tests.judges.discordpy.telling import shown, tell  # noqa: E402
 
 
 class Bot(discord.Client):
-    """The bot, its commands and the calls it takes."""
+    """The bot: what it hears, and how it takes calls."""
 
     def __init__(self) -> None:
-        # discord.py is ready when no more guilds came for this long, 2 s unless told otherwise.
-        super().__init__(intents=discord.Intents.default(), guild_ready_timeout=0.2)
+        intents = discord.Intents.default()
+        if OPTIONS["intents"] == "all":
+            intents.members = intents.message_content = True
+        super().__init__(
+            intents=intents,
+            guild_ready_timeout=0.2,  # it is ready when no more guilds came for this long, 2 s unless told otherwise
+            heartbeat_timeout=OPTIONS["heartbeat_timeout_s"],
+        )
         self.tree = app_commands.CommandTree(self)
-        commands: tuple[Command, ...] = (echo, later, secret, panel, ask, find, upload)
-        for command in commands:
+        for command in COMMANDS:
             self.tree.add_command(command)
         self.tree.error(self.on_failure)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Do not wait for 5 s before another IDENTIFY: the sandbox of the tests does not ask for it."""
 
     async def setup_hook(self) -> None:
         self.add_view(Panel(timeout=None))
@@ -104,106 +69,45 @@ class Bot(discord.Client):
 
     async def on_message(self, message: discord.Message) -> None:
         tell(event="message", **shown(message))
+        if message.guild is None and not message.author.bot:
+            await message.reply(f"you said: {message.content}")
+
+    async def on_bulk_message_delete(self, messages: list[discord.Message]) -> None:
+        tell(event="deleted", ids=sorted(str(message.id) for message in messages))
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        tell(event="joined", guild_id=str(guild.id), member_count=guild.member_count)
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        tell(event="left", guild_id=str(guild.id))
+
+    async def on_member_join(self, member: discord.Member) -> None:
+        tell(event="member_joined", name=member.name)
+
+    async def on_member_remove(self, member: discord.Member) -> None:
+        tell(event="member_left", name=member.name)
+
+    async def on_member_update(self, _: discord.Member, member: discord.Member) -> None:
+        roles = [str(role.id) for role in member.roles if not role.is_default()]
+        tell(event="member_changed", name=member.name, roles=roles, timed_out=member.is_timed_out())
+
+    async def on_member_ban(self, _: discord.Guild, user: discord.User | discord.Member) -> None:
+        tell(event="banned", name=user.name)
 
     async def listen(self) -> None:
         reader = asyncio.StreamReader()
         await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        async with asyncio.TaskGroup() as calls:
+        async with asyncio.TaskGroup() as answers:
             while line := await reader.readline():
-                calls.create_task(self.answer(json.loads(line)))
+                answers.create_task(self.answer(json.loads(line)))
         await self.close()
 
     async def answer(self, call: dict[str, Any]) -> None:
         number, name = call.pop("id"), call.pop("do")
         try:
-            tell(id=number, result=await getattr(self, f"do_{name}")(**call))
+            tell(id=number, result=await getattr(calls, name)(self, **call))
         except Exception as error:  # noqa: BLE001 - the test reads what went wrong
             tell(id=number, error=repr(error))
-
-    def channel(self, channel_id: str) -> discord.PartialMessageable:
-        return self.get_partial_messageable(int(channel_id))
-
-    async def do_sync(self, guild_id: str | None = None) -> list[str]:
-        guild = discord.Object(int(guild_id)) if guild_id else None
-        if guild is not None:
-            self.tree.add_command(here, guild=guild)
-        return [command.name for command in await self.tree.sync(guild=guild)]
-
-    async def do_send(self, channel_id: str, content: str, embed: dict[str, Any] | None = None) -> dict[str, Any]:
-        embeds = [discord.Embed.from_dict(embed)] if embed else []
-        return shown(await self.channel(channel_id).send(content, embeds=embeds))
-
-    async def do_attach(self, channel_id: str, filename: str, text: str) -> dict[str, Any]:
-        return shown(await self.channel(channel_id).send(file=discord.File(io.BytesIO(text.encode()), filename)))
-
-    async def do_edit(self, channel_id: str, message_id: str, content: str) -> dict[str, Any]:
-        return shown(await self.channel(channel_id).get_partial_message(int(message_id)).edit(content=content))
-
-    async def do_fetch(self, channel_id: str, message_id: str) -> dict[str, Any]:
-        return shown(await self.channel(channel_id).fetch_message(int(message_id)))
-
-    async def do_history(self, channel_id: str, limit: int) -> list[dict[str, Any]]:
-        return [shown(message) async for message in self.channel(channel_id).history(limit=limit)]
-
-    async def do_delete(self, channel_id: str, message_id: str) -> None:
-        await self.channel(channel_id).get_partial_message(int(message_id)).delete()
-
-    async def do_burst(self, channel_id: str, count: int) -> list[str]:
-        channel = self.channel(channel_id)
-        sent = await asyncio.gather(*(channel.send(f"message {number}") for number in range(count)))
-        return [message.content for message in sent]
-
-
-@app_commands.command(description="Says it again")
-@app_commands.describe(text="What to say", times="How often", loud="In capitals")
-async def echo(
-    interaction: Interaction, text: str, times: app_commands.Range[int, 1, 3] = 1, *, loud: bool = False
-) -> None:
-    said = " ".join([text] * times)
-    await interaction.response.send_message(said.upper() if loud else said)
-
-
-@app_commands.command(description="Takes its time")
-async def later(interaction: Interaction) -> None:
-    await interaction.response.defer(thinking=True)
-    await interaction.edit_original_response(content="done", embed=discord.Embed(title="Result"))
-    await interaction.followup.send("and more", wait=True)
-    tell(event="original", **shown(await interaction.original_response()))
-
-
-@app_commands.command(description="Tells only you")
-async def secret(interaction: Interaction) -> None:
-    await interaction.response.send_message("psst", ephemeral=True)
-
-
-@app_commands.command(description="Shows a button and a menu")
-async def panel(interaction: Interaction) -> None:
-    await interaction.response.send_message("panel", view=Panel(timeout=None))
-
-
-@app_commands.command(description="Asks with a form")
-async def ask(interaction: Interaction) -> None:
-    await interaction.response.send_modal(Question())
-
-
-@app_commands.command(description="Finds a word")
-async def find(interaction: Interaction, word: str) -> None:
-    await interaction.response.send_message(f"found: {word}")
-
-
-@find.autocomplete("word")
-async def words(_: Interaction, current: str) -> list[app_commands.Choice[str]]:
-    return [app_commands.Choice(name=word, value=word) for word in WORDS if word.startswith(current)]
-
-
-@app_commands.command(description="Takes a file and gives it back")
-async def upload(interaction: Interaction, file: discord.Attachment) -> None:
-    await interaction.response.send_message(f"{file.filename}, {file.size} bytes", file=await file.to_file())
-
-
-@app_commands.command(description="Is only in this guild")
-async def here(interaction: Interaction) -> None:
-    await interaction.response.send_message(f"in {interaction.guild_id}")
 
 
 async def main() -> None:
@@ -218,5 +122,6 @@ async def main() -> None:
             tell(event="stopped", code=401)
 
 
-discord.utils.setup_logging()
-asyncio.run(main())
+if __name__ == "__main__":
+    discord.utils.setup_logging()
+    asyncio.run(main())

@@ -417,7 +417,10 @@ def test_session_that_may_be_resumed_survives_op_9(
     socket.identify(token)
     socket.connection.invalidate(resumable=True)
     assert (socket.payloads[-1]["op"], socket.payloads[-1]["d"]) == (9, True)
+    socket.resume(token, socket.session_id, 2)  # over the same connection, as discord.js does
+    assert socket.events[-1] == "RESUMED"
+    socket.connection.invalidate(resumable=True)
     socket.hang_up(4000)
     successor = FakeSocket(discord)
     successor.resume(token, socket.session_id, 2)
-    assert successor.events == ["RESUMED"]
+    assert successor.events == ["RESUMED", "RESUMED"]

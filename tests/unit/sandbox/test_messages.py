@@ -103,6 +103,15 @@ def test_reply_shows_what_it_replies_to(post: Any, channel: Channel) -> None:
     assert reply["message_reference"]["guild_id"] == channel.guild_id
 
 
+def test_reply_mentions_whom_it_answers_unless_told_otherwise(post: Any) -> None:
+    first = post({"content": "a"})
+    body = {"content": "b", "message_reference": {"message_id": first["id"]}}
+    assert post(body)["mentions"] == [first["author"]]
+    assert post(body | {"content": f"<@{first['author']['id']}>"})["mentions"] == [first["author"]]
+    assert post(body | {"allowed_mentions": {"parse": [], "replied_user": True}})["mentions"] == [first["author"]]
+    assert post(body | {"allowed_mentions": {"parse": ["users"]}})["mentions"] == []
+
+
 def test_mentions_are_those_that_are_allowed(discord: LocalDiscord, post: Any) -> None:
     ann = discord.world.person("7", "ann")
     text = f"<@{ann.id}> <@8> <@&9> @everyone"

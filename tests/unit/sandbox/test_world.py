@@ -109,6 +109,16 @@ def test_bot_that_may_not_view_a_channel_hears_and_reads_nothing_of_it(
     assert caught.value.fault.code == 50001
 
 
+def test_guild_that_is_joined_is_told_from_one_that_was_there(discord: LocalDiscord, application: Application) -> None:
+    socket = connect(discord, application)
+    assert socket.payloads[-1]["d"]["unavailable"] is False
+    town = discord.world.new_guild("town", discord.world.new_person("owner", discord.clock()), discord.clock())
+    changes.join(discord, town, application.bot, [])
+    event = socket.payloads[-1]["d"]
+    assert (event["id"], "unavailable" in event, event["member_count"]) == (town.id, False, 2)
+    assert [row["user"]["id"] for row in event["members"]] == [application.id]
+
+
 def test_user_who_may_not_write_is_told(discord: LocalDiscord, guild: Guild, channel: Channel, ann: User) -> None:
     guild.everyone.permissions = int(Permission.VIEW_CHANNEL)
     with pytest.raises(ActError, match="may not write"):
@@ -121,7 +131,7 @@ def test_private_message_reaches_the_bot_alone(discord: LocalDiscord, applicatio
     assert discord.world.dm(application, ann) is dm
     acting.write(discord, dm, ann, {"content": "psst"})
     event = socket.payloads[-1]["d"]
-    assert (event["content"], "guild_id" in event) == ("psst", False)
+    assert (event["content"], "guild_id" in event, event["channel_type"]) == ("psst", False, 1)
     posting.delete(discord, dm, event["id"])
     assert socket.payloads[-1]["d"] == {"id": event["id"], "channel_id": dm.id}
 

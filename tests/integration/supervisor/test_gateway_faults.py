@@ -1,0 +1,73 @@
+"""Real workers on a gateway that misbehaves, as the sandbox's own process lets it on demand."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack import Stack, until
+
+SILENCE_MS = 2_500  # more than two heartbeats
+# What each fault makes hikari do: how often it identified and resumed afterwards, as Discord counts it.
+FAULTS: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
+    "bot-0": ({"kind": "drop"}, (1, 1)),
+    "bot-1": ({"kind": "reconnect"}, (1, 1)),
+    "bot-2": ({"kind": "invalid_session", "resumable": True}, (1, 1)),
+    "bot-3": ({"kind": "invalid_session", "resumable": False}, (2, 0)),
+    "bot-4": ({"kind": "deaf"}, (1, 0)),
+}
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
+    """A home with a local Discord that asks for a heartbeat each second."""
+    stack = await Stack.create(tmp_path, poll_interval_s="0.1", stop_grace_s="3", startup_timeout_s="30")
+    try:
+        await stack.start_sandbox("--heartbeat-interval-ms", "1000")
+        yield stack
+    finally:
+        await stack.close()
+
+
+async def applications(stack: Stack) -> dict[str, dict[str, Any]]:
+    """Return the sandbox's applications by their names."""
+    return {row["name"]: row for row in (await stack.sandbox("GET", "/applications"))["items"]}
+
+
+def starts(application: dict[str, Any]) -> tuple[int, int]:
+    return application["identifies"], application["resumes"]
+
+
+async def ping(stack: Stack, application: dict[str, Any], wait_ms: int = 3_000) -> str:
+    path = f"/applications/{application['id']}/interactions"
+    return str((await stack.sandbox("POST", path, command="ping", wait_ms=wait_ms))["status"])
+
+
+async def test_workers_live_through_faults_of_the_gateway_and_a_deaf_one_stays_silent(stack: Stack) -> None:
+    ids = await stack.add_bots(len(FAULTS))
+    await stack.start_supervisor()
+    before = await stack.all_ready(len(FAULTS))
+    there = await applications(stack)
+    faults = {}
+    for name, (fault, _) in FAULTS.items():
+        assert starts(there[name]) == (1, 0)
+        faults[name] = await stack.sandbox("POST", "/faults", applications=[there[name]["id"]], **fault)
+        assert faults[name]["struck"] == 1
+
+    async def settled() -> bool:
+        now = await applications(stack)
+        return all(starts(now[name]) == then for name, (_, then) in FAULTS.items())
+
+    await until(settled, "every bot identified or resumed as its fault asks for")
+    for name in ("bot-0", "bot-1", "bot-2", "bot-3"):
+        assert await ping(stack, there[name]) == "answered"
+    assert await ping(stack, there["bot-4"], SILENCE_MS) == "timed_out"
+    deaf = (await applications(stack))["bot-4"]
+    assert (deaf["sessions_connected"], starts(deaf)) == (1, (1, 0))
+    after = await stack.all_ready(len(FAULTS))
+    for bot_id in ids:
+        assert (after[bot_id].pid, after[bot_id].generation) == (before[bot_id].pid, 1)
+    await stack.sandbox("DELETE", f"/faults/{faults['bot-4']['id']}")
+    assert await ping(stack, there["bot-4"]) == "answered"
+    assert await settled()

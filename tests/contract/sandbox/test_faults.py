@@ -254,7 +254,7 @@ async def test_half_open_connection_stays_silent_and_its_session_can_be_resumed(
 
 
 async def test_half_open_session_is_let_go_when_its_heartbeats_are_missed() -> None:
-    discord = LocalDiscord(Mint(b"a secret of the tests"), time.monotonic, Rules(heartbeat_interval_ms=100))
+    discord = LocalDiscord(Mint(b"a secret of the tests"), time.monotonic, Rules(heartbeat_interval_ms=600))
     async with serve(discord, "127.0.0.1", 0) as url, aiohttp.ClientSession() as http:
         sandbox = Sandbox(url, http, discord)
         client, application_id, _, session_id = await connected(sandbox)

@@ -12,19 +12,20 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import memory, recover, sandbox, start
+from benchmarks import memory, recover, sandbox, start, warm
 from benchmarks.contenders import install_peers
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
 from benchmarks.report import Result
 
 MIN_KILLS = 21
+RESTARTS, QUICK_RESTARTS = 1_000, 5
 FILE_WIDTH = 120
 QUICK_BOTS = 5
 QUICK_KILLS = 3
 QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S = 100, 3.0
-NAMES = ("start", "recover", "memory", "sandbox")
-PEERLESS = {"sandbox"}
+NAMES = ("start", "recover", "memory", "warm", "sandbox")
+PEERLESS = {"sandbox", "warm"}
 
 
 def parse() -> argparse.Namespace:
@@ -53,6 +54,7 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "start": lambda: start.run(options.bots, options.repeat),
         "recover": lambda: recover.run(kills, options.repeat),
         "memory": lambda: memory.run(options.bots),
+        "warm": lambda: warm.run(QUICK_RESTARTS if options.quick else RESTARTS),
         "sandbox": lambda: sandbox.run(*sandbox_size),
     }
     sandbox_size = (QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S) if options.quick else (sandbox.TARGET_BOTS, sandbox.SECONDS)

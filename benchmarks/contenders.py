@@ -136,7 +136,7 @@ class Flotilla(_Running):
 
     async def rest(self, bot: Application) -> None:
         # The second crash in a row backs off; a restart that was asked for makes the next crash a first one again.
-        before = await self.field.identifies(bot)
+        before = await self.field.begun(bot)
         await self.field.stack.bots.restart(self._ids[bot.name])
         await self._nudges.send()
         await self.field.ready_again(bot, before)

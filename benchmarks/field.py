@@ -54,16 +54,16 @@ class Field:
 
         await until(connected, f"{len(self.bots)} bots are READY", READY_TIMEOUT_S)
 
-    async def identifies(self, bot: Application) -> int:
-        """Return how many sessions a bot has begun."""
-        return int((await self._application(bot))["identifies"])
+    async def begun(self, bot: Application) -> int:
+        """Return how many sessions a bot has begun or resumed."""
+        return _begun(await self._application(bot))
 
-    async def ready_again(self, bot: Application, identifies: int) -> None:
-        """Wait until a bot has begun more than `identifies` sessions and has one. Looks every 5 ms."""
+    async def ready_again(self, bot: Application, begun: int) -> None:
+        """Wait until a bot has begun or resumed more than `begun` sessions and has one. Looks every 5 ms."""
         end = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < end:
             facts = await self._application(bot)
-            if facts["identifies"] > identifies and facts["sessions_connected"]:
+            if _begun(facts) > begun and facts["sessions_connected"]:
                 return
             await asyncio.sleep(POLL_S)
         raise TimeoutError(f"{bot.name} was not READY again within {READY_TIMEOUT_S:g} s")
@@ -76,6 +76,10 @@ class Field:
             answer.raise_for_status()
             facts: dict[str, Any] = await answer.json()
             return facts
+
+
+def _begun(facts: dict[str, Any]) -> int:
+    return int(facts["identifies"] + facts["resumes"])
 
 
 async def finished(ending: Coroutine[Any, Any, None]) -> None:

@@ -24,7 +24,7 @@ async def measure(contender: Contender, kills: int) -> list[float]:
         await contender.wait_ready()
         await asyncio.sleep(SETTLE_S)
         for bot in itertools.islice(itertools.cycle(field.bots), kills):
-            before = await field.identifies(bot)
+            before = await field.begun(bot)
             began = await contender.kill_one(bot)
             await field.ready_again(bot, before)
             samples.append(time.perf_counter() - began)

@@ -15,7 +15,13 @@ def prepare_home(settings: Settings) -> None:
     Raises SetupError (`home_not_writable`).
     """
     try:
-        for folder in (settings.home, settings.run_dir, settings.log_dir, settings.log_dir / "bots"):
+        for folder in (
+            settings.home,
+            settings.run_dir,
+            settings.log_dir,
+            settings.log_dir / "bots",
+            settings.session_dir,
+        ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure_key_file(settings.key_file)
         probe = settings.run_dir / f".probe-{os.getpid()}"

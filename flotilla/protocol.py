@@ -42,7 +42,9 @@ class Hello(_Message, frozen=True, tag=True):
 
 
 class Ready(_Message, frozen=True, tag=True):
-    """The gateway session is READY or RESUMED."""
+    """The gateway session is READY, or RESUMED if `resumed`: then no IDENTIFY was spent."""
+
+    resumed: bool = False
 
 
 class NotReady(_Message, frozen=True, tag=True):
@@ -96,7 +98,10 @@ class Refused(_Message, frozen=True, tag=True):
 
 
 class Fork(_Message, frozen=True, tag=True):
-    """Fork a worker. It asks for its token itself, over the control socket: the fork server never sees one."""
+    """Fork a worker. It asks for its token itself, over the control socket: the fork server never sees one.
+
+    session_path: where the worker keeps its gateway session and finds that of the one before; empty: it does not.
+    """
 
     bot_id: str
     name: str
@@ -104,6 +109,7 @@ class Fork(_Message, frozen=True, tag=True):
     secret: bytes
     control_path: str
     log_path: str
+    session_path: str = ""
 
 
 class Preload(_Message, frozen=True, tag=True):

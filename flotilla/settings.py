@@ -83,6 +83,11 @@ class Settings(BaseSettings):
         return self.home / "logs"
 
     @property
+    def session_dir(self) -> Path:
+        """Gateway sessions, which workers leave to their successors."""
+        return self.run_dir / "sessions"
+
+    @property
     def key_file(self) -> Path:
         """Keys that encrypt bot tokens."""
         return self.home / "secrets.key"

@@ -171,7 +171,8 @@ class ControlServer:
                     member.latency_ms = latency_ms
                     member.shared_bytes = shared_bytes or 0
                 self._fleet.apply(member, Heartbeat(generation))
-            case Ready():
+            case Ready(resumed):
+                log.info("worker.session", bot=member.bot.name, generation=generation, resumed=resumed)
                 self._fleet.apply(member, BecameReady(generation))
             case NotReady():
                 self._fleet.apply(member, LostReady(generation))

@@ -315,12 +315,14 @@ class Fleet:
                 member.epoch = member.bot.desired_epoch
                 self._journal.put(member.status())
                 self._spawn(member, secret)
-            case Terminate(pid) | Kill(pid):
+            case Terminate(pid=pid) | Kill(pid=pid):
                 process = member.process
                 if process is None or process.pid != pid:
                     return  # an orphan; `forked` kills it
-                log.info("worker.signal", bot=member.bot.name, pid=pid, signal=type(effect).__name__.lower())
-                process.kill() if isinstance(effect, Kill) else process.terminate()
+                warm = isinstance(effect, Terminate) and effect.warm
+                name = "hand_over" if warm else type(effect).__name__.lower()
+                log.info("worker.signal", bot=member.bot.name, pid=pid, signal=name)
+                {"kill": process.kill, "terminate": process.terminate, "hand_over": process.hand_over}[name]()
 
     def _note(self, member: Member, before: Worker, event: Event) -> None:
         after = member.worker

@@ -62,6 +62,10 @@ class WorkerProcess:
         """Send SIGTERM to the worker."""
         self._signal(signal.SIGTERM)
 
+    def hand_over(self) -> None:
+        """Ask the worker to leave its session to the next one."""
+        self._signal(signal.SIGUSR1)
+
     def kill(self) -> None:
         """Send SIGKILL to the worker and to everything in its process group."""
         if self._signal(signal.SIGKILL):

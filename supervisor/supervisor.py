@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import structlog
 
@@ -142,6 +143,8 @@ class Supervisor:
         droppable = self._fleet.reconcile(row.bot for row in rows)
         if droppable:
             await self._store.drop(droppable)
+            for bot_id in droppable:
+                self._session_path(bot_id).unlink(missing_ok=True)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -188,8 +191,12 @@ class Supervisor:
                 secret,
                 str(self._settings.control_socket),
                 str(self._settings.log_dir / "bots" / f"{bot.name}.log"),
+                str(self._session_path(bot.id)),
             )
         )
+
+    def _session_path(self, bot_id: str) -> Path:
+        return self._settings.session_dir / f"{bot_id}.session"
 
     def _ended(self, member: Member, generation: int, pid: int) -> None:
         task = asyncio.create_task(self._tell_exit(member, generation, pid))

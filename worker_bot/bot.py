@@ -10,7 +10,11 @@ import hikari
 import lightbulb
 
 from flotilla.protocol import WorkerConfig
+from worker_bot.session import Continuity, install, remember_me, under_way
 from worker_bot.triage import ExtensionFailedError
+
+DRAIN_S = 2.0
+"""Longest wait for handlers when a session is handed over; an initial response has 3 s (Discord, Interactions)."""
 
 # Built once, before any fork: shared by every worker it saves about 3 MB each.
 SSL_CONTEXT = ssl.create_default_context()
@@ -25,7 +29,10 @@ LEAN_CACHE = (
 
 
 class Bot:
-    """One bot's run. `on_ready` and `on_lost` are awaited whenever the gateway session comes up or breaks."""
+    """One bot's run. `on_ready` and `on_lost` are awaited whenever the gateway session comes up or breaks.
+
+    continuity: the session to go on with and to keep. `resumed` says how the last one came up.
+    """
 
     def __init__(
         self,
@@ -34,8 +41,12 @@ class Bot:
         *,
         on_ready: Callable[[], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
+        continuity: Continuity | None = None,
     ) -> None:
         self._config = config
+        self._continuity = continuity
+        self.resumed = False
+        install(continuity)
         self._on_ready = on_ready
         self._on_lost = on_lost
         self._app = hikari.GatewayBot(
@@ -78,14 +89,29 @@ class Bot:
 
     async def close(self) -> None:
         """End the session (close code 1001: Discord shows the bot offline at once). Safe before and after `run`."""
+        if self._continuity is not None:
+            self._continuity.end()
         if self._app.is_alive:
             await self._app.close()
+
+    async def hand_over(self) -> None:
+        """Take no further event, and return when those taken are handled, after `DRAIN_S` at the latest.
+
+        The session is not closed: the process must end now, and the next one resumes it.
+        """
+        if self._continuity is not None:
+            self._continuity.seal()
+        handling = under_way(self._app, self._client)
+        if handling:
+            await asyncio.wait(handling, timeout=DRAIN_S)
 
     async def _set_up(self, _event: hikari.StartingEvent) -> None:
         # lightbulb drops interactions until its start() is done, so this runs before the gateway connects. hikari logs
         # and swallows what a listener raises; `run` raises it instead, before a session start is spent.
         try:
             await self._load_extensions()
+            if self._continuity is not None and self._continuity.same_code:
+                self._client.sync_commands = False  # the worker before has registered the same commands
             await self._client.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this start
             self._setup_failed.set_exception(error)
@@ -101,7 +127,10 @@ class Bot:
     async def _tear_down(self, _event: hikari.StoppingEvent) -> None:
         await self._client.stop()
 
-    async def _ready(self, _event: hikari.ShardReadyEvent | hikari.ShardResumedEvent) -> None:
+    async def _ready(self, event: hikari.ShardReadyEvent | hikari.ShardResumedEvent) -> None:
+        self.resumed = isinstance(event, hikari.ShardResumedEvent)
+        if self.resumed and self._continuity is not None and self._app.get_me() is None:
+            remember_me(self._app, self._continuity.me)
         await self._on_ready()
 
     async def _lost(self, _event: hikari.ShardDisconnectedEvent) -> None:

@@ -63,10 +63,10 @@ class Link:
                 self._writer = None
             await asyncio.sleep(random.uniform(RETRY_MIN_S, RETRY_MAX_S))  # noqa: S311 - jitter, not a secret
 
-    def report_ready(self, *, ready: bool) -> None:
-        """Tell that the gateway session came up or broke."""
+    def report_ready(self, *, ready: bool, resumed: bool = False) -> None:
+        """Tell that the gateway session came up or broke. resumed: no new session was begun for it."""
         self.ready = ready
-        self._send(Ready() if ready else NotReady())
+        self._send(Ready(resumed) if ready else NotReady())
 
     def report_beat(self, latency_ms: float | None, shared_bytes: int | None) -> None:
         """Tell that the event loop turns, and the vital signs that come with it."""

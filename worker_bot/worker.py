@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import os
 import signal
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -13,11 +16,15 @@ from flotilla.log import redact_text
 from flotilla.protocol import Fork, Welcome
 from worker_bot.bot import Bot
 from worker_bot.link import Link, RefusedError
+from worker_bot.session import Continuity, SessionFile
 from worker_bot.triage import reason_of
 
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_REFUSED = 3
+HAND_OVER = signal.SIGUSR1
+"""Asks a worker to leave its session to the next one; SIGTERM asks it to end the session."""
+
 WELCOME_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 4.0
 MEASURE_EVERY = 30
@@ -28,10 +35,11 @@ log = logging.getLogger("flotilla.worker")
 
 async def run_worker(fork: Fork) -> int:
     """Run one bot until SIGTERM, the end of its connection, or a refusal; return the process's exit code."""
-    stop = asyncio.Event()
+    stop, hand_over = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(HAND_OVER, hand_over.set)
     link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
     welcome: asyncio.Future[Welcome] = loop.create_future()
 
@@ -40,9 +48,13 @@ async def run_worker(fork: Fork) -> int:
             welcome.set_result(message)
 
     linking = asyncio.create_task(link.keep(on_welcome))
-    serving = asyncio.create_task(_serve(link, welcome))
+    bots: list[Bot] = []
+    serving = asyncio.create_task(_serve(fork, link, welcome, bots))
     stopping = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait({linking, serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    handing = asyncio.create_task(_hand_over(hand_over, bots))
+    done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
+    if handing in done and bots:
+        _leave()
     if stopping not in done and linking in done:
         return await _end_refused(linking, serving)
     if serving in done:
@@ -66,19 +78,46 @@ async def _end_refused(linking: asyncio.Task[None], serving: asyncio.Task[int]) 
     return EXIT_REFUSED
 
 
-async def _serve(link: Link, welcome: asyncio.Future[Welcome]) -> int:
+async def _hand_over(asked: asyncio.Event, bots: list[Bot]) -> None:
+    """Return when the next worker may resume the session. Without a bot yet there is none to hand over."""
+    await asked.wait()
+    for bot in bots:
+        await bot.hand_over()
+
+
+def _leave() -> NoReturn:
+    """End at once: an orderly end would close the session. The kernel closes the socket, which keeps it resumable."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_OK)
+
+
+def _continuity(path: str) -> Continuity | None:
+    if not path:
+        return None
+    try:
+        return Continuity(SessionFile(Path(path)))
+    except OSError as fault:
+        log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
+        return None
+
+
+async def _serve(fork: Fork, link: Link, welcome: asyncio.Future[Welcome], bots: list[Bot]) -> int:
     message = await asyncio.wait_for(welcome, WELCOME_TIMEOUT_S)
     if message.token is None:
         log.error("the supervisor sent no token to a worker that has none")
         return EXIT_FAILED
 
     async def on_ready() -> None:
-        link.report_ready(ready=True)
+        link.report_ready(ready=True, resumed=bot.resumed)
 
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
-    bot = Bot(message.token, message.config, on_ready=on_ready, on_lost=on_lost)
+    continuity = _continuity(fork.session_path)
+    bot = Bot(message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity)
+    bots.append(bot)
     del message
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, welcome.result().config.heartbeat_s))

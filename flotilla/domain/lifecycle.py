@@ -85,7 +85,7 @@ def _stop(worker: Worker, now: float, policy: Policy, *, restart: bool) -> Outco
         ready_at=None,
         reason="restart_requested" if restart else None,
     )
-    return stopping, () if worker.pid is None else (Terminate(worker.pid),)
+    return stopping, () if worker.pid is None else (Terminate(worker.pid, warm=restart),)
 
 
 def _kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
@@ -135,7 +135,8 @@ def _on_stop(worker: Worker, _event: Stop, now: float, policy: Policy) -> Outcom
     if worker.state in {State.STARTING, State.RUNNING}:
         return _stop(worker, now, policy, restart=False)
     if worker.state is State.STOPPING and worker.restart:
-        return replace(worker, restart=False, reason=None), ()
+        # It may be leaving its session to a next incarnation that is not wanted any more.
+        return replace(worker, restart=False, reason=None), () if worker.pid is None else (Terminate(worker.pid),)
     return worker, ()
 
 

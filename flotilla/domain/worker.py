@@ -161,9 +161,10 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Send SIGTERM: close the session, flush, exit."""
+    """Ask for the end: close the session, flush, exit; with `warm`, leave the session to the next incarnation."""
 
     pid: int
+    warm: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ def _describe(discord: LocalDiscord, application: Application) -> Json:
         "sessions_resumable": len(discord.sessions.of(application.id)) - len(connected),
         "identifies": application.identifies,
         "resumes": application.resumes,
+        "answered_twice": application.answered_twice,
+        "resume_gap_ms": None if application.resume_gap_s is None else round(application.resume_gap_s * 1000, 3),
         "remaining": application.starts.remaining(discord.clock()),
         "token_resets": application.serial,
         "privileged_intents_refused": application.privileged_refused,

@@ -254,6 +254,8 @@ class Connection:
             self._refuse(session)
         else:
             application.resumes += 1
+            away_since = session.away_since
+            application.resume_gap_s = 0.0 if away_since is None else self._discord.clock() - away_since
             if session.client is not None:
                 session.client.lose_session()
             self._attach(application, session)

@@ -81,6 +81,8 @@ class Session:
     seq: int = 0
     client: Client | None = None
     expires_at: float | None = None
+    away_since: float | None = None
+    """When the client was lost, in Unix seconds; None while one is connected."""
     deafness: Deafness | None = None
     buffer: deque[Kept] = field(default_factory=deque)
 
@@ -179,12 +181,12 @@ class Sessions:
 
     def attach(self, session: Session, client: Client) -> None:
         """Give a session to a connection."""
-        session.client, session.expires_at = client, None
+        session.client, session.expires_at, session.away_since = client, None, None
         self._detached.pop(session.id, None)
 
     def detach(self, session: Session, now: float) -> None:
         """Note that the client is gone: the session stays resumable for the resume window."""
-        session.client, session.expires_at = None, now + self._resume_window_s
+        session.client, session.expires_at, session.away_since = None, now + self._resume_window_s, now
         self._detached[session.id] = session
 
     def clients_of(self, application_id: str) -> list[Client]:

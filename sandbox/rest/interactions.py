@@ -2,7 +2,8 @@
 
 from aiohttp import web
 
-from sandbox import posting
+from sandbox import errors, posting
+from sandbox.errors import DiscordError
 from sandbox.http import answer, flag, read_message
 from sandbox.interactions.callbacks import Callback
 from sandbox.interactions.interactions import Interaction
@@ -24,7 +25,11 @@ async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     path = request.match_info
     body, uploads = await read_message(request)
     now = discord.clock()
-    interaction = discord.interactions.respond(path["interaction_id"], path["token"], body, uploads, now)
+    try:
+        interaction = discord.interactions.respond(path["interaction_id"], path["token"], body, uploads, now)
+    except DiscordError as error:
+        _note_repetition(discord, path["interaction_id"], error)
+        raise
     original = discord.interactions.original(interaction)
     kind = Callback((interaction.response or {})["type"])
     if original is not None and kind in _TOLD:
@@ -32,6 +37,14 @@ async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     if flag(request, "with_response"):
         return answer(callback_result(interaction, original))
     return web.Response(status=204)
+
+
+def _note_repetition(discord: LocalDiscord, interaction_id: str, error: DiscordError) -> None:
+    """Count a second answer: the sign of an interaction that was handled twice."""
+    interaction = discord.interactions.find(interaction_id)
+    application = None if interaction is None else discord.world.find(interaction.application_id)
+    if application is not None and error.fault is errors.ALREADY_ACKNOWLEDGED:
+        application.answered_twice += 1
 
 
 def callback_result(interaction: Interaction, original: Json | None) -> Json:

@@ -65,6 +65,13 @@ async def test_command_reports_the_answer_and_its_time(bot: Bot) -> None:
     assert again["message"] == report["message"]
 
 
+async def test_interaction_that_is_answered_twice_is_counted(bot: Bot) -> None:
+    _, event = await bot.use("interactions", {"command": "ping"}, {"type": 5})
+    path = f"/interactions/{event['id']}/{event['token']}/callback"
+    assert (await bot.sandbox.rest("POST", path, None, {"type": 5}))[1]["code"] == 40060
+    assert (await bot.sandbox.control("GET", f"/applications/{bot.id}"))["answered_twice"] == 1
+
+
 async def test_button_and_menu_are_used_by_strangers_who_join_first(bot: Bot) -> None:
     answer = {"type": 4, "data": {"content": "x", "components": ROWS}}
     report, _ = await bot.use("interactions", {"command": "ping"}, answer)

@@ -166,7 +166,7 @@ def test_stop_before_the_process_is_known_reaches_it_when_it_appears() -> None:
 
 def test_restart_stops_and_then_spawns_without_counting_a_failure() -> None:
     stopping, effects = step(worker_in(State.RUNNING, failures=4), Restart(), NOW, POLICY)
-    assert effects == (Terminate(42),)
+    assert effects == (Terminate(42, warm=True),), "the session is left to the next incarnation"
     after, effects = step(stopping, Exited(3, 0, 0.5), NOW + 1, POLICY)
     assert (after.state, after.generation, after.failures, effects) == (State.STARTING, 4, 0, (Spawn(4),))
 
@@ -229,3 +229,9 @@ def test_lost_gateway_connection_leaves_the_worker_running() -> None:
     assert (after.state, after.ready, effects) == (State.RUNNING, False, ())
     again, _ = step(after, BecameReady(3), NOW + 1, POLICY)
     assert again.ready_at == NOW + 1
+
+
+def test_stop_while_a_session_is_handed_over_asks_for_its_end() -> None:
+    handing, _ = step(worker_in(State.RUNNING), Restart(), NOW, POLICY)
+    stopping, effects = step(handing, Stop(), NOW, POLICY)
+    assert (stopping.restart, effects) == (False, (Terminate(42),))

@@ -15,6 +15,7 @@ class Fault(NamedTuple):
 RATE_LIMITED = Fault(429, 0, "You are being rate limited.")
 RESOURCE_RATE_LIMITED = Fault(429, 0, "The resource is being rate limited.")
 UNAUTHORIZED = Fault(401, 0, "401: Unauthorized")
+SERVER_ERROR = Fault(500, 0, "500: Internal Server Error")
 NOT_FOUND = Fault(404, 0, "404: Not Found")
 UNKNOWN_ACCOUNT = Fault(404, 10001, "Unknown Account")
 UNKNOWN_APPLICATION = Fault(404, 10002, "Unknown Application")

@@ -120,6 +120,9 @@ COMMAND_CREATES_PER_DAY: Final = 200  # documented, per guild: error 30034
 
 # The sandbox itself (ours)
 UNKNOWN_KEPT: Final = 200
+FAILURES_KEPT: Final = 50  # errors of the sandbox itself, each with its stack
+FAILURE_STACK_CHARACTERS: Final = 8_000
+FAILURE_WHERE_CHARACTERS: Final = 400
 FAULTS_KEPT: Final = 100  # faults that are over and still listed
 INTERACTIONS_KEPT: Final = 10_000
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox import limits
+from sandbox.failures import Failures
 from sandbox.gateway import codes
 from sandbox.gateway.session import Sessions
 from sandbox.interactions.interactions import Interactions
@@ -76,6 +77,7 @@ class LocalDiscord:
         self.addresses = Addresses()
         self.credentials = Credentials(self.world)
         self.oauth2 = Authority(mint, lambda: secrets.token_urlsafe(24))
+        self.failures = Failures()
         self.unknown: deque[Json] = deque(maxlen=limits.UNKNOWN_KEPT)
 
     def attach(self, uploads: list[Upload], body: Json, channel_id: str, now: float) -> list[Attachment]:

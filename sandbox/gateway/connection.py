@@ -283,7 +283,7 @@ class Connection:
     def lose_session(self) -> None:
         """Close because another connection resumed the session."""
         self.session = None
-        self.close(4000, "Session resumed elsewhere.")
+        self.close(codes.UNKNOWN_ERROR, "Session resumed elsewhere.")
 
     def _may_ask_for_members(self, session: Session, body: object, now: float) -> bool:
         guild_id = payloads.asks_for_all_members(body)

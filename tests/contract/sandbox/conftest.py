@@ -124,3 +124,4 @@ async def sandbox(tap: Tap | None) -> AsyncIterator[Sandbox]:
         for client in running.clients:
             with suppress(ConnectionError):
                 await client.close()
+    assert not discord.failures.total, "\n".join(each["stack"] for each in discord.failures.kept)

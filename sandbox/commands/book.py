@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox import errors, limits
 from sandbox.commands.rules import CHAT_INPUT, check_all, check_command
+from sandbox.commands.shapes import rendered_option
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.snowflakes import Sequence
 
@@ -131,7 +132,7 @@ def _render(
     if command["default_member_permissions"] is not None:
         command["default_member_permissions"] = str(command["default_member_permissions"])
     if kind == CHAT_INPUT and body.get("options"):
-        command["options"] = [_without_nulls(option) for option in body["options"]]
+        command["options"] = [rendered_option(option) for option in body["options"]]
     if scope is None:
         command["integration_types"] = body.get("integration_types") or [0]
         command["dm_permission"] = body.get("dm_permission") is not False
@@ -140,10 +141,3 @@ def _render(
     if old is not None and command != old:
         command["version"] = ids.next(now)
     return command
-
-
-def _without_nulls(option: Command) -> Command:
-    kept = {key: value for key, value in option.items() if value is not None}
-    if "options" in kept:
-        kept["options"] = [_without_nulls(nested) for nested in kept["options"]]
-    return kept

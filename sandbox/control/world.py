@@ -16,10 +16,9 @@ from sandbox.control.shell import (
     person_of,
     read_body,
 )
-from sandbox.errors import FieldFaults
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
-from sandbox.rest.channels import overwrite
+from sandbox.rest.channels import read_overwrites
 from sandbox.world import objects, permissions
 from sandbox.world.guilds import Channel, ChannelType, Guild, Role
 from sandbox.world.objects import Json
@@ -185,10 +184,7 @@ def _set(channel: Channel, guild: Guild, body: ChannelBody) -> None:
     channel.topic = body.topic if body.topic is not None else channel.topic
     channel.parent_id = body.parent_id or channel.parent_id
     if body.overwrites is not None:
-        faults = FieldFaults()
-        rows = [overwrite(row, guild, faults) for row in body.overwrites]
-        faults.raise_if_any()
-        channel.overwrites = {row.id: row for row in rows}
+        channel.overwrites = read_overwrites(body.overwrites, guild)
 
 
 async def edit_channel(request: web.Request) -> web.Response:

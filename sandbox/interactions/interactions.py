@@ -130,7 +130,14 @@ class Interactions:
         if now - interaction.opened_at > limits.INITIAL_RESPONSE_S:
             raise DiscordError(errors.UNKNOWN_INTERACTION)
         act = interaction.act
-        kind, data = callbacks.check(body, act.kind, has_source=act.source is not None, uploads=uploads)
+        kind, data = callbacks.check(
+            body,
+            act.kind,
+            has_source=act.source is not None,
+            uploads=uploads,
+            attached=[file["id"] for file in (act.source or {}).get("attachments", [])],
+            focused=_focused(act.data.get("options", [])) or 0,
+        )
         self._carry_out(interaction, kind, data, uploads, now)
         interaction.response = {"type": int(kind), "data": data}
         interaction.responded_at = now
@@ -146,7 +153,7 @@ class Interactions:
             interaction.original_id = self._new(interaction, data, uploads, now)["id"]
         elif kind is Callback.DEFERRED_MESSAGE:
             flags = (data.get("flags") or 0) & rules.EPHEMERAL
-            interaction.original_id = self._new(interaction, {"flags": flags | rules.LOADING}, [], now)["id"]
+            interaction.original_id = self._new(interaction, {}, [], now, flags=flags | rules.LOADING)["id"]
         elif kind is Callback.UPDATE and act.source is not None:
             self._change(interaction, act.source["id"], data, uploads, now)
         if kind in {Callback.UPDATE, Callback.DEFERRED_UPDATE} and act.source is not None:
@@ -190,7 +197,8 @@ class Interactions:
     ) -> Json:
         """Change the original response or a follow-up and return it."""
         message = self.get(application_id, token, message_id, now)
-        rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"])
+        attached = [file["id"] for file in message["attachments"]]
+        rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"], attached=attached)
         return self._change(self._by_token[token], message["id"], body, uploads, now)
 
     def delete(self, application_id: str, token: str, message_id: str, now: float) -> Json:
@@ -222,7 +230,7 @@ class Interactions:
             or now - interaction.opened_at > limits.FOLLOW_UP_S
         ):
             raise DiscordError(errors.INVALID_WEBHOOK_TOKEN)
-        if interaction.response is None:
+        if interaction.response is None or interaction.act.kind is Kind.AUTOCOMPLETE:
             raise DiscordError(errors.UNKNOWN_WEBHOOK)
         return interaction
 
@@ -236,12 +244,20 @@ class Interactions:
         return self._store.keep(message)
 
     def _new(
-        self, interaction: Interaction, body: Json, uploads: list[Upload], now: float, original: Json | None = None
+        self,
+        interaction: Interaction,
+        body: Json,
+        uploads: list[Upload],
+        now: float,
+        original: Json | None = None,
+        flags: int | None = None,
     ) -> Json:
+        if flags is None:
+            flags = (body.get("flags") or 0) & rules.FLAGS_OF_AN_ANSWER
         channel_id = interaction.channel.id
         files = self._attach(uploads, body, channel_id, now) if uploads else []
         author = interaction.bot.as_json()
-        message = messages.create(body, self._ids.next(now), channel_id, author, now, self._people, files)
+        message = messages.create(body, self._ids.next(now), channel_id, author, now, self._people, files, flags)
         replied_to = original or interaction.act.source
         if replied_to is not None:
             message = messages.reply_to(message, replied_to, interaction.channel.guild_id)
@@ -265,6 +281,17 @@ class Interactions:
         if message["flags"] & rules.LOADING:
             changed |= {"flags": changed["flags"] & ~rules.LOADING, "edited_timestamp": None}
         return self._put(changed)
+
+
+def _focused(options: list[Json]) -> int | None:
+    """Return the type of the option that a user is typing into, None if there is none."""
+    for option in options:
+        if option.get("focused"):
+            return int(option["type"])
+        nested = _focused(option.get("options", []))
+        if nested is not None:
+            return nested
+    return None
 
 
 def metadata(interaction: Interaction) -> Json:

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from sandbox import errors
 from sandbox.errors import DiscordError
-from sandbox.http import answer, read_list, read_object
+from sandbox.http import answer, boolean_query, read_list, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import Handler, bot_route
 from sandbox.world.applications import Application
@@ -24,7 +24,7 @@ def _scope(request: web.Request, discord: LocalDiscord, application: Application
 async def list_commands(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer all commands of the scope."""
     commands = application.commands.of(_scope(request, discord, application))
-    if request.query.get("with_localizations", "").lower() in {"true", "1"}:
+    if boolean_query(request, "with_localizations"):
         return answer(commands)
     return answer([_without_localizations(command) for command in commands])
 

@@ -3,7 +3,7 @@
 from aiohttp import web
 
 from sandbox import posting
-from sandbox.http import answer, read_message
+from sandbox.http import answer, boolean_query, read_message
 from sandbox.interactions.callbacks import Callback
 from sandbox.interactions.interactions import Interaction
 from sandbox.local_discord import LocalDiscord
@@ -21,7 +21,7 @@ _TOLD = {
 
 async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Take the initial response; exempt from rate limits, open to whoever has the token."""
-    path = request.match_info
+    path, with_response = request.match_info, boolean_query(request, "with_response")
     body, uploads = await read_message(request)
     now = discord.clock()
     interaction = discord.interactions.respond(path["interaction_id"], path["token"], body, uploads, now)
@@ -29,7 +29,7 @@ async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     kind = Callback((interaction.response or {})["type"])
     if original is not None and kind in _TOLD:
         posting.announce(discord, interaction.channel, _TOLD[kind], original)
-    if request.query.get("with_response", "").lower() in {"true", "1"}:
+    if with_response:
         return answer(callback_result(interaction, original))
     return web.Response(status=204)
 

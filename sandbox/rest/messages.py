@@ -5,18 +5,20 @@ import mimetypes
 from aiohttp import web
 
 from sandbox import errors, limits, posting
-from sandbox.errors import DiscordError, FieldFaults
+from sandbox.errors import DiscordError
 from sandbox.http import DISCORD, answer, page_query, read_message, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.messages.attachments import Upload
 from sandbox.rest.ratelimit import CHANNEL_WRITE, OLD_MESSAGE_EDIT
 from sandbox.rest.shell import bot_route
+from sandbox.shapes import check, items, record, snowflake
 from sandbox.snowflakes import unix_s
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Channel
 from sandbox.world.objects import Json
 from sandbox.world.permissions import Permission
 
+_IDS = record({"messages": items(snowflake, limits.BULK_DELETE_MAX, unique=True)}, required=("messages",))
 _PAGE_DEFAULT = 50  # documented: Get Channel Messages
 _MESSAGES = "/channels/{channel_id}/messages"
 _MESSAGE = _MESSAGES + "/{message_id}"
@@ -94,13 +96,9 @@ async def bulk_delete(request: web.Request, discord: LocalDiscord, application: 
     channel = _channel(request, discord, application, Permission.MANAGE_MESSAGES)
     if channel.guild_id is None:
         raise DiscordError(errors.NOT_IN_DM)
-    faults = FieldFaults()
-    wanted = (await read_object(request)).get("messages")
-    ids = [str(each) for each in faults.sequence(("messages",), wanted, limits.BULK_DELETE_MAX)]
-    for index, each in enumerate(ids):
-        if not each.isdecimal():
-            faults.add(("messages", index), "NUMBER_TYPE_COERCE", f'Value "{each}" is not snowflake.')
-    faults.raise_if_any()
+    wanted = await read_object(request)
+    check(_IDS, wanted)
+    ids = [str(each) for each in wanted["messages"]]
     if len(ids) < 2:  # noqa: PLR2004 - documented: at least two
         raise DiscordError(errors.TOO_FEW_TO_DELETE)
     oldest = min(unix_s(each) for each in ids)

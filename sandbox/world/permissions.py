@@ -31,6 +31,7 @@ class Permission(IntFlag):
 
 
 ALL: Final = (1 << 53) - 1
+DESCRIBED_MAX: Final = (1 << 54) - 1  # description: the most a set of permissions may hold
 EVERYTHING_BUT_ADMINISTRATOR: Final = ALL & ~Permission.ADMINISTRATOR
 # Ours: what @everyone may do in a new guild. Discord documents no default; this is the usual set of a text server.
 EVERYONE: Final = int(

@@ -58,6 +58,7 @@ NOT_IN_VOICE = Fault(400, 40032, "Target user is not connected to voice.")
 TOO_FEW_BOOSTS = Fault(403, 50101, "This server needs more boosts to perform this action")
 THREADS_NEED_A_FORUM = Fault(400, 220003, "Webhooks can only create threads in forum channels")
 MISSING_PERMISSIONS = Fault(403, 50013, "Missing Permissions")
+SYSTEM_MESSAGE = Fault(403, 50021, "Cannot execute action on a system message")
 INVALID_ROLE = Fault(400, 50028, "Invalid Role")
 TOO_FEW_TO_DELETE = Fault(
     400,

@@ -105,6 +105,7 @@ ATTACHMENT_NAME_MAX: Final = 1_024  # description
 ATTACHMENT_DESCRIPTION_MAX: Final = 1_024  # description
 ATTACHMENTS_KEPT_BYTES: Final = 64 * 1024 * 1024  # ours: over all messages; the oldest files go first
 REACTIONS_MAX: Final = 20  # documented: different emojis on a message, error 30010
+REACTIONS_PAGE_MAX: Final = 100
 BULK_DELETE_MAX: Final = 100  # documented: Bulk Delete Messages
 BULK_DELETE_AGE_S: Final = 14 * 86_400.0
 MESSAGES_KEPT: Final = 1_000  # ours: per channel

@@ -66,8 +66,8 @@ class LocalDiscord:
         self.mint_token: Callable[[], str] = lambda: secrets.token_urlsafe(48)
         self.world = World(mint, self.ids, rules.identify_interval_s)
         self.sessions = Sessions(rules.resume_window_s, rules.heartbeat_interval_ms / 1000)
-        self.router = Router(self.world, self.sessions, self.clock)
         self.messages = MessageStore()
+        self.router = Router(self.world, self.sessions, self.clock, self.messages.seen_by)
         self.files = Files(self.ids)
         self.webhooks = Webhooks()
         self.interactions = Interactions(

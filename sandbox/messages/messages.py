@@ -10,7 +10,7 @@ from sandbox.messages.rules import IS_COMPONENTS_V2, SUPPRESS_EMBEDS
 from sandbox.world.objects import Json, timestamp
 from sandbox.world.users import User
 
-DEFAULT, REPLY, CHAT_INPUT_COMMAND, CONTEXT_MENU_COMMAND = 0, 19, 20, 23
+DEFAULT, PINNED, REPLY, CHAT_INPUT_COMMAND, CONTEXT_MENU_COMMAND = 0, 6, 19, 20, 23
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>")
 _ROLE_MENTION = re.compile(r"<@&(\d{1,20})>")
 
@@ -119,5 +119,5 @@ def reply_to(message: Json, original: Json, guild_id: str | None) -> Json:
     reference: Json = {"type": 0, "message_id": original["id"], "channel_id": original["channel_id"]}
     if guild_id is not None:
         reference["guild_id"] = guild_id
-    shown = {key: value for key, value in original.items() if key != "referenced_message"}
+    shown = {key: value for key, value in original.items() if key not in {"referenced_message", "reactions"}}
     return message | {"type": REPLY, "message_reference": reference, "referenced_message": shown}

@@ -4,6 +4,8 @@ from collections import OrderedDict
 
 from sandbox import errors, limits
 from sandbox.errors import DiscordError
+from sandbox.messages.pins import Pins
+from sandbox.messages.reactions import Reactions
 from sandbox.world.objects import Json
 
 
@@ -13,6 +15,8 @@ class MessageStore:
     def __init__(self) -> None:
         self._channels: dict[str, OrderedDict[str, Json]] = {}
         self._order: OrderedDict[str, str] = OrderedDict()  # message id -> channel id, oldest first
+        self.reactions = Reactions()
+        self.pins = Pins()
         self._nonces: dict[tuple[str, str, str], tuple[float, Json]] = {}
 
     def sent_before(self, author_id: str, channel_id: str, nonce: object, now: float) -> Json | None:
@@ -49,6 +53,10 @@ class MessageStore:
             raise DiscordError(errors.UNKNOWN_MESSAGE)
         return message
 
+    def seen_by(self, message: Json, viewer_id: str) -> Json:
+        """Return a message with its reactions, as a user sees them."""
+        return self.reactions.seen_by(message, viewer_id)
+
     def delete(self, channel_id: str, message_id: str) -> Json:
         """Delete a message and return it; raise DiscordError 10008 if there is none with this id."""
         message = self.get(channel_id, message_id)
@@ -56,13 +64,18 @@ class MessageStore:
         return message
 
     def _forget(self, channel_id: str, message_id: str) -> None:
-        del self._channels[channel_id][message_id]
+        kept = self._channels[channel_id]
+        del kept[message_id]
+        if not kept:
+            del self._channels[channel_id]
         del self._order[message_id]
+        self.reactions.clear(message_id)
+        self.pins.remove(channel_id, message_id)
 
     def drop_channel(self, channel_id: str) -> None:
         """Forget the messages of a channel that is no more."""
-        for message_id in self._channels.pop(channel_id, {}):
-            del self._order[message_id]
+        for message_id in list(self._channels.get(channel_id, {})):
+            self._forget(channel_id, message_id)
 
     def page(
         self,

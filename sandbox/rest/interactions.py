@@ -79,7 +79,8 @@ def _announce(discord: LocalDiscord, name: str, message: Json) -> None:
 async def get_message(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Answer the original response or a follow-up."""
     path, now = request.match_info, discord.clock()
-    return answer(discord.interactions.get(path["webhook_id"], path["token"], path["message_id"], now))
+    message = discord.interactions.get(path["webhook_id"], path["token"], path["message_id"], now)
+    return answer(discord.messages.seen_by(message, path["webhook_id"]))
 
 
 async def edit_message(request: web.Request, discord: LocalDiscord) -> web.Response:
@@ -89,7 +90,7 @@ async def edit_message(request: web.Request, discord: LocalDiscord) -> web.Respo
     now = discord.clock()
     message = discord.interactions.edit(path["webhook_id"], path["token"], path["message_id"], body, uploads, now)
     _announce(discord, "MESSAGE_UPDATE", message)
-    return answer(message)
+    return answer(discord.messages.seen_by(message, path["webhook_id"]))
 
 
 async def delete_message(request: web.Request, discord: LocalDiscord) -> web.Response:

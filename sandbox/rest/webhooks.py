@@ -179,14 +179,15 @@ def _own(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> tuple
 
 async def get_message(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
     """Answer a message of the webhook."""
-    return answer(_own(request, discord, webhook)[1])
+    return answer(discord.messages.seen_by(_own(request, discord, webhook)[1], webhook.id))
 
 
 async def edit_message(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
     """Change a message of the webhook."""
     channel, message = _own(request, discord, webhook)
     body, uploads = await read_message(request)
-    return answer(posting.edit(discord, channel, message, body, uploads))
+    changed = posting.edit(discord, channel, message, body, uploads)
+    return answer(discord.messages.seen_by(changed, webhook.id))
 
 
 async def delete_message(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:

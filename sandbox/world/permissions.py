@@ -28,6 +28,7 @@ class Permission(IntFlag):
     MANAGE_WEBHOOKS = 1 << 29
     USE_APPLICATION_COMMANDS = 1 << 31
     MODERATE_MEMBERS = 1 << 40
+    PIN_MESSAGES = 1 << 51
 
 
 ALL: Final = (1 << 53) - 1

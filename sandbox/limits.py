@@ -160,10 +160,28 @@ COMMANDS_MAX: Final = {1: 100, 2: 15, 3: 15}  # by type: CHAT_INPUT, USER, MESSA
 COMMAND_CREATES_PER_DAY: Final = 200  # documented, per guild: error 30034
 
 # The sandbox itself (ours)
+FAR_AHEAD_S: Final = 10 * 365 * 86_400.0  # the furthest that the clock can be moved, and any time asked for
 UNKNOWN_KEPT: Final = 200
 FAILURES_KEPT: Final = 50  # errors of the sandbox itself, each with its stack
 FAILURE_STACK_CHARACTERS: Final = 8_000
 FAILURE_WHERE_CHARACTERS: Final = 400
+APPLICATIONS_MAX: Final = 20_000  # what exists is bounded by refusing more; what was, by forgetting the oldest
+USERS_MAX: Final = 500_000
+GUILDS_MAX: Final = 50_000
+MEMBERSHIPS_MAX: Final = 2_000_000
+CHANNELS_MAX: Final = 200_000
+PRIVATE_CHANNELS_KEPT: Final = 50_000
+NAME_MAX: Final = 100  # of what the control API makes
+NONCES_KEPT: Final = 20_000
+PRIVATE_MESSAGES_KEPT: Final = 20_000  # ephemeral ones, over all interactions
+INTERACTIONS_KEPT_BYTES: Final = 128 << 20  # of what was asked and answered
+FOLLOW_UPS_KEPT: Final = 1_000  # of one interaction
+MESSAGES_KEPT_BYTES: Final = 128 << 20  # of their JSON
+FILES_KEPT: Final = 20_000
+WINDOWS_KEPT: Final = 50_000  # rate-limit windows of each sort
+ADDRESSES_KEPT: Final = 10_000
+OCCASIONS_KEPT: Final = 20_000  # applications that one fault has met
+FAULTS_MAX: Final = 1_000
 FAULTS_KEPT: Final = 100  # faults that are over and still listed
 INTERACTIONS_KEPT: Final = 10_000
 

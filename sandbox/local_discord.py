@@ -37,9 +37,11 @@ class Clock:
         return self._source() + self._ahead_s
 
     def advance(self, seconds: float) -> None:
-        """Move ahead, as if `seconds` had passed at once. Raises ValueError if they are negative."""
+        """Move ahead, as if `seconds` had passed at once. Raises ValueError if they are negative or lead too far."""
         if seconds < 0:
             raise ValueError("the clock never goes back")
+        if self._ahead_s + seconds > limits.FAR_AHEAD_S:
+            raise ValueError(f"the clock can be moved ahead by {limits.FAR_AHEAD_S:.0f} s at most")
         self._ahead_s += seconds
 
 

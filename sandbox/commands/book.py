@@ -100,6 +100,11 @@ class CommandBook:
         self._scopes[scope] = {command["id"]: command for command in commands}
         return commands
 
+    def drop_guild(self, guild_id: str) -> None:
+        """Forget the commands of a guild that is no more."""
+        self._scopes.pop(guild_id, None)
+        self._creates.pop(guild_id, None)
+
     def _same(self, scope: Scope, body: Command) -> Command | None:
         key = (body.get("type") or CHAT_INPUT, body["name"])
         return next((c for c in self.of(scope) if (c["type"], c["name"]) == key), None)

@@ -153,7 +153,7 @@ class Connection:
     def _decode(self, frame: bytes, now: float) -> None:
         try:
             payload = msgspec.json.decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             self.close(codes.DECODE_ERROR)
             return
         if not isinstance(payload, dict) or type(payload.get("op")) is not int:

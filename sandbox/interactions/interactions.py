@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
+
 from sandbox import errors, limits
 from sandbox.errors import DiscordError
 from sandbox.interactions import callbacks
@@ -62,6 +64,7 @@ class Interaction:
     original_id: str | None = None
     message_ids: list[str] = field(default_factory=list)
     on_response: Callable[[], None] | None = None
+    size: int = 0
 
     @property
     def status(self) -> str:
@@ -97,15 +100,25 @@ class Interactions:
         self._people = people
         self._by_id: OrderedDict[str, Interaction] = OrderedDict()
         self._by_token: dict[str, Interaction] = {}
-        self._private: dict[str, Json] = {}
+        self._bytes = 0
+        self._private: OrderedDict[str, Json] = OrderedDict()
 
     def open(self, application_id: str, bot: User, user: User, channel: Channel, act: Act, now: float) -> Interaction:
         """Open an interaction in a channel."""
         interaction = Interaction(self._ids.next(now), self._mint_token(), application_id, bot, user, channel, act, now)
         self._by_id[interaction.id] = self._by_token[interaction.token] = interaction
-        while len(self._by_id) > limits.INTERACTIONS_KEPT:
-            self._forget(next(iter(self._by_id.values())))
+        self._weigh(interaction, act.data)
         return interaction
+
+    def _weigh(self, interaction: Interaction, data: Json) -> None:
+        """Count what an interaction holds; with too many or too much, the oldest ones are forgotten."""
+        size = len(msgspec.json.encode(data))
+        interaction.size += size
+        self._bytes += size
+        while len(self._by_id) > limits.INTERACTIONS_KEPT or (
+            self._bytes > limits.INTERACTIONS_KEPT_BYTES and len(self._by_id) > 1
+        ):
+            self._forget(next(iter(self._by_id.values())))
 
     def find(self, interaction_id: str) -> Interaction | None:
         """Return an interaction still remembered: at least until its token has expired."""
@@ -141,6 +154,7 @@ class Interactions:
         self._carry_out(interaction, kind, data, uploads, now)
         interaction.response = {"type": int(kind), "data": data}
         interaction.responded_at = now
+        self._weigh(interaction, data)
         if interaction.on_response is not None:
             interaction.on_response()
         return interaction
@@ -219,6 +233,7 @@ class Interactions:
     def _forget(self, interaction: Interaction) -> None:
         del self._by_id[interaction.id]
         del self._by_token[interaction.token]
+        self._bytes -= interaction.size
         for message_id in interaction.message_ids:
             self._private.pop(message_id, None)
 
@@ -240,6 +255,8 @@ class Interactions:
     def _put(self, message: Json) -> Json:
         if message["flags"] & rules.EPHEMERAL:
             self._private[message["id"]] = message
+            if len(self._private) > limits.PRIVATE_MESSAGES_KEPT:
+                self._private.popitem(last=False)
             return message
         return self._store.keep(message)
 
@@ -270,6 +287,8 @@ class Interactions:
             "interaction_metadata": metadata(interaction),
         }
         interaction.message_ids.append(message["id"])
+        if len(interaction.message_ids) > limits.FOLLOW_UPS_KEPT:
+            self._private.pop(interaction.message_ids.pop(0), None)
         return self._put(message)
 
     def _change(self, interaction: Interaction, message_id: str, body: Json, uploads: list[Upload], now: float) -> Json:

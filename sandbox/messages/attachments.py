@@ -92,7 +92,9 @@ class Files:
         filename = _UNSAFE.sub("_", row.get("filename") or upload.filename) or "unknown"
         self._kept[attachment_id] = upload
         self._bytes += len(upload.content)
-        while self._bytes > limits.ATTACHMENTS_KEPT_BYTES and len(self._kept) > 1:
+        while len(self._kept) > 1 and (
+            self._bytes > limits.ATTACHMENTS_KEPT_BYTES or len(self._kept) > limits.FILES_KEPT
+        ):
             self._bytes -= len(self._kept.popitem(last=False)[1].content)
         url = f"{base_url}/attachments/{channel_id}/{attachment_id}/{filename}"
         attachment: Attachment = {

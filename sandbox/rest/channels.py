@@ -77,8 +77,6 @@ async def create_channel(request: web.Request, discord: LocalDiscord, applicatio
     guild = guild_of(request, discord, application, Permission.MANAGE_CHANNELS)
     body = await read_object(request)
     _check(body, guild, is_new=True)
-    if len(guild.channels) >= limits.GUILD_CHANNELS_MAX:
-        raise DiscordError(errors.TOO_MANY_CHANNELS)
     channel = changes.new_channel(discord, guild, "", ChannelType(body.get("type") or 0))
     _apply(channel, guild, body)
     changes.channel_made(discord, channel)

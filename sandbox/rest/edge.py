@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sandbox import errors, limits
 from sandbox.errors import DiscordError
@@ -12,6 +13,7 @@ from sandbox.http import DISCORD
 from sandbox.rest.addresses import INVALID_STATUSES
 from sandbox.rest.shell import SOURCE, UNKNOWN, refusal
 from sandbox.world.objects import timestamp
+from sandbox.world.world import WorldFullError
 
 _VERSION = re.compile(r"^/api/v([0-9]+)(/|$)")
 
@@ -56,6 +58,10 @@ async def _safe(
         return await handler(request)
     except (DiscordError, web.HTTPException, ConnectionError):
         raise
+    except WorldFullError:
+        return refusal(DiscordError(errors.of_status(503)))
+    except (HttpProcessingError, web.RequestPayloadError):  # the body is not coded as its headers say
+        return refusal(DiscordError(errors.of_status(400)))
     except Exception as error:  # noqa: BLE001 - Discord answers a 500 whatever it was; failures keeps and logs it
         discord = request.app[DISCORD]
         discord.failures.record(f"{request.method} {request.path}", error, discord.clock())

@@ -93,8 +93,6 @@ async def create_role(request: web.Request, discord: LocalDiscord, application: 
     guild = guild_of(request, discord, application, Permission.MANAGE_ROLES)
     given = _read_role(await read_object(request))
     granted = _check_granted(guild, application, given.pop("permissions", guild.everyone.permissions))
-    if len(guild.roles) >= limits.GUILD_ROLES_MAX:
-        raise DiscordError(errors.TOO_MANY_ROLES)
     role = changes.new_role(discord, guild, given.pop("name", "new role"), granted, given)
     return answer(objects.role(role))
 

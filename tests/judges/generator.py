@@ -42,16 +42,19 @@ HOSTILE: Sequence[Any] = (
 
 
 class Generator:
-    """Draws values. ids: snowflakes of all sorts of objects, real, foreign and deleted."""
+    """Draws values. ids: snowflakes of all sorts of objects, real, foreign and deleted.
 
-    def __init__(self, description: Description, draw: Random, ids: Sequence[str]) -> None:
+    description: where the references of schemas lead.
+    """
+
+    def __init__(self, description: Description | None, draw: Random, ids: Sequence[str]) -> None:
         self._description = description
         self._draw = draw
         self._ids = ids
 
     def value(self, schema: Schema, depth: int = 0) -> Any:
         """Return a value that fits a schema, or nearly: what formats and sums demand is not always kept."""
-        schema = self._description.resolved(schema)
+        schema = self._description.resolved(schema) if self._description is not None else schema
         for key in ("oneOf", "anyOf"):
             if key in schema:
                 return self.value(self._draw.choice(schema[key]), depth)

@@ -18,6 +18,7 @@ COMMAND = {
     "description": "d",
     "options": [{"type": 3, "name": "text", "description": "d", "autocomplete": True}],
 }
+LOOK = {"name": "Look", "type": 2}
 BUTTON = {"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}
 
 
@@ -59,7 +60,7 @@ def furnish(discord: LocalDiscord, kind: str = "command", answered: bool = True)
     )
     hooked = posting.post(discord, channel, hook.author({}), {"content": "z"}, [], {"webhook_id": hook.id})
     application.commands = CommandBook()
-    application.commands.overwrite(application.id, None, [COMMAND], discord.ids, now)
+    application.commands.overwrite(application.id, None, [COMMAND, LOOK], discord.ids, now)
     application.commands.overwrite(application.id, guild.id, [COMMAND], discord.ids, now)
     interaction = _interaction(discord, application, channel, message["id"], kind)
     if answered:

@@ -19,12 +19,15 @@ def place_of(discord: LocalDiscord, channel: Channel) -> Place:
     return Place(discord.world, channel, guild)
 
 
-def visible_message(discord: LocalDiscord, channel: Channel, message_id: str) -> Json:
-    """Return a message that a user sees in the channel, ephemeral ones included; raise ActError if there is none."""
+def visible_message(discord: LocalDiscord, channel: Channel, message_id: str, viewer_id: str = "") -> Json:
+    """Return a message that a user sees in the channel, ephemeral ones included; raise ActError if there is none.
+
+    viewer_id: the bot that will be shown it.
+    """
     message = discord.messages.find(channel.id, message_id) or discord.interactions.private_message(message_id)
     if message is None or message["channel_id"] != channel.id:
         raise ActError(f"there is no message {message_id} in channel {channel.id}")
-    return message
+    return discord.messages.seen_by(message, viewer_id)
 
 
 def perform(

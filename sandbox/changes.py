@@ -80,6 +80,8 @@ def delete_guild(discord: LocalDiscord, guild: Guild) -> None:
     for channel_id in guild.channels:
         discord.messages.drop_channel(channel_id)
         discord.webhooks.drop_channel(channel_id)
+    for application in discord.world:
+        application.commands.drop_guild(guild.id)
     discord.world.drop_guild(guild)
 
 

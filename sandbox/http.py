@@ -1,6 +1,8 @@
 """JSON over HTTP, shared by REST and control: answers, bodies, and the aiohttp keys."""
 
+import re
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
 from aiohttp import BodyPartReader, web
@@ -11,6 +13,11 @@ from sandbox.local_discord import LocalDiscord
 from sandbox.messages.attachments import Upload
 
 DISCORD: web.AppKey[LocalDiscord] = web.AppKey("discord", LocalDiscord)
+_URL_ENCODED, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
+_FORMS = (_URL_ENCODED, _MULTIPART)
+_TEXT_FIELDS = ("content", "username", "avatar_url", "thread_name", "nonce")
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}  # either spelling is what clients send
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,19}")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -24,16 +31,17 @@ async def read_json(request: web.Request) -> Any:  # noqa: ANN401 - any JSON val
 
     Raises DiscordError 50109 if it is not JSON.
     """
-    if request.content_type == "multipart/form-data":
+    if request.content_type in _FORMS:
         return (await read_message(request))[0]
     raw = await request.read()
     return _decode(raw) if raw else None
 
 
-def _decode(raw: bytes) -> Any:  # noqa: ANN401 - any JSON value
+def _decode(raw: bytes | str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what JSON says. Raises DiscordError 50109 also for JSON nested deeper, or numbers longer, than is sane."""
     try:
         return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         raise DiscordError(errors.INVALID_JSON) from None
 
 
@@ -62,20 +70,33 @@ async def read_message(request: web.Request) -> tuple[dict[str, Any], list[Uploa
 
     Raises DiscordError 50035 or 50109 for anything else, 40005 for more bytes than a request may have.
     """
-    if request.content_type != "multipart/form-data":
+    if request.content_type not in _FORMS:
         return await read_object(request), []
+    if request.content_type == _URL_ENCODED:
+        return _from_fields(
+            dict(parse_qsl((await request.read()).decode(errors="replace"), keep_blank_values=True))
+        ), []
     parts = await _parts(request)
-    raw = next((content for name, _, content in parts if name == "payload_json"), None)
-    fields = {name: content.decode(errors="replace") for name, filename, content in parts if filename is None}
-    body = _decode(raw) if raw is not None else {k: v for k, v in fields.items() if k in {"content", "username"}}
-    if not isinstance(body, dict):
-        raise _not_a("Only dictionaries may be used in a ModelType")
+    body = _from_fields({name: content.decode(errors="replace") for name, file, content in parts if file is None})
     uploads = [
         Upload(name.removeprefix("files[").removesuffix("]"), filename, content)
         for name, filename, content in parts
         if filename is not None
     ]
     return body, uploads
+
+
+def _from_fields(fields: dict[str, str]) -> dict[str, Any]:
+    """Return the JSON object in a form's `payload_json`; without one, the form's own fields are the object's."""
+    if "payload_json" in fields:
+        body = _decode(fields["payload_json"])
+        if not isinstance(body, dict):
+            raise _not_a("Only dictionaries may be used in a ModelType")
+        return body
+    body = {key: value for key, value in fields.items() if key in _TEXT_FIELDS}
+    if "tts" in fields:
+        body["tts"] = _BOOLEANS.get(fields["tts"].lower(), fields["tts"])
+    return body
 
 
 async def _parts(request: web.Request) -> list[tuple[str, str | None, bytes]]:
@@ -91,14 +112,20 @@ async def _parts(request: web.Request) -> list[tuple[str, str | None, bytes]]:
                 room -= len(content)
                 if room < 0:
                     raise DiscordError(errors.TOO_LARGE)
-    except ValueError:
+    except (ValueError, AssertionError, LookupError, web.HTTPException):  # broken boundaries, headers, encodings
         raise DiscordError(errors.INVALID_FORM_BODY) from None
     return parts
 
 
-def flag(request: web.Request, name: str) -> bool:
-    """Return whether the query has `name` set; clients write `true`, `True` and `1`."""
-    return request.query.get(name, "").lower() in {"true", "1"}
+def boolean_query(request: web.Request, name: str) -> bool:
+    """Return a switch in the query, false if it is not there; raise DiscordError 50035 for what is no switch."""
+    text = request.query.get(name, "false")
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        faults = FieldFaults()
+        faults.add((name,), "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
+        faults.raise_if_any()
+    return bool(value)
 
 
 def page_query(request: web.Request, default: int, most: int, cursors: tuple[str, ...]) -> tuple[int, dict[str, int]]:
@@ -110,7 +137,7 @@ def page_query(request: web.Request, default: int, most: int, cursors: tuple[str
     numbers: dict[str, int] = {}
     for key in ("limit", *cursors):
         value = request.query.get(key)
-        if value is not None and not value.isdecimal():
+        if value is not None and not _NUMBER.fullmatch(value):
             kind = "int" if key == "limit" else "snowflake"
             faults.add((key,), "NUMBER_TYPE_COERCE", f'Value "{value}" is not {kind}.')
         elif value is not None:

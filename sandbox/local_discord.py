@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sandbox import limits
+from sandbox.failures import Failures
 from sandbox.gateway import codes
 from sandbox.gateway.session import Sessions
 from sandbox.interactions.interactions import Interactions
@@ -36,9 +37,11 @@ class Clock:
         return self._source() + self._ahead_s
 
     def advance(self, seconds: float) -> None:
-        """Move ahead, as if `seconds` had passed at once. Raises ValueError if they are negative."""
+        """Move ahead, as if `seconds` had passed at once. Raises ValueError if they are negative or lead too far."""
         if seconds < 0:
             raise ValueError("the clock never goes back")
+        if self._ahead_s + seconds > limits.FAR_AHEAD_S:
+            raise ValueError(f"the clock can be moved ahead by {limits.FAR_AHEAD_S:.0f} s at most")
         self._ahead_s += seconds
 
 
@@ -65,8 +68,8 @@ class LocalDiscord:
         self.mint_token: Callable[[], str] = lambda: secrets.token_urlsafe(48)
         self.world = World(mint, self.ids, rules.identify_interval_s)
         self.sessions = Sessions(rules.resume_window_s, rules.heartbeat_interval_ms / 1000)
-        self.router = Router(self.world, self.sessions, self.clock)
         self.messages = MessageStore()
+        self.router = Router(self.world, self.sessions, self.clock, self.messages.seen_by)
         self.files = Files(self.ids)
         self.webhooks = Webhooks()
         self.interactions = Interactions(
@@ -76,6 +79,7 @@ class LocalDiscord:
         self.addresses = Addresses()
         self.credentials = Credentials(self.world)
         self.oauth2 = Authority(mint, lambda: secrets.token_urlsafe(24))
+        self.failures = Failures()
         self.unknown: deque[Json] = deque(maxlen=limits.UNKNOWN_KEPT)
 
     def attach(self, uploads: list[Upload], body: Json, channel_id: str, now: float) -> list[Attachment]:

@@ -28,7 +28,8 @@ def post(
             return first
     original = _referenced(discord, channel, body.get("message_reference"))
     files = discord.attach(uploads, body, channel.id, now) if uploads else []
-    message = messages.create(body, discord.ids.next(now), channel.id, author, now, discord.world.users, files)
+    flags = (body.get("flags") or 0) & rules.FLAGS_OF_A_MESSAGE
+    message = messages.create(body, discord.ids.next(now), channel.id, author, now, discord.world.users, files, flags)
     if original is not None:
         message = messages.reply_to(message, original, channel.guild_id, body.get("allowed_mentions"))
     message |= extra or {}
@@ -47,25 +48,24 @@ def announce(discord: LocalDiscord, channel: Channel, name: str, message: Json) 
         discord.router.message(name, channel, message)
 
 
-def _referenced(discord: LocalDiscord, channel: Channel, raw: object) -> Json | None:
-    faults = FieldFaults()
-    path = ("message_reference",)
-    reference = faults.mapping(path, raw)
-    if reference and reference.get("message_id") is None:
-        faults.required((*path, "message_id"))
-    faults.raise_if_any()
-    if not reference:
+def _referenced(discord: LocalDiscord, channel: Channel, reference: Json | None) -> Json | None:
+    if reference is None:
         return None
     original = discord.messages.find(channel.id, str(reference["message_id"]))
+    places = {"channel_id": channel.id, "guild_id": channel.guild_id}
+    if any(reference.get(key) is not None and str(reference[key]) != place for key, place in places.items()):
+        original = None  # nobody can reply to a message of another channel
     if original is None and reference.get("fail_if_not_exists") is not False:
-        faults.add(path, "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
-    faults.raise_if_any()
+        faults = FieldFaults()
+        faults.add(("message_reference",), "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
+        faults.raise_if_any()
     return original
 
 
 def edit(discord: LocalDiscord, channel: Channel, message: Json, body: Json, uploads: list[Upload]) -> Json:
     """Check a change of a message and make it; return the message."""
-    rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"])
+    attached = [file["id"] for file in message["attachments"]]
+    rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"], attached=attached)
     now = discord.clock()
     files = discord.attach(uploads, body, channel.id, now) if uploads else []
     changed = discord.messages.keep(messages.edited(message, body, now, discord.world.users, files))

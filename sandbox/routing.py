@@ -20,8 +20,12 @@ _UNGATED = "READY"  # an event that no intent gates
 class Router:
     """Sends events. An event is encoded once, however many sessions it reaches."""
 
-    def __init__(self, world: World, sessions: Sessions, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, world: World, sessions: Sessions, clock: Callable[[], float], seen_by: Callable[[Json, str], Json]
+    ) -> None:
+        """seen_by: a message as a user sees it, with the reactions to it."""
         self._world = world
+        self._seen_by = seen_by
         self._sessions = sessions
         self._clock = clock
 
@@ -67,6 +71,10 @@ class Router:
                 event["member"] = member
         full, bare = _encode(event), None
         for application in self._applications(guild, channel):
+            seen = self._seen_by(event, application.id)
+            if seen is not event:  # with reactions it looks different to each
+                full, bare = _encode(seen), None
+                event = seen
             readable = guild is None or _concerns(application, message)
             for session in self.sessions_for(application.id, name, channel.guild_id):
                 if readable or session.intents & MESSAGE_CONTENT:

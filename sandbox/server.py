@@ -13,6 +13,7 @@ from sandbox.control import faults as control_faults
 from sandbox.control import gateway as control_gateway
 from sandbox.control import limits as control_limits
 from sandbox.control import load as control_load
+from sandbox.control import reactions as control_reactions
 from sandbox.control import world as control_world
 from sandbox.faults.book import FaultBook
 from sandbox.faults.gateway import GatewayFaults
@@ -30,14 +31,27 @@ from sandbox.rest import (
     members,
     messages,
     oauth2,
+    pins,
+    reactions,
     users,
     webhooks,
 )
 from sandbox.rest.edge import errors_as_json
 from sandbox.rest.shell import PREFIX, PREFIXES
 
-_REST = (identity, oauth2, users, guilds, members, channels, messages, webhooks, commands, interactions)
-_CONTROL = (applications, acts, consents, control_faults, control_gateway, control_limits, control_load, control_world)
+_OF_CHANNELS = (channels, pins, messages, reactions, webhooks)  # `/messages/pins` before `/messages/{message_id}`
+_REST = (identity, oauth2, users, guilds, members, *_OF_CHANNELS, commands, interactions)
+_CONTROL = (
+    applications,
+    acts,
+    consents,
+    control_faults,
+    control_gateway,
+    control_limits,
+    control_load,
+    control_reactions,
+    control_world,
+)
 REST_ROUTES = [route for module in _REST for route in module.ROUTES]
 _OTHER_ROUTES = [
     *authorize.ROUTES,

@@ -4,6 +4,7 @@ from typing import Any
 
 from sandbox import errors, limits
 from sandbox.commands.rules import CHAT_INPUT, check_all, check_command
+from sandbox.commands.shapes import rendered_option
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.snowflakes import Sequence
 
@@ -99,6 +100,11 @@ class CommandBook:
         self._scopes[scope] = {command["id"]: command for command in commands}
         return commands
 
+    def drop_guild(self, guild_id: str) -> None:
+        """Forget the commands of a guild that is no more."""
+        self._scopes.pop(guild_id, None)
+        self._creates.pop(guild_id, None)
+
     def _same(self, scope: Scope, body: Command) -> Command | None:
         key = (body.get("type") or CHAT_INPUT, body["name"])
         return next((c for c in self.of(scope) if (c["type"], c["name"]) == key), None)
@@ -131,7 +137,7 @@ def _render(
     if command["default_member_permissions"] is not None:
         command["default_member_permissions"] = str(command["default_member_permissions"])
     if kind == CHAT_INPUT and body.get("options"):
-        command["options"] = [_without_nulls(option) for option in body["options"]]
+        command["options"] = [rendered_option(option) for option in body["options"]]
     if scope is None:
         command["integration_types"] = body.get("integration_types") or [0]
         command["dm_permission"] = body.get("dm_permission") is not False
@@ -140,10 +146,3 @@ def _render(
     if old is not None and command != old:
         command["version"] = ids.next(now)
     return command
-
-
-def _without_nulls(option: Command) -> Command:
-    kept = {key: value for key, value in option.items() if value is not None}
-    if "options" in kept:
-        kept["options"] = [_without_nulls(nested) for nested in kept["options"]]
-    return kept

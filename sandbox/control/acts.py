@@ -83,10 +83,10 @@ def _where(discord: LocalDiscord, application: Application, body: _Doing) -> tup
         user = person_of(discord, body.user, application.owner)
         return acting.place_of(discord, discord.world.dm(application, user)), user
     channel = find_channel(discord, body.channel_id or application.home_channel_id)
-    return acting.place_of(discord, channel), _someone_in(discord, channel, body.user)
+    return acting.place_of(discord, channel), someone_in(discord, channel, body.user)
 
 
-def _someone_in(discord: LocalDiscord, channel: Channel, person: Person | None) -> User:
+def someone_in(discord: LocalDiscord, channel: Channel, person: Person | None) -> User:
     """Return the user that a body names, or who is in the channel anyway: the guild's owner, the person of a DM."""
     if channel.guild_id is None:
         return person_of(discord, person, next(user for user in channel.recipients if not user.bot))
@@ -132,7 +132,7 @@ async def use_command(request: web.Request) -> web.Response:
     if body.on not in {"", "user", "message"}:
         raise ControlError(422, "invalid_target", "on must be user or message, or absent for a slash command.")
     if body.on:
-        target = _target(discord, place, body)
+        target = _target(discord, application, place, body)
         act = acts.use_on(application, place, user, body.command, target)
     else:
         options = {name: _with_file(discord, place, value) for name, value in body.options.items()}
@@ -140,10 +140,10 @@ async def use_command(request: web.Request) -> web.Response:
     return await _done(request, application, place, user, act, body)
 
 
-def _target(discord: LocalDiscord, place: Place, body: Command) -> User | Json:
+def _target(discord: LocalDiscord, application: Application, place: Place, body: Command) -> User | Json:
     target_id = body.target_id or ""
     if body.on == "message":
-        return acting.visible_message(discord, place.channel, target_id)
+        return acting.visible_message(discord, place.channel, target_id, application.id)
     target = discord.world.users.get(target_id)
     if target is None:
         raise ControlError(404, "unknown_user", f"No user {target_id!r} here for target_id.")
@@ -170,7 +170,7 @@ async def use_component(request: web.Request) -> web.Response:
     """Let a user press a button or pick from a menu."""
     discord, application, body = request.app[DISCORD], application_of(request), await read_body(request, Use)
     place, user = _where(discord, application, body)
-    message = acting.visible_message(discord, place.channel, body.message_id)
+    message = acting.visible_message(discord, place.channel, body.message_id, application.id)
     owners = {message["author"]["id"], message.get("application_id")}
     if application.id not in owners:
         raise ActError(f"message {body.message_id} is not of application {application.id}")
@@ -205,7 +205,7 @@ async def write(request: web.Request) -> web.Response:
     """Let a user write into a channel; answer the message."""
     discord, body = request.app[DISCORD], await read_body(request, Writing)
     channel = find_channel(discord, request.match_info["channel_id"])
-    return answer(_write(discord, channel, _someone_in(discord, channel, body.user), body))
+    return answer(_write(discord, channel, someone_in(discord, channel, body.user), body))
 
 
 async def write_dm(request: web.Request) -> web.Response:
@@ -226,7 +226,8 @@ async def read(request: web.Request) -> web.Response:
     """Answer the newest messages of a channel, as a user with every permission sees them."""
     discord = request.app[DISCORD]
     channel = find_channel(discord, request.match_info["channel_id"])
-    return answer({"items": discord.messages.page(channel.id, limits.MESSAGES_PAGE_MAX)})
+    page = discord.messages.page(channel.id, limits.MESSAGES_PAGE_MAX)
+    return answer({"items": [discord.messages.seen_by(message, "") for message in page]})
 
 
 _APPLICATION = f"{PREFIX}/applications/{{application_id}}"

@@ -142,10 +142,17 @@ async def unknown(request: web.Request) -> web.Response:
     return answer({"items": list(request.app[DISCORD].unknown)})
 
 
+async def failures(request: web.Request) -> web.Response:
+    """Answer the sandbox's own errors: how many there were, and the last ones with their stacks, oldest first."""
+    kept = request.app[DISCORD].failures
+    return answer({"total": kept.total, "items": list(kept.kept)})
+
+
 _APPLICATION = f"{PREFIX}/applications/{{application_id}}"
 ROUTES = [
     web.get(f"{PREFIX}/healthz", healthz),
     web.get(f"{PREFIX}/unknown", unknown),
+    web.get(f"{PREFIX}/errors", failures),
     web.get(f"{PREFIX}/applications", list_applications),
     web.post(f"{PREFIX}/applications", register),
     web.get(_APPLICATION, get_application),

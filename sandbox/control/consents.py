@@ -1,8 +1,11 @@
 """Control calls for OAuth2: an application's client, and what users will answer at the authorization page."""
 
+from typing import Annotated
+
 import msgspec
 from aiohttp import web
 
+from sandbox import limits
 from sandbox.control.shell import PREFIX, ControlError, Person, application_of, find_application, person_of, read_body
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
@@ -24,7 +27,7 @@ class NewConsent(msgspec.Struct, forbid_unknown_fields=True):
 class ClientSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST …/oauth2."""
 
-    redirect_uris: list[str]
+    redirect_uris: list[Annotated[str, msgspec.Meta(max_length=limits.URL_MAX)]]
 
 
 def _client(discord: LocalDiscord, application: Application) -> Json:

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from sandbox.control.shell import ControlError
+from sandbox import limits
+from sandbox.control.shell import ControlError, read_body
 from sandbox.faults import kinds
 from sandbox.faults.book import Entry, FaultBook, State
 from sandbox.faults.gateway import GatewayFaults
@@ -22,17 +23,16 @@ _SEEDS = 1 << 32
 async def add(request: web.Request) -> web.Response:
     """Add a fault; answer it with its id, its seed and all of its values."""
     try:
-        body = msgspec.json.decode(await request.read() or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ControlError(400, "invalid_json", f"The body is not JSON: {error}") from None
-    try:
-        fault = kinds.parse(body)
+        fault = kinds.parse(await read_body(request, dict[str, Any]))
     except kinds.FaultRefusedError as error:
         raise ControlError(422, "invalid_fault", str(error)) from None
     discord = request.app[DISCORD]
     for application_id in fault.applications or ():
         if discord.world.find(application_id) is None:
             raise ControlError(404, "unknown_application", f"No application {application_id} here.")
+    if sum(not entry.over for entry in request.app[BOOK]) >= limits.FAULTS_MAX:
+        message = f"There are {limits.FAULTS_MAX} faults already; DELETE /sandbox/faults ends them."
+        raise ControlError(422, "too_many_faults", message)
     entry = request.app[BOOK].add(fault, secrets.randbelow(_SEEDS), discord.clock())
     _log.warning("fault %d: %s with seed %d", entry.id, fault.__struct_config__.tag, entry.seed)
     request.app[GATEWAY_FAULTS].advance()

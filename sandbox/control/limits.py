@@ -5,6 +5,7 @@ import ipaddress
 import msgspec
 from aiohttp import web
 
+from sandbox import limits
 from sandbox.control.shell import PREFIX, ControlError, read_body
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
@@ -53,8 +54,8 @@ async def set_limits(request: web.Request) -> web.Response:
     discord, body = request.app[DISCORD], await read_body(request, Enforced)
     for name in ("invalid_requests_max", "invalid_requests_window_s", "ban_s"):
         value = getattr(body, name)
-        if value is not None and value <= 0:
-            raise ControlError(422, "invalid_limit", f"{name} must be above 0.")
+        if value is not None and not 0 < value <= limits.FAR_AHEAD_S:
+            raise ControlError(422, "invalid_limit", f"{name} must be above 0, {limits.FAR_AHEAD_S:.0f} at most.")
     limiter, rules = discord.rate_limiter, discord.addresses.rules
     for owner, field, value in (
         (limiter, "routes_limited", body.routes),
@@ -104,8 +105,9 @@ async def set_address(request: web.Request) -> web.Response:
     if body.ban_s is None:
         discord.addresses.lift(address)
     elif isinstance(body.ban_s, float):
-        if body.ban_s <= 0:
-            raise ControlError(422, "invalid_limit", "ban_s must be above 0, or null to lift the ban.")
+        if not 0 < body.ban_s <= limits.FAR_AHEAD_S:
+            message = f"ban_s must be above 0, {limits.FAR_AHEAD_S:.0f} at most, or null to lift the ban."
+            raise ControlError(422, "invalid_limit", message)
         discord.addresses.ban(address, body.ban_s, now)
     return answer(_describe(discord, address))
 

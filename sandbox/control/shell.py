@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
+from sandbox import limits
 from sandbox.errors import DiscordError
 from sandbox.http import DISCORD, answer
 from sandbox.interactions.options import ActError
@@ -14,6 +16,7 @@ from sandbox.local_discord import LocalDiscord
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Channel, Guild
 from sandbox.world.users import User
+from sandbox.world.world import WorldFullError
 
 PREFIX = "/sandbox"
 T = TypeVar("T")
@@ -28,11 +31,14 @@ class ControlError(Exception):
         self.code = code
 
 
+Name = Annotated[str, msgspec.Meta(max_length=limits.NAME_MAX)]
+
+
 class Person(msgspec.Struct, forbid_unknown_fields=True):
     """A user by id, made if there is none; or a new one by name."""
 
     id: str | None = None
-    username: str | None = None
+    username: Name | None = None
 
 
 def refusal(status: int, code: str, message: str) -> web.Response:
@@ -52,11 +58,15 @@ async def guard(
         return await handler(request)
     except ControlError as error:
         return refusal(error.status, error.code, str(error))
+    except WorldFullError as error:
+        return refusal(422, "world_full", f"{error}.")
     except ActError as error:
         return refusal(error.status, error.code, str(error))
     except DiscordError as error:
         shown = msgspec.json.encode(error.body()).decode()
         return refusal(422, "refused", f"Discord would refuse this with {error.fault.status}: {shown}")
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        return refusal(400, "invalid_body", f"The body is not coded as its headers say: {error}")
     except web.HTTPException as error:
         message = f"{request.method} {request.path}: {error.reason}. docs/sandbox.md lists the control calls."
         return refusal(error.status, "no_such_call", message)
@@ -74,7 +84,7 @@ async def read_body(request: web.Request, kind: type[T]) -> T:
         return msgspec.json.decode(await request.read() or b"{}", type=kind)
     except msgspec.ValidationError as error:
         raise ControlError(422, "invalid_body", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ControlError(400, "invalid_json", f"The body is not JSON: {error}") from None
 
 

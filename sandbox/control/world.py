@@ -1,14 +1,15 @@
 """Control calls: guilds, channels, roles, members and users on demand, and the clock."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
 
-from sandbox import changes
+from sandbox import changes, limits
 from sandbox.control.shell import (
     PREFIX,
     ControlError,
+    Name,
     Person,
     find_application,
     find_channel,
@@ -16,35 +17,34 @@ from sandbox.control.shell import (
     person_of,
     read_body,
 )
-from sandbox.errors import FieldFaults
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
-from sandbox.rest.channels import overwrite
+from sandbox.rest.channels import read_overwrites
 from sandbox.world import objects, permissions
 from sandbox.world.guilds import Channel, ChannelType, Guild, Role
 from sandbox.world.objects import Json
 from sandbox.world.users import User
 
 _TYPES = {kind.name.removeprefix("GUILD_").lower(): kind for kind in ChannelType if kind is not ChannelType.DM}
-_MEMBERS_MAX, _CHANNELS_MAX, _GUILDS_MAX = 100_000, 500, 5_000  # ours: of one call
+_MEMBERS_MAX, _GUILDS_MAX = 100_000, 5_000  # ours: of one call
 
 
 class NewGuild(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST /sandbox/guilds: `count` guilds alike, each with `members` people beside its owner and the bots."""
 
-    name: str
+    name: Name
     owner: Person | None = None
     applications: list[str] = []
     members: int = 0
-    channels: list[str] = msgspec.field(default_factory=lambda: ["general"])
-    roles: list[str] = []
+    channels: list[Name] = msgspec.field(default_factory=lambda: ["general"])
+    roles: list[Name] = []
     count: int = 1
 
 
 class GuildChange(msgspec.Struct, forbid_unknown_fields=True):
     """Body of PATCH /sandbox/guilds/ID."""
 
-    name: str
+    name: Name
 
 
 class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,9 +53,9 @@ class ChannelBody(msgspec.Struct, forbid_unknown_fields=True):
     overwrites: rows of `id` (a role's or a member's), `allow` and `deny` (numbers); they replace those there are.
     """
 
-    name: str | None = None
+    name: Name | None = None
     type: str = "text"
-    topic: str | None = None
+    topic: Annotated[str, msgspec.Meta(max_length=limits.CHANNEL_TOPIC_MAX)] | None = None
     parent_id: str | None = None
     overwrites: list[dict[str, Any]] | None = None
 
@@ -72,20 +72,20 @@ class MemberChange(msgspec.Struct, forbid_unknown_fields=True):
     """Body of PATCH …/members/ID."""
 
     roles: list[str] | None = None
-    nick: str | None = None
+    nick: Name | None = None
 
 
 class RoleBody(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST …/roles (name required) and PATCH …/roles/ID. permissions: Discord's bit field."""
 
-    name: str | None = None
+    name: Name | None = None
     permissions: int | None = None
 
 
 class NewUser(msgspec.Struct, forbid_unknown_fields=True):
     """Body of POST /sandbox/users."""
 
-    username: str
+    username: Name
 
 
 class ClockChange(msgspec.Struct, forbid_unknown_fields=True):
@@ -126,7 +126,8 @@ async def create_guilds(request: web.Request) -> web.Response:
     for name, value, most in (
         ("members", body.members, _MEMBERS_MAX),
         ("count", body.count, _GUILDS_MAX),
-        ("channels", len(body.channels), _CHANNELS_MAX),
+        ("channels", len(body.channels), limits.GUILD_CHANNELS_MAX),
+        ("roles", len(body.roles), limits.GUILD_ROLES_MAX - 1),
     ):
         if not 0 <= value <= most:
             raise ControlError(422, f"invalid_{name}", f"{name} must lie between 0 and {most}.")
@@ -186,10 +187,7 @@ def _set(channel: Channel, guild: Guild, body: ChannelBody) -> None:
     channel.topic = body.topic if body.topic is not None else channel.topic
     channel.parent_id = body.parent_id or channel.parent_id
     if body.overwrites is not None:
-        faults = FieldFaults()
-        rows = [overwrite(row, guild, faults) for row in body.overwrites]
-        faults.raise_if_any()
-        channel.overwrites = {row.id: row for row in rows}
+        channel.overwrites = read_overwrites(body.overwrites, guild)
 
 
 async def edit_channel(request: web.Request) -> web.Response:

@@ -61,6 +61,8 @@ class Entry:
         """Return whether chance lets the fault strike the application's next occasion, and count it."""
         occasion = self.occasions(application_id)
         self._occasions[application_id] = occasion + 1
+        if len(self._occasions) > limits.OCCASIONS_KEPT:
+            del self._occasions[next(iter(self._occasions))]
         return self._drawn("occasion", application_id, occasion)
 
     def occasions(self, application_id: str | None) -> int:

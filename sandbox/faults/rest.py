@@ -89,7 +89,7 @@ def application_of(authorization: str, path: str, discord: LocalDiscord) -> str 
     if application is not None:
         return application.id
     if (webhook := _WEBHOOK.match(path)) is not None:
-        return webhook[1]
+        return webhook[1] if discord.world.find(webhook[1]) is not None else None
     if (used := _INTERACTION.match(path)) is not None:
         interaction = discord.interactions.find(used[1])
         return None if interaction is None else interaction.application_id

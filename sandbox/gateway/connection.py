@@ -153,7 +153,7 @@ class Connection:
     def _decode(self, frame: bytes, now: float) -> None:
         try:
             payload = msgspec.json.decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             self.close(codes.DECODE_ERROR)
             return
         if not isinstance(payload, dict) or type(payload.get("op")) is not int:
@@ -285,7 +285,7 @@ class Connection:
     def lose_session(self) -> None:
         """Close because another connection resumed the session."""
         self.session = None
-        self.close(4000, "Session resumed elsewhere.")
+        self.close(codes.UNKNOWN_ERROR, "Session resumed elsewhere.")
 
     def _may_ask_for_members(self, session: Session, body: object, now: float) -> bool:
         guild_id = payloads.asks_for_all_members(body)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from sandbox import limits
+from sandbox.gateway import codes
 from sandbox.gateway.connection import Connection, GuildCount, nobody_counts
 from sandbox.gateway.hooks import Hooks, NoHooks
 from sandbox.gateway.transport import packing_of
@@ -69,7 +70,7 @@ class Gateway:
         while True:
             message = await websocket.receive()
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                connection.receive(message.data, self._discord.clock())
+                self._receive(connection, message.data)
             elif message.type is WSMsgType.PING:
                 wire.pong(message.data)
             elif message.type is WSMsgType.CLOSE:
@@ -81,6 +82,13 @@ class Gateway:
                 return code
             elif message.type is not WSMsgType.PONG:
                 return None
+
+    def _receive(self, connection: Connection, frame: bytes) -> None:
+        try:
+            connection.receive(frame, self._discord.clock())
+        except Exception as error:  # noqa: BLE001 - Discord closes with 4000 whatever it was; failures keeps and logs it
+            self._discord.failures.record(f"gateway frame {frame[:100]!r}", error, self._discord.clock())
+            connection.close(codes.UNKNOWN_ERROR)
 
     async def sweep_forever(self) -> None:
         """Close zombies and forget what has expired, several times in a heartbeat interval."""

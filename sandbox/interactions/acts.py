@@ -18,7 +18,7 @@ from sandbox.interactions.options import (
     fill,
 )
 from sandbox.messages import component_rules
-from sandbox.messages.component_rules import Kind as Component
+from sandbox.messages.component_shapes import Kind as Component
 from sandbox.world.applications import Application
 from sandbox.world.guilds import ChannelType
 from sandbox.world.objects import Json

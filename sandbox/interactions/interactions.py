@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+import msgspec
+
 from sandbox import errors, limits
 from sandbox.errors import DiscordError
 from sandbox.interactions import callbacks
@@ -62,6 +64,7 @@ class Interaction:
     original_id: str | None = None
     message_ids: list[str] = field(default_factory=list)
     on_response: Callable[[], None] | None = None
+    size: int = 0
 
     @property
     def status(self) -> str:
@@ -97,15 +100,25 @@ class Interactions:
         self._people = people
         self._by_id: OrderedDict[str, Interaction] = OrderedDict()
         self._by_token: dict[str, Interaction] = {}
-        self._private: dict[str, Json] = {}
+        self._bytes = 0
+        self._private: OrderedDict[str, Json] = OrderedDict()
 
     def open(self, application_id: str, bot: User, user: User, channel: Channel, act: Act, now: float) -> Interaction:
         """Open an interaction in a channel."""
         interaction = Interaction(self._ids.next(now), self._mint_token(), application_id, bot, user, channel, act, now)
         self._by_id[interaction.id] = self._by_token[interaction.token] = interaction
-        while len(self._by_id) > limits.INTERACTIONS_KEPT:
-            self._forget(next(iter(self._by_id.values())))
+        self._weigh(interaction, act.data)
         return interaction
+
+    def _weigh(self, interaction: Interaction, data: Json) -> None:
+        """Count what an interaction holds; with too many or too much, the oldest ones are forgotten."""
+        size = len(msgspec.json.encode(data))
+        interaction.size += size
+        self._bytes += size
+        while len(self._by_id) > limits.INTERACTIONS_KEPT or (
+            self._bytes > limits.INTERACTIONS_KEPT_BYTES and len(self._by_id) > 1
+        ):
+            self._forget(next(iter(self._by_id.values())))
 
     def find(self, interaction_id: str) -> Interaction | None:
         """Return an interaction still remembered: at least until its token has expired."""
@@ -130,10 +143,18 @@ class Interactions:
         if now - interaction.opened_at > limits.INITIAL_RESPONSE_S:
             raise DiscordError(errors.UNKNOWN_INTERACTION)
         act = interaction.act
-        kind, data = callbacks.check(body, act.kind, has_source=act.source is not None, uploads=uploads)
+        kind, data = callbacks.check(
+            body,
+            act.kind,
+            has_source=act.source is not None,
+            uploads=uploads,
+            attached=[file["id"] for file in (act.source or {}).get("attachments", [])],
+            focused=_focused(act.data.get("options", [])) or 0,
+        )
         self._carry_out(interaction, kind, data, uploads, now)
         interaction.response = {"type": int(kind), "data": data}
         interaction.responded_at = now
+        self._weigh(interaction, data)
         if interaction.on_response is not None:
             interaction.on_response()
         return interaction
@@ -146,7 +167,7 @@ class Interactions:
             interaction.original_id = self._new(interaction, data, uploads, now)["id"]
         elif kind is Callback.DEFERRED_MESSAGE:
             flags = (data.get("flags") or 0) & rules.EPHEMERAL
-            interaction.original_id = self._new(interaction, {"flags": flags | rules.LOADING}, [], now)["id"]
+            interaction.original_id = self._new(interaction, {}, [], now, flags=flags | rules.LOADING)["id"]
         elif kind is Callback.UPDATE and act.source is not None:
             self._change(interaction, act.source["id"], data, uploads, now)
         if kind in {Callback.UPDATE, Callback.DEFERRED_UPDATE} and act.source is not None:
@@ -190,7 +211,8 @@ class Interactions:
     ) -> Json:
         """Change the original response or a follow-up and return it."""
         message = self.get(application_id, token, message_id, now)
-        rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"])
+        attached = [file["id"] for file in message["attachments"]]
+        rules.check(body, uploads=uploads, may_be_empty=True, flags_before=message["flags"], attached=attached)
         return self._change(self._by_token[token], message["id"], body, uploads, now)
 
     def delete(self, application_id: str, token: str, message_id: str, now: float) -> Json:
@@ -211,6 +233,7 @@ class Interactions:
     def _forget(self, interaction: Interaction) -> None:
         del self._by_id[interaction.id]
         del self._by_token[interaction.token]
+        self._bytes -= interaction.size
         for message_id in interaction.message_ids:
             self._private.pop(message_id, None)
 
@@ -222,7 +245,7 @@ class Interactions:
             or now - interaction.opened_at > limits.FOLLOW_UP_S
         ):
             raise DiscordError(errors.INVALID_WEBHOOK_TOKEN)
-        if interaction.response is None:
+        if interaction.response is None or interaction.act.kind is Kind.AUTOCOMPLETE:
             raise DiscordError(errors.UNKNOWN_WEBHOOK)
         return interaction
 
@@ -232,16 +255,26 @@ class Interactions:
     def _put(self, message: Json) -> Json:
         if message["flags"] & rules.EPHEMERAL:
             self._private[message["id"]] = message
+            if len(self._private) > limits.PRIVATE_MESSAGES_KEPT:
+                self._private.popitem(last=False)
             return message
         return self._store.keep(message)
 
     def _new(
-        self, interaction: Interaction, body: Json, uploads: list[Upload], now: float, original: Json | None = None
+        self,
+        interaction: Interaction,
+        body: Json,
+        uploads: list[Upload],
+        now: float,
+        original: Json | None = None,
+        flags: int | None = None,
     ) -> Json:
+        if flags is None:
+            flags = (body.get("flags") or 0) & rules.FLAGS_OF_AN_ANSWER
         channel_id = interaction.channel.id
         files = self._attach(uploads, body, channel_id, now) if uploads else []
         author = interaction.bot.as_json()
-        message = messages.create(body, self._ids.next(now), channel_id, author, now, self._people, files)
+        message = messages.create(body, self._ids.next(now), channel_id, author, now, self._people, files, flags)
         replied_to = original or interaction.act.source
         if replied_to is not None:
             message = messages.reply_to(message, replied_to, interaction.channel.guild_id, {})
@@ -254,6 +287,8 @@ class Interactions:
             "interaction_metadata": metadata(interaction),
         }
         interaction.message_ids.append(message["id"])
+        if len(interaction.message_ids) > limits.FOLLOW_UPS_KEPT:
+            self._private.pop(interaction.message_ids.pop(0), None)
         return self._put(message)
 
     def _change(self, interaction: Interaction, message_id: str, body: Json, uploads: list[Upload], now: float) -> Json:
@@ -265,6 +300,17 @@ class Interactions:
         if message["flags"] & rules.LOADING:
             changed |= {"flags": changed["flags"] & ~rules.LOADING, "edited_timestamp": None}
         return self._put(changed)
+
+
+def _focused(options: list[Json]) -> int | None:
+    """Return the type of the option that a user is typing into, None if there is none."""
+    for option in options:
+        if option.get("focused"):
+            return int(option["type"])
+        nested = _focused(option.get("options", []))
+        if nested is not None:
+            return nested
+    return None
 
 
 def metadata(interaction: Interaction) -> Json:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sandbox.commands.rules import SUB_COMMAND, SUB_COMMAND_GROUP
+from sandbox import limits
+from sandbox.commands.shapes import SUB_COMMAND, SUB_COMMAND_GROUP
 from sandbox.messages.attachments import Attachment
 from sandbox.world import objects, permissions
 from sandbox.world.guilds import Channel, Guild
@@ -17,7 +18,6 @@ _PYTHON_TYPES: Final[dict[int, tuple[type, ...]]] = {
     _BOOLEAN: (bool,),
     _NUMBER: (int, float),
 }
-_STRING_MAX = 6_000  # documented: the most a string option can hold
 
 
 class ActError(Exception):
@@ -194,7 +194,7 @@ def _check_value(option: Json, value: Any) -> None:  # noqa: ANN401 - any JSON v
     suffix = "length" if isinstance(value, str) else "value"
     least, most = option.get(f"min_{suffix}"), option.get(f"max_{suffix}")
     if isinstance(value, str) and most is None:
-        most = _STRING_MAX
+        most = limits.OPTION_LENGTH_MAX
     if kind != _BOOLEAN and ((least is not None and size < least) or (most is not None and size > most)):
         raise ActError(f"option {name!r} takes a {suffix} from {least} to {most}, not {size}")
 

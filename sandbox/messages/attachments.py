@@ -3,15 +3,16 @@
 import mimetypes
 import re
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sandbox import limits
 from sandbox.errors import FieldFaults
+from sandbox.shapes import INT32_MAX, Path, Shape, boolean, items, number, record, snowflake, text
 from sandbox.snowflakes import Sequence
 
 Attachment = dict[str, Any]
-Path = tuple[str | int, ...]
 _UNSAFE = re.compile(r"[^\w.\-]+")
 
 
@@ -24,8 +25,31 @@ class Upload:
     content: bytes
 
 
-def check(raw: object, uploads: list[Upload], faults: FieldFaults, path: Path) -> None:
-    """Record what Discord would refuse in the `attachments` of a body and the files that came with it."""
+SHAPE: Final[Shape] = items(
+    record(
+        {
+            "id": snowflake,  # of a file that is there, or the number of one that comes with the request
+            "filename": text(limits.ATTACHMENT_NAME_MAX, 1),
+            "description": text(limits.ATTACHMENT_DESCRIPTION_MAX),
+            "title": text(limits.ATTACHMENT_NAME_MAX),
+            "duration_secs": number,
+            "waveform": text(limits.WAVEFORM_MAX),
+            "is_spoiler": boolean,
+            "is_remix": boolean,
+        },
+        required=("id",),
+    ),
+    limits.ATTACHMENTS_MAX,
+)
+
+
+def check(
+    rows: list[Attachment], uploads: list[Upload], attached: Collection[str], faults: FieldFaults, path: Path
+) -> None:
+    """Record what Discord would refuse in the files of a request and in the rows, of the right shape, about files.
+
+    attached: the ids of files that are there already.
+    """
     most = limits.ATTACHMENTS_MAX
     if len(uploads) > most:
         faults.add((*path, "files"), "BASE_TYPE_MAX_LENGTH", f"Must be {most} or fewer in length.")
@@ -33,15 +57,14 @@ def check(raw: object, uploads: list[Upload], faults: FieldFaults, path: Path) -
         if len(upload.content) > limits.ATTACHMENT_SIZE_BYTES:
             message = f"File cannot be larger than {limits.ATTACHMENT_SIZE_BYTES} bytes"
             faults.add((*path, "files", upload.key), "BASE_TYPE_FILE_SIZE", message)
-    for index, row in enumerate(faults.sequence((*path, "attachments"), raw, most) if raw is not None else []):
-        here = (*path, "attachments", index)
-        given = faults.mapping(here, row)
-        if given.get("id") is None:
-            faults.required((*here, "id"))
-        if given.get("filename") is not None:
-            faults.text((*here, "filename"), given["filename"], limits.ATTACHMENT_NAME_MAX, 1)
-        if given.get("description") is not None:
-            faults.text((*here, "description"), given["description"], limits.ATTACHMENT_DESCRIPTION_MAX)
+    known = {upload.key for upload in uploads}.union(attached)
+    for index, row in enumerate(rows):
+        if str(row["id"]) not in known:
+            faults.add((*path, "attachments", index, "id"), "ATTACHMENT_NOT_FOUND", "Attachment data not found")
+        seconds = row.get("duration_secs")
+        if seconds is not None and not 0 <= seconds <= INT32_MAX:
+            message = f"float value should be between 0 and {INT32_MAX}."
+            faults.add((*path, "attachments", index, "duration_secs"), "NUMBER_TYPE_RANGE", message)
 
 
 class Files:
@@ -69,7 +92,9 @@ class Files:
         filename = _UNSAFE.sub("_", row.get("filename") or upload.filename) or "unknown"
         self._kept[attachment_id] = upload
         self._bytes += len(upload.content)
-        while self._bytes > limits.ATTACHMENTS_KEPT_BYTES and len(self._kept) > 1:
+        while len(self._kept) > 1 and (
+            self._bytes > limits.ATTACHMENTS_KEPT_BYTES or len(self._kept) > limits.FILES_KEPT
+        ):
             self._bytes -= len(self._kept.popitem(last=False)[1].content)
         url = f"{base_url}/attachments/{channel_id}/{attachment_id}/{filename}"
         attachment: Attachment = {

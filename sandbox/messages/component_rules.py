@@ -1,42 +1,13 @@
 """Discord's rules for components, in messages and in modals: what a 50035 says about them. Pure."""
 
 from collections.abc import Callable, Iterator
-from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from sandbox import limits
 from sandbox.errors import FieldFaults
+from sandbox.messages.component_shapes import LINK_STYLE, NESTED, PREMIUM_STYLE, SHAPES, Component, Kind, is_known
+from sandbox.shapes import Path
 
-Component = dict[str, Any]
-Path = tuple[str | int, ...]
-
-
-class Kind(IntEnum):
-    """The types of component (documented: Components)."""
-
-    ACTION_ROW = 1
-    BUTTON = 2
-    STRING_SELECT = 3
-    TEXT_INPUT = 4
-    USER_SELECT = 5
-    ROLE_SELECT = 6
-    MENTIONABLE_SELECT = 7
-    CHANNEL_SELECT = 8
-    SECTION = 9
-    TEXT_DISPLAY = 10
-    THUMBNAIL = 11
-    MEDIA_GALLERY = 12
-    FILE = 13
-    SEPARATOR = 14
-    CONTAINER = 17
-    LABEL = 18
-    FILE_UPLOAD = 19
-    RADIO_GROUP = 21
-    CHECKBOX_GROUP = 22
-    CHECKBOX = 23
-
-
-_KINDS: Final = frozenset(map(int, Kind))
 SELECTS: Final = frozenset(
     {
         Kind.STRING_SELECT,
@@ -46,9 +17,6 @@ SELECTS: Final = frozenset(
         Kind.CHANNEL_SELECT,
     }
 )
-LINK_STYLE, PREMIUM_STYLE = 5, 6
-_BUTTON_STYLES = (1, 2, 3, 4, LINK_STYLE, PREMIUM_STYLE)
-_TEXT_INPUT_STYLES = (1, 2)
 _IN_CONTAINER = frozenset(
     {
         Kind.ACTION_ROW,
@@ -62,13 +30,15 @@ _IN_CONTAINER = frozenset(
 _IN_LABEL = SELECTS | {Kind.TEXT_INPUT, Kind.FILE_UPLOAD, Kind.RADIO_GROUP, Kind.CHECKBOX_GROUP, Kind.CHECKBOX}
 _MESSAGE_TOP = frozenset({Kind.ACTION_ROW})
 _MESSAGE_V2_TOP = _IN_CONTAINER | {Kind.CONTAINER}
+_HOLDS_ROWS = (Kind.ACTION_ROW, Kind.CONTAINER)
 _MODAL_TOP = frozenset({Kind.ACTION_ROW, Kind.LABEL, Kind.TEXT_DISPLAY})
 
 
 def children(component: Component) -> Iterator[Component]:
     """Yield what lies directly within a component."""
-    for nested in (component.get("components"), [component.get("accessory")], [component.get("component")]):
-        yield from (each for each in nested or [] if isinstance(each, dict))
+    for key in NESTED.get(Kind(component["type"]), ()) if is_known(component.get("type")) else ():
+        nested = component.get(key)
+        yield from (each for each in (nested if isinstance(nested, list) else [nested]) if isinstance(each, dict))
 
 
 def walk(components: object) -> Iterator[Component]:
@@ -82,7 +52,11 @@ def walk(components: object) -> Iterator[Component]:
 def check_message(raw: object, faults: FieldFaults, path: Path, *, v2: bool) -> None:
     """Record what Discord would refuse in a message's components; `v2` says that IS_COMPONENTS_V2 is set."""
     most = limits.COMPONENTS_TOTAL_MAX if v2 else limits.ACTION_ROWS_MAX
+    before = faults.count
     _check_list(raw, faults, path, _MESSAGE_V2_TOP if v2 else _MESSAGE_TOP, most)
+    _refuse_inputs(raw, faults, path)
+    if faults.count > before:
+        return  # only what is nested as it must be can be walked however deep it goes
     everything = list(walk(raw))
     if len(everything) > limits.COMPONENTS_TOTAL_MAX:
         message = f"The maximum number of components is {limits.COMPONENTS_TOTAL_MAX}"
@@ -91,18 +65,30 @@ def check_message(raw: object, faults: FieldFaults, path: Path, *, v2: bool) -> 
     if shown > limits.TEXT_DISPLAY_TOTAL_MAX:
         message = f"The total displayable text must be {limits.TEXT_DISPLAY_TOTAL_MAX} or fewer in length"
         faults.add(path, "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED", message)
-    _check_unique(raw, faults, path, set())
+    if faults.count == before:
+        _check_unique(raw, faults, path, set())
 
 
 def check_modal(raw: object, faults: FieldFaults, path: Path) -> None:
     """Record what Discord would refuse in a modal's components."""
+    before = faults.count
     rows = _check_list(raw, faults, path, _MODAL_TOP, limits.MODAL_COMPONENTS_MAX, shortest=1)
     for index, row in enumerate(rows):
         if row.get("type") == Kind.ACTION_ROW:
             for place, nested in enumerate(children(row)):
                 if nested.get("type") != Kind.TEXT_INPUT:
                     _wrong_type(faults, (*path, index, "components", place))
-    _check_unique(raw, faults, path, set())
+    if faults.count == before:
+        _check_unique(raw, faults, path, set())
+
+
+def _refuse_inputs(raw: object, faults: FieldFaults, path: Path) -> None:
+    """Record text inputs in the rows of a message, also in a container: they are for modals."""
+    for index, component in enumerate(raw if isinstance(raw, list) else []):
+        if isinstance(component, dict) and component.get("type") in _HOLDS_ROWS:
+            _refuse_inputs(component.get("components"), faults, (*path, index, "components"))
+        elif isinstance(component, dict) and component.get("type") == Kind.TEXT_INPUT:
+            _wrong_type(faults, (*path, index))
 
 
 def _check_list(
@@ -116,18 +102,20 @@ def _check_list(
         here = (*path, index)
         if not isinstance(row, dict):
             faults.add(here, "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
-        elif not _known(row.get("type")):
+        elif not is_known(row.get("type")):
             faults.choice((*here, "type"), row.get("type"), tuple(sorted(map(int, allowed))))
         elif row["type"] not in allowed:
             _wrong_type(faults, here)
         else:
             right.append(row)
-            _CHECKS[Kind(row["type"])](row, faults, here)
+            _check_one(row, faults, here)
     return right
 
 
-def _known(kind: object) -> bool:
-    return isinstance(kind, int) and not isinstance(kind, bool) and kind in _KINDS
+def _check_one(component: Component, faults: FieldFaults, path: Path) -> None:
+    kind = Kind(component["type"])
+    if SHAPES[kind](component, faults, path) and kind in _CHECKS:
+        _CHECKS[kind](component, faults, path)
 
 
 def _wrong_type(faults: FieldFaults, path: Path) -> None:
@@ -151,82 +139,39 @@ def _check_row(row: Component, faults: FieldFaults, path: Path) -> None:
 
 
 def _check_button(button: Component, faults: FieldFaults, path: Path) -> None:
-    if not faults.choice((*path, "style"), button.get("style"), _BUTTON_STYLES):
-        return
     style = button["style"]
     wanted = {LINK_STYLE: "url", PREMIUM_STYLE: "sku_id"}.get(style, "custom_id")
     if not button.get(wanted):
         faults.required((*path, wanted))
-    elif wanted == "custom_id":
-        _custom_id(button, faults, path)
     for other in {"url", "custom_id"} - {wanted}:
         if button.get(other):
             message = "A custom id and url cannot both be specified"
             faults.add((*path, other), "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE", message)
-    if button.get("label") is not None:
-        faults.text((*path, "label"), button["label"], limits.BUTTON_LABEL_MAX)
-    elif style != PREMIUM_STYLE and not button.get("emoji"):
+    if style != PREMIUM_STYLE and button.get("label") is None and not button.get("emoji"):
         faults.required((*path, "label"))
-
-
-def _custom_id(component: Component, faults: FieldFaults, path: Path) -> None:
-    if component.get("custom_id") is None:
-        faults.required((*path, "custom_id"))
-    else:
-        faults.text((*path, "custom_id"), component["custom_id"], limits.CUSTOM_ID_MAX, 1)
 
 
 def _check_select(select: Component, faults: FieldFaults, path: Path) -> None:
-    _custom_id(select, faults, path)
-    if select.get("placeholder") is not None:
-        faults.text((*path, "placeholder"), select["placeholder"], limits.SELECT_PLACEHOLDER_MAX)
     least, most = select.get("min_values"), select.get("max_values")
-    faults.number((*path, "min_values"), least, 0, limits.SELECT_OPTIONS_MAX)
-    faults.number((*path, "max_values"), most, 1, limits.SELECT_OPTIONS_MAX)
-    if select["type"] == Kind.STRING_SELECT:
-        _check_options(select.get("options"), faults, (*path, "options"))
-
-
-def _check_options(raw: object, faults: FieldFaults, path: Path) -> None:
-    if not isinstance(raw, list) or not 1 <= len(raw) <= limits.SELECT_OPTIONS_MAX:
-        faults.add(path, "BASE_TYPE_BAD_LENGTH", f"Must be between 1 and {limits.SELECT_OPTIONS_MAX} in length.")
-        return
-    seen: set[object] = set()
-    for index, option in enumerate(raw):
-        given = faults.mapping((*path, index), option)
-        for key, longest in limits.SELECT_OPTION_TEXT_MAX.items():
-            if given.get(key) is not None:
-                faults.text((*path, index, key), given[key], longest)
-            elif key != "description":
-                faults.required((*path, index, key))
-        if str(given.get("value")) in seen:
+    if (1 if least is None else least) > (1 if most is None else most):
+        message = "min_values must not be above max_values"
+        faults.add((*path, "min_values"), "SELECT_COMPONENT_MIN_VALUES_GREATER_THAN_MAX_VALUES", message)
+    seen: set[str] = set()
+    for index, option in enumerate(select.get("options") or []):
+        if option["value"] in seen:
             message = "The specified option value is already used"
-            faults.add((*path, index), "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", message)
-        seen.add(str(given.get("value")))
-
-
-def _check_text_input(field: Component, faults: FieldFaults, path: Path) -> None:
-    _custom_id(field, faults, path)
-    faults.choice((*path, "style"), field.get("style"), _TEXT_INPUT_STYLES)
-    faults.number((*path, "min_length"), field.get("min_length"), 0, limits.TEXT_INPUT_MAX)
-    faults.number((*path, "max_length"), field.get("max_length"), 1, limits.TEXT_INPUT_MAX)
-    for key, longest in (("label", limits.TEXT_INPUT_LABEL_MAX), ("value", limits.TEXT_INPUT_MAX)):
-        if field.get(key) is not None:
-            faults.text((*path, key), field[key], longest)
+            faults.add((*path, "options", index), "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED", message)
+        seen.add(option["value"])
 
 
 def _check_label(label: Component, faults: FieldFaults, path: Path) -> None:
-    if label.get("label") is None:
-        faults.required((*path, "label"))
-    else:
-        faults.text((*path, "label"), label["label"], limits.TEXT_INPUT_LABEL_MAX, 1)
     inner = label.get("component")
     if not isinstance(inner, dict):
         faults.required((*path, "component"))
-    elif not _known(inner.get("type")) or inner["type"] not in _IN_LABEL:
+    elif not is_known(inner.get("type")) or inner["type"] not in _IN_LABEL:
         _wrong_type(faults, (*path, "component"))
     else:
-        _CHECKS[Kind(inner["type"])](inner, faults, (*path, "component"))
+        _check_one(inner, faults, (*path, "component"))
 
 
 def _check_section(section: Component, faults: FieldFaults, path: Path) -> None:
@@ -234,83 +179,37 @@ def _check_section(section: Component, faults: FieldFaults, path: Path) -> None:
     accessory = section.get("accessory")
     if not isinstance(accessory, dict):
         faults.required((*path, "accessory"))
-    elif not _known(accessory.get("type")) or accessory["type"] not in {Kind.BUTTON, Kind.THUMBNAIL}:
+    elif not is_known(accessory.get("type")) or accessory["type"] not in {Kind.BUTTON, Kind.THUMBNAIL}:
         _wrong_type(faults, (*path, "accessory"))
     else:
-        _CHECKS[Kind(accessory["type"])](accessory, faults, (*path, "accessory"))
+        _check_one(accessory, faults, (*path, "accessory"))
 
 
 def _check_container(container: Component, faults: FieldFaults, path: Path) -> None:
     within = container.get("components")
-    _check_list(within, faults, (*path, "components"), _IN_CONTAINER, limits.COMPONENTS_TOTAL_MAX)
-
-
-def _check_text_display(text: Component, faults: FieldFaults, path: Path) -> None:
-    if not text.get("content"):
-        faults.required((*path, "content"))
-    else:
-        faults.text((*path, "content"), text["content"], limits.TEXT_DISPLAY_TOTAL_MAX)
-
-
-def _media(key: str) -> Callable[[Component, FieldFaults, Path], None]:
-    def check(component: Component, faults: FieldFaults, path: Path) -> None:
-        media = faults.mapping((*path, key), component.get(key))
-        if not media.get("url"):
-            faults.required((*path, key, "url"))
-
-    return check
-
-
-def _check_gallery(gallery: Component, faults: FieldFaults, path: Path) -> None:
-    items = gallery.get("items")
-    if not isinstance(items, list) or not 1 <= len(items) <= 10:  # noqa: PLR2004 - documented: Media Gallery
-        faults.add((*path, "items"), "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 10 in length.")
-        return
-    for index, item in enumerate(items):
-        _media("media")(faults.mapping((*path, "items", index), item), faults, (*path, "items", index))
-
-
-def _check_custom_id_only(component: Component, faults: FieldFaults, path: Path) -> None:
-    _custom_id(component, faults, path)
-
-
-def _check_nothing(_: Component, __: FieldFaults, ___: Path) -> None:
-    """A separator has nothing that can be wrong."""
+    _check_list(within, faults, (*path, "components"), _IN_CONTAINER, limits.COMPONENTS_TOTAL_MAX, 1)
 
 
 _CHECKS: Final[dict[Kind, Callable[[Component, FieldFaults, Path], None]]] = {
     Kind.ACTION_ROW: _check_row,
     Kind.BUTTON: _check_button,
     **dict.fromkeys(SELECTS, _check_select),
-    Kind.TEXT_INPUT: _check_text_input,
     Kind.SECTION: _check_section,
-    Kind.TEXT_DISPLAY: _check_text_display,
-    Kind.THUMBNAIL: _media("media"),
-    Kind.MEDIA_GALLERY: _check_gallery,
-    Kind.FILE: _media("file"),
-    Kind.SEPARATOR: _check_nothing,
     Kind.CONTAINER: _check_container,
     Kind.LABEL: _check_label,
-    Kind.FILE_UPLOAD: _check_custom_id_only,
-    Kind.RADIO_GROUP: _check_custom_id_only,
-    Kind.CHECKBOX_GROUP: _check_custom_id_only,
-    Kind.CHECKBOX: _check_custom_id_only,
 }
 
 
 def _check_unique(raw: object, faults: FieldFaults, path: Path, seen: set[str]) -> None:
-    """Record custom ids that occur twice, disabled components included."""
-    for index, component in enumerate(raw if isinstance(raw, list) else []):
-        if not isinstance(component, dict):
-            continue
-        custom_id = component.get("custom_id")
+    """Record custom ids that occur twice, disabled components included. raw: components that are nested rightly."""
+    for index, component in enumerate(raw if isinstance(raw, list) else [raw]):
+        here = (*path, index) if isinstance(raw, list) else path
+        custom_id = component.get("custom_id") if isinstance(component, dict) else None
         if isinstance(custom_id, str):
             if custom_id in seen:
                 message = "Component custom id cannot be duplicated"
-                faults.add((*path, index, "custom_id"), "COMPONENT_CUSTOM_ID_DUPLICATED", message)
+                faults.add((*here, "custom_id"), "COMPONENT_CUSTOM_ID_DUPLICATED", message)
             seen.add(custom_id)
-        _check_unique(component.get("components"), faults, (*path, index, "components"), seen)
-        for key in ("accessory", "component"):
-            nested = component.get(key)
-            if isinstance(nested, dict) and isinstance(nested.get("custom_id"), str):
-                seen.add(nested["custom_id"])
+        if isinstance(component, dict) and is_known(component.get("type")):
+            for key in NESTED.get(Kind(component["type"]), ()):
+                _check_unique(component.get(key), faults, (*here, key), seen)

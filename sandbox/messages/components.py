@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sandbox.messages.component_rules import SELECTS, Component, Kind
+from sandbox.messages.component_rules import SELECTS, walk
+from sandbox.messages.component_shapes import NAMES, NESTED, Component, Kind
 
 _MEDIA_KEYS = ("media", "file")
 
@@ -13,26 +14,19 @@ def rendered(components: list[Any], media_id: str) -> list[Component]:
     Those without an `id` get the next free number, in the order of a walk from outside in. media_id: stands for
     whatever media they show.
     """
-    taken = {each for each in _ids(components) if each}
+    taken = {component.get("id") for component in walk(components)}
     free = (number for number in range(1, 10_000) if number not in taken)
 
     def one(given: Component) -> Component:
-        kept = {key: value for key, value in given.items() if value is not None}
+        known = NAMES[given["type"]]
+        kept = {key: value for key, value in given.items() if value is not None and key in known}
         component: Component = {**kept, "id": kept.get("id") or next(free)}
-        component |= {key: [one(each) for each in kept[key]] for key in ("components",) if key in kept}
-        component |= {key: one(kept[key]) for key in ("accessory", "component") if key in kept}
+        for key in NESTED.get(given["type"], ()):
+            if key in kept:
+                component[key] = [one(each) for each in kept[key]] if isinstance(kept[key], list) else one(kept[key])
         return component | _defaults(component, media_id)
 
     return [one(component) for component in components]
-
-
-def _ids(components: list[Any]) -> list[int]:
-    found = []
-    for component in components:
-        found.append(component.get("id") or 0)
-        nested = [component.get(key) for key in ("accessory", "component") if component.get(key)]
-        found += _ids([*(component.get("components") or []), *nested])
-    return found
 
 
 def _defaults(component: Component, media_id: str) -> Component:
@@ -50,22 +44,41 @@ def _defaults(component: Component, media_id: str) -> Component:
         extra = _media_item(component, media_id)
         if kind == Kind.FILE:
             extra = {"file": extra["file"], "spoiler": extra["spoiler"], "name": None, "size": None}
-    if "emoji" in component:
-        extra["emoji"] = _without_nulls({"name": "_", **_without_nulls(component["emoji"])})
+    elif kind == Kind.BUTTON:
+        extra = _button_defaults(component)
     return extra
+
+
+def _button_defaults(button: Component) -> Component:
+    extra: Component = {"emoji": _emoji(button["emoji"])} if "emoji" in button else {}
+    return extra | ({"sku_id": str(button["sku_id"])} if "sku_id" in button else {})
 
 
 def _select_defaults(menu: Component) -> Component:
     extra: Component = {"min_values": menu.get("min_values", 1), "max_values": menu.get("max_values", 1)}
     if menu["type"] == Kind.STRING_SELECT:
-        extra["options"] = [_without_nulls(option) for option in menu["options"]]
+        extra["options"] = [_option(option) for option in menu["options"]]
+    elif "default_values" in menu:
+        extra["default_values"] = [{"id": str(row["id"]), "type": row["type"]} for row in menu["default_values"]]
     return extra
 
 
+def _option(option: Component) -> Component:
+    shown = {key: option[key] for key in ("label", "value", "description", "default") if option.get(key) is not None}
+    return shown | ({"emoji": _emoji(option["emoji"])} if option.get("emoji") is not None else {})
+
+
+def _emoji(emoji: Component) -> Component:
+    shown: Component = {"name": emoji.get("name") or "_"}
+    if emoji.get("id") is not None:
+        shown["id"] = str(emoji["id"])
+    return shown | ({"animated": emoji["animated"]} if emoji.get("animated") is not None else {})
+
+
 def _media_item(item: Component, media_id: str) -> Component:
-    shown = {key: {**item[key], "id": media_id, "proxy_url": item[key]["url"]} for key in _MEDIA_KEYS if key in item}
+    shown = {key: _media(item[key]["url"], media_id) for key in _MEDIA_KEYS if key in item}
     return shown | {"description": item.get("description"), "spoiler": bool(item.get("spoiler"))}
 
 
-def _without_nulls(given: Component) -> Component:
-    return {key: value for key, value in given.items() if value is not None}
+def _media(url: str, media_id: str) -> Component:
+    return {"url": url, "id": media_id, "proxy_url": url}

@@ -1,67 +1,91 @@
 """Embeds: what Discord refuses in one, and how one looks. Pure."""
 
-from typing import Any
+from typing import Any, Final
 
 from sandbox import limits
 from sandbox.errors import FieldFaults
+from sandbox.shapes import INT32_MAX, LINKS, PICTURES, Path, Shape, as_utc, boolean, integer, items, moment, record
+from sandbox.shapes import text as of_text
+from sandbox.shapes import url as of_url
 
 Embed = dict[str, Any]
-Path = tuple[str | int, ...]
-_COLOUR_MAX = 0xFFFFFF
-_LINKS = ("http", "https")
-_PICTURES = (*_LINKS, "attachment")
+_SIZE = integer(-INT32_MAX, INT32_MAX)
+_LINK, _PICTURE = of_url(limits.URL_MAX, *LINKS), of_url(limits.URL_MAX, *PICTURES)
+_MEDIA = record({
+    "url": _PICTURE,
+    "width": _SIZE,
+    "height": _SIZE,
+    "placeholder": of_text(limits.EMBED_PLACEHOLDER_MAX),
+    "placeholder_version": integer(0, INT32_MAX),
+    "is_animated": boolean,
+    "description": of_text(limits.EMBED_MEDIA_DESCRIPTION_MAX),
+})  # fmt: skip
+_FIELD = record(
+    {
+        "name": of_text(limits.EMBED_FIELD_TEXT_MAX["name"], 1),
+        "value": of_text(limits.EMBED_FIELD_TEXT_MAX["value"], 1),
+        "inline": boolean,
+    },
+    required=("name", "value"),
+)
+_AUTHOR_NAME = of_text(limits.EMBED_AUTHOR_MAX)
+SHAPE: Final[Shape] = items(
+    record({
+        "type": of_text(limits.EMBED_TEXT_MAX["description"]),
+        "url": _LINK,
+        "title": of_text(limits.EMBED_TEXT_MAX["title"]),
+        "color": integer(0, 0xFFFFFF),
+        "timestamp": moment,
+        "description": of_text(limits.EMBED_TEXT_MAX["description"]),
+        "author": record({"name": _AUTHOR_NAME, "url": _LINK, "icon_url": _PICTURE}, required=("name",)),
+        "footer": record({"text": of_text(limits.EMBED_FOOTER_MAX), "icon_url": _PICTURE}, required=("text",)),
+        "provider": record({"name": _AUTHOR_NAME, "url": _LINK}),
+        "image": _MEDIA,
+        "thumbnail": _MEDIA,
+        "video": _MEDIA,
+        "fields": items(_FIELD, limits.EMBED_FIELDS_MAX),
+    }),
+    limits.EMBEDS_MAX,
+)  # fmt: skip
+_SHOWN = frozenset((
+    "url", "title", "color", "timestamp", "description", "author", "footer", "image", "thumbnail", "fields",
+))  # fmt: skip
+_SHOWN_WITHIN = {
+    "image": ("url",),
+    "thumbnail": ("url",),
+    "author": ("name", "url", "icon_url"),
+    "footer": ("text", "icon_url"),
+}
 
 
-def check(raw: object, faults: FieldFaults, path: Path) -> None:
-    """Record what Discord would refuse in a list of embeds."""
-    total = 0
-    for index, embed in enumerate(faults.sequence(path, raw, limits.EMBEDS_MAX)):
-        if isinstance(embed, dict):
-            total += _check_one(embed, faults, (*path, index))
-        else:
-            faults.add((*path, index), "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
-    if total > limits.EMBEDS_TOTAL_MAX:
+def check_size(embeds: list[Embed], faults: FieldFaults, path: Path) -> None:
+    """Record a fault if embeds of the right shape hold too much text together (documented: Embed Limits)."""
+    if sum(map(_size, embeds)) > limits.EMBEDS_TOTAL_MAX:
         message = f"Embed size exceeds maximum size of {limits.EMBEDS_TOTAL_MAX}"
         faults.add(path, "MAX_EMBED_SIZE_EXCEEDED", message)
 
 
-def _check_one(embed: Embed, faults: FieldFaults, path: Path) -> int:
-    faults.number((*path, "color"), embed.get("color"), 0, _COLOUR_MAX)
-    _check_urls(embed, faults, path)
-    texts: list[tuple[Path, object, int]] = [
-        ((*path, key), embed.get(key), longest) for key, longest in limits.EMBED_TEXT_MAX.items()
-    ]
-    footer = faults.mapping((*path, "footer"), embed.get("footer"))
-    author = faults.mapping((*path, "author"), embed.get("author"))
-    texts.append(((*path, "footer", "text"), footer.get("text"), limits.EMBED_FOOTER_MAX))
-    texts.append(((*path, "author", "name"), author.get("name"), limits.EMBED_AUTHOR_MAX))
-    for index, row in enumerate(faults.sequence((*path, "fields"), embed.get("fields") or [], limits.EMBED_FIELDS_MAX)):
-        here = (*path, "fields", index)
-        for key, longest in limits.EMBED_FIELD_TEXT_MAX.items():
-            if not isinstance(row, dict) or not row.get(key):
-                faults.required((*here, key))
-            else:
-                texts.append(((*here, key), row[key], longest))
-    given = [text for text in texts if text[1] is not None]
-    return sum(len(str(value)) for where, value, longest in given if faults.text(where, value, longest))
-
-
-def _check_urls(embed: Embed, faults: FieldFaults, path: Path) -> None:
-    places: list[tuple[Path, object, tuple[str, ...]]] = [((*path, "url"), embed.get("url"), _LINKS)]
-    places += [
-        ((*path, key, "url"), faults.mapping((*path, key), embed.get(key)).get("url"), _PICTURES)
-        for key in ("image", "thumbnail")
-    ]
-    for where, url, schemes in places:
-        if url is not None and not (isinstance(url, str) and url.partition(":")[0] in schemes):
-            named = ", ".join(map(repr, schemes))
-            message = f'Scheme "{str(url).partition(":")[0]}" must be one of ({named}).'
-            faults.add(where, "URL_TYPE_INVALID_SCHEME", message)
+def _size(embed: Embed) -> int:
+    texts = [embed.get("title"), embed.get("description")]
+    texts += [(embed.get("footer") or {}).get("text"), (embed.get("author") or {}).get("name")]
+    for row in embed.get("fields") or []:
+        texts += [row["name"], row["value"]]
+    return sum(len(each) for each in texts if each is not None)
 
 
 def rendered(embed: Embed) -> Embed:
-    """Return a checked embed as Discord answers with it."""
-    kept = {key: value for key, value in embed.items() if value is not None} | {"type": "rich"}
+    """Return a checked embed as Discord answers with it; a client's provider, video and type are not shown."""
+    kept = {key: value for key, value in embed.items() if value is not None and key in _SHOWN}
+    for key, shown in _SHOWN_WITHIN.items():
+        if key in kept:
+            kept[key] = {name: kept[key][name] for name in shown if kept[key].get(name) is not None}
+    for key in ("image", "thumbnail"):
+        if key in kept and not kept[key]:
+            del kept[key]
     if "fields" in kept:
-        kept["fields"] = [{**row, "inline": bool(row.get("inline"))} for row in kept["fields"]]
-    return kept
+        kept["fields"] = [
+            {"name": row["name"], "value": row["value"], "inline": bool(row.get("inline"))} for row in kept["fields"]
+        ]
+    if "timestamp" in kept:
+        kept["timestamp"] = as_utc(kept["timestamp"]).isoformat()
+    return kept | {"type": "rich"}

@@ -6,12 +6,11 @@ from typing import Any
 
 from sandbox.messages import components, embeds
 from sandbox.messages.attachments import Attachment
-from sandbox.messages.rules import EPHEMERAL, IS_COMPONENTS_V2, LOADING, SUPPRESS_EMBEDS, SUPPRESS_NOTIFICATIONS
+from sandbox.messages.rules import IS_COMPONENTS_V2, SUPPRESS_EMBEDS
 from sandbox.world.objects import Json, timestamp
 from sandbox.world.users import User
 
-DEFAULT, REPLY, CHAT_INPUT_COMMAND, CONTEXT_MENU_COMMAND = 0, 19, 20, 23
-_FLAGS_OF_A_BODY = SUPPRESS_EMBEDS | EPHEMERAL | LOADING | SUPPRESS_NOTIFICATIONS | IS_COMPONENTS_V2
+DEFAULT, PINNED, REPLY, CHAT_INPUT_COMMAND, CONTEXT_MENU_COMMAND = 0, 6, 19, 20, 23
 _USER_MENTION = re.compile(r"<@!?(\d{1,20})>")
 _ROLE_MENTION = re.compile(r"<@&(\d{1,20})>")
 
@@ -24,10 +23,12 @@ def create(
     now: float,
     people: Mapping[str, User] | None = None,
     files: list[Attachment] | None = None,
+    flags: int = 0,
 ) -> Json:
     """Return the message object that a checked body makes.
 
     author: a user object, or what a webhook shows in its place. people: the users that a mention can find.
+    flags: the message's, whatever the body asks for.
     """
     content = body.get("content") or ""
     message: Json = {
@@ -42,7 +43,7 @@ def create(
         **_mentions(content, body.get("allowed_mentions"), people or {}),
         "tts": bool(body.get("tts")),
         "pinned": False,
-        "flags": (body.get("flags") or 0) & _FLAGS_OF_A_BODY,
+        "flags": flags,
         "timestamp": timestamp(now),
         "edited_timestamp": None,
     }
@@ -90,12 +91,12 @@ def _mentions(content: str, allowed: Json | None, people: Mapping[str, User]) ->
     if "@" not in content:
         return {"mentions": [], "mention_roles": [], "mention_everyone": False}
     parse = {"users", "roles", "everyone"} if allowed is None else set(allowed.get("parse") or [])
-    listed = allowed or {}
+    named = {key: set(map(str, (allowed or {}).get(key) or [])) for key in ("users", "roles")}
     users = [people[uid] for uid in dict.fromkeys(_USER_MENTION.findall(content)) if uid in people]
     roles = list(dict.fromkeys(_ROLE_MENTION.findall(content)))
     return {
-        "mentions": [u.as_json() for u in users if "users" in parse or u.id in (listed.get("users") or [])],
-        "mention_roles": [r for r in roles if "roles" in parse or r in (listed.get("roles") or [])],
+        "mentions": [u.as_json() for u in users if "users" in parse or u.id in named["users"]],
+        "mention_roles": [r for r in roles if "roles" in parse or r in named["roles"]],
         "mention_everyone": "everyone" in parse and ("@everyone" in content or "@here" in content),
     }
 
@@ -123,7 +124,7 @@ def reply_to(message: Json, original: Json, guild_id: str | None, allowed: Json 
     reference: Json = {"type": 0, "message_id": original["id"], "channel_id": original["channel_id"]}
     if guild_id is not None:
         reference["guild_id"] = guild_id
-    shown = {key: value for key, value in original.items() if key != "referenced_message"}
+    shown = {key: value for key, value in original.items() if key not in {"referenced_message", "reactions"}}
     mentions, author = message["mentions"], original["author"]
     named = any(user["id"] == author["id"] for user in mentions)
     if not named and "webhook_id" not in original and (allowed is None or allowed.get("replied_user")):

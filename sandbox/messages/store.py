@@ -2,17 +2,32 @@
 
 from collections import OrderedDict
 
+import msgspec
+
 from sandbox import errors, limits
 from sandbox.errors import DiscordError
+from sandbox.messages.pins import Pins
+from sandbox.messages.reactions import Reactions
 from sandbox.world.objects import Json
 
 
+def _size(message: Json) -> int:
+    """Return about how many bytes a message takes; one of text alone is not worth encoding for it."""
+    if message.get("embeds") or message.get("components") or "referenced_message" in message:
+        return len(msgspec.json.encode(message))
+    return 1_000 + len(message.get("content", ""))
+
+
 class MessageStore:
-    """Messages by channel, newest last. A channel keeps the last thousand, all channels together a bounded number."""
+    """Messages by channel, newest last. A channel keeps the last thousand, all together a bounded number and size."""
 
     def __init__(self) -> None:
         self._channels: dict[str, OrderedDict[str, Json]] = {}
         self._order: OrderedDict[str, str] = OrderedDict()  # message id -> channel id, oldest first
+        self._sizes: dict[str, int] = {}
+        self._bytes = 0
+        self.reactions = Reactions()
+        self.pins = Pins()
         self._nonces: dict[tuple[str, str, str], tuple[float, Json]] = {}
 
     def sent_before(self, author_id: str, channel_id: str, nonce: object, now: float) -> Json | None:
@@ -23,16 +38,20 @@ class MessageStore:
     def remember_nonce(self, author_id: str, message: Json, now: float) -> None:
         """Note that `message` was sent with its nonce to be enforced."""
         self._nonces[author_id, message["channel_id"], str(message["nonce"])] = (now, message)
+        if len(self._nonces) > limits.NONCES_KEPT:
+            del self._nonces[next(iter(self._nonces))]
 
     def keep(self, message: Json) -> Json:
         """Keep a message, new or changed, and return it."""
         channel_id, message_id = message["channel_id"], message["id"]
         kept = self._channels.setdefault(channel_id, OrderedDict())
         kept[message_id] = message
+        self._bytes += (size := _size(message)) - self._sizes.get(message_id, 0)
+        self._sizes[message_id] = size
         self._order[message_id] = channel_id
         if len(kept) > limits.MESSAGES_KEPT:
             self._forget(channel_id, next(iter(kept)))
-        while len(self._order) > limits.MESSAGES_KEPT_IN_ALL:
+        while len(self._order) > limits.MESSAGES_KEPT_IN_ALL or self._bytes > limits.MESSAGES_KEPT_BYTES:
             oldest, where = next(iter(self._order.items()))
             self._forget(where, oldest)
         return message
@@ -49,6 +68,10 @@ class MessageStore:
             raise DiscordError(errors.UNKNOWN_MESSAGE)
         return message
 
+    def seen_by(self, message: Json, viewer_id: str) -> Json:
+        """Return a message with its reactions, as a user sees them."""
+        return self.reactions.seen_by(message, viewer_id)
+
     def delete(self, channel_id: str, message_id: str) -> Json:
         """Delete a message and return it; raise DiscordError 10008 if there is none with this id."""
         message = self.get(channel_id, message_id)
@@ -56,13 +79,19 @@ class MessageStore:
         return message
 
     def _forget(self, channel_id: str, message_id: str) -> None:
-        del self._channels[channel_id][message_id]
+        kept = self._channels[channel_id]
+        del kept[message_id]
+        if not kept:
+            del self._channels[channel_id]
         del self._order[message_id]
+        self._bytes -= self._sizes.pop(message_id)
+        self.reactions.clear(message_id)
+        self.pins.remove(channel_id, message_id)
 
     def drop_channel(self, channel_id: str) -> None:
         """Forget the messages of a channel that is no more."""
-        for message_id in self._channels.pop(channel_id, {}):
-            del self._order[message_id]
+        for message_id in list(self._channels.get(channel_id, {})):
+            self._forget(channel_id, message_id)
 
     def page(
         self,

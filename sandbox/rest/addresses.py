@@ -77,6 +77,15 @@ class Addresses:
         self.rules = BudgetRules()
         self._known: dict[str, Address] = {}
 
+    def _meet(self, address: str) -> Address:
+        """Return an address, made if it did nothing before; with too many of them, the oldest is forgotten."""
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= limits.ADDRESSES_KEPT:
+                del self._known[next(iter(self._known))]
+            known = self._known[address] = Address()
+        return known
+
     def banned_for_s(self, address: str, now: float) -> float:
         """Return how long the address is banned from now on, 0 if it is not."""
         known = self._known.get(address)
@@ -86,20 +95,20 @@ class Addresses:
         """Count an invalid request of the application `source`; past the limit the address is banned."""
         if not self.rules.enforced:
             return
-        known = self._known.setdefault(address, Address())
+        known = self._meet(address)
         if known.count(source, status, 1, now, self.rules.window_s) >= self.rules.limit:
             self.ban(address, self.rules.ban_s, now)
 
     def set_invalid(self, address: str, number: int, now: float) -> None:
         """Let the address have made `number` invalid requests, of no known application, just now."""
-        known = self._known.setdefault(address, Address())
+        known = self._meet(address)
         known.clear()
         if number and known.count("unknown", 429, number, now, self.rules.window_s) >= self.rules.limit:
             self.ban(address, self.rules.ban_s, now)
 
     def ban(self, address: str, ban_s: float, now: float) -> None:
         """Ban the address; its count starts anew, so the end of the ban is not the start of the next one."""
-        known = self._known.setdefault(address, Address())
+        known = self._meet(address)
         known.clear()
         known.banned_until = now + ban_s
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from sandbox import limits
 from sandbox.http import DISCORD
 from sandbox.local_discord import LocalDiscord
 from sandbox.oauth2.authorize import Asked, read, redirect_uri_of, redirect_url
@@ -66,6 +67,7 @@ def _named(discord: LocalDiscord, application: Application, name: object) -> Use
     """Return the person of this name, made if there is none; the owner if no name is given."""
     if not isinstance(name, str) or not name.strip() or name == application.owner.username:
         return application.owner
+    name = name[: limits.USERNAME_MAX]
     known = (user for user in discord.world.users.values() if user.username == name and not user.bot)
     return next(known, None) or discord.world.new_person(name, discord.clock())
 

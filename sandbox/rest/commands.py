@@ -4,7 +4,7 @@ from aiohttp import web
 
 from sandbox import errors
 from sandbox.errors import DiscordError
-from sandbox.http import answer, flag, read_list, read_object
+from sandbox.http import answer, boolean_query, read_list, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import Handler, bot_route
 from sandbox.world.applications import Application
@@ -24,7 +24,7 @@ def _scope(request: web.Request, discord: LocalDiscord, application: Application
 async def list_commands(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer all commands of the scope."""
     commands = application.commands.of(_scope(request, discord, application))
-    if flag(request, "with_localizations"):
+    if boolean_query(request, "with_localizations"):
         return answer(commands)
     return answer([_without_localizations(command) for command in commands])
 
@@ -65,6 +65,20 @@ async def overwrite_commands(request: web.Request, discord: LocalDiscord, applic
     return answer(application.commands.overwrite(application.id, scope, bodies, discord.ids, discord.clock()))
 
 
+async def list_permissions(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
+    """Answer the permissions that a guild's staff set for commands: none, since only a user's token can set them."""
+    _scope(request, discord, application)
+    return answer([])
+
+
+async def get_permissions(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
+    """Refuse with 10066: nobody has set permissions for the command."""
+    scope, command_id = _scope(request, discord, application), request.match_info["command_id"]
+    if all(each["id"] != command_id for each in application.commands.of(None)):
+        application.commands.get(scope, command_id)
+    raise DiscordError(errors.UNKNOWN_COMMAND_PERMISSIONS)
+
+
 _OF_SCOPE: list[tuple[str, str, Handler]] = [
     ("GET", "", list_commands),
     ("POST", "", create_command),
@@ -73,4 +87,8 @@ _OF_SCOPE: list[tuple[str, str, Handler]] = [
     ("PATCH", "/{command_id}", edit_command),
     ("DELETE", "/{command_id}", delete_command),
 ]
-ROUTES = [bot_route(method, base + path, handler) for base in (_GLOBAL, _GUILD) for method, path, handler in _OF_SCOPE]
+ROUTES = [
+    bot_route("GET", _GUILD + "/permissions", list_permissions),
+    bot_route("GET", _GUILD + "/{command_id}/permissions", get_permissions),
+    *(bot_route(method, base + path, handler) for base in (_GLOBAL, _GUILD) for method, path, handler in _OF_SCOPE),
+]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from sandbox import errors, limits
 from sandbox.errors import DiscordError
@@ -12,6 +13,7 @@ from sandbox.http import DISCORD
 from sandbox.rest.addresses import INVALID_STATUSES
 from sandbox.rest.shell import SOURCE, UNKNOWN, refusal
 from sandbox.world.objects import timestamp
+from sandbox.world.world import WorldFullError
 
 _VERSION = re.compile(r"^/api/v([0-9]+)(/|$)")
 
@@ -28,14 +30,14 @@ async def errors_as_json(
 ) -> web.StreamResponse:
     """Answer errors as Discord does, count invalid requests, and record those for routes the sandbox does not have."""
     if not request.path.startswith("/api/"):
-        return await handler(request)
+        return await _safe(request, handler)
     discord, address = request.app[DISCORD], request.remote or UNKNOWN
     banned_for_s = discord.addresses.banned_for_s(address, discord.clock())
     if banned_for_s:
         return _banned(banned_for_s)
     response: web.StreamResponse
     try:
-        response = await handler(request)
+        response = await _safe(request, handler)
     except DiscordError as error:
         response = refusal(error)
     except web.HTTPException as error:
@@ -46,6 +48,24 @@ async def errors_as_json(
     headers["Server"] = "cloudflare"
     headers["Via"] = "1.1 google"  # observed; its absence tells clients that Cloudflare answered
     return response
+
+
+async def _safe(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Answer a 500 where the sandbox itself fails, and keep the error. Refusals and a client's hanging up pass."""
+    try:
+        return await handler(request)
+    except (DiscordError, web.HTTPException, ConnectionError):
+        raise
+    except WorldFullError:
+        return refusal(DiscordError(errors.of_status(503)))
+    except (HttpProcessingError, web.RequestPayloadError):  # the body is not coded as its headers say
+        return refusal(DiscordError(errors.of_status(400)))
+    except Exception as error:  # noqa: BLE001 - Discord answers a 500 whatever it was; failures keeps and logs it
+        discord = request.app[DISCORD]
+        discord.failures.record(f"{request.method} {request.path}", error, discord.clock())
+        return refusal(DiscordError(errors.SERVER_ERROR))
 
 
 def _fault(request: web.Request, status: int) -> errors.Fault:

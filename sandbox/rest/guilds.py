@@ -3,18 +3,33 @@
 from aiohttp import web
 
 from sandbox import changes, errors, limits
-from sandbox.errors import DiscordError, FieldFaults
-from sandbox.http import answer, flag, page_query, read_object
+from sandbox.errors import DiscordError
+from sandbox.http import answer, boolean_query, page_query, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import bot_route
+from sandbox.shapes import boolean, check, integer, record, text
+from sandbox.shapes import permissions as permission_bits
 from sandbox.world import objects, permissions
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Guild, Role
 from sandbox.world.objects import Json
 from sandbox.world.permissions import Permission
 
-_ROLE_NAME_MAX = 100  # description
-_COLOUR_MAX = 0xFFFFFF
+_COLOUR = integer(0, 0xFFFFFF)
+_ROLE = record({
+    "name": text(limits.ROLE_NAME_MAX, 1),
+    "permissions": permission_bits,
+    "color": _COLOUR,
+    "colors": record({"primary_color": _COLOUR, "secondary_color": _COLOUR, "tertiary_color": _COLOUR}),
+    "hoist": boolean,
+    "mentionable": boolean,
+    "icon": text(limits.REQUEST_MAX_BYTES),
+    "unicode_emoji": text(limits.ROLE_NAME_MAX),
+})  # fmt: skip
+_BAN = record({
+    "delete_message_seconds": integer(0, limits.BAN_DELETE_MAX_S),
+    "delete_message_days": integer(0, limits.BAN_DELETE_MAX_DAYS),
+})  # fmt: skip
 
 
 def guild_of(request: web.Request, discord: LocalDiscord, application: Application, *needed: Permission) -> Guild:
@@ -32,7 +47,7 @@ async def get_guild(request: web.Request, discord: LocalDiscord, application: Ap
     if guild is None or application.id not in guild.members:
         raise DiscordError(errors.UNKNOWN_GUILD)
     shown = objects.guild(guild)
-    if flag(request, "with_counts"):
+    if boolean_query(request, "with_counts"):
         shown |= {"approximate_member_count": len(guild.members), "approximate_presence_count": len(guild.bots)}
     return answer(shown)
 
@@ -55,25 +70,29 @@ async def get_role(request: web.Request, discord: LocalDiscord, application: App
 
 
 def _read_role(body: Json) -> Json:
-    faults = FieldFaults()
-    if body.get("name") is not None:
-        faults.text(("name",), body["name"], _ROLE_NAME_MAX, 1)
-    faults.number(("color",), body.get("color"), 0, _COLOUR_MAX)
-    granted = body.get("permissions")
-    if granted is not None and (not str(granted).isdecimal() or int(granted) > permissions.ALL):
-        faults.add(("permissions",), "PERMISSIONS_TYPE_INVALID", f'Value "{granted}" is not a permission bit field.')
-    faults.raise_if_any()
+    check(_ROLE, body)
+    if body.get("icon") is not None or body.get("unicode_emoji") is not None:
+        raise DiscordError(errors.TOO_FEW_BOOSTS)
     given = {key: body[key] for key in ("name", "color", "hoist", "mentionable") if body.get(key) is not None}
-    return given | ({} if granted is None else {"permissions": int(granted)})
+    primary = (body.get("colors") or {}).get("primary_color")
+    if primary is not None:
+        given["color"] = primary
+    return given | ({} if body.get("permissions") is None else {"permissions": int(body["permissions"])})
+
+
+def _check_granted(guild: Guild, application: Application, granted: int) -> int:
+    """Return the permissions that Discord knows of those asked for. Raises DiscordError 50013 if the bot lacks one."""
+    granted &= permissions.ALL
+    if granted & ~permissions.in_guild(guild, application.id):
+        raise DiscordError(errors.MISSING_PERMISSIONS)
+    return granted
 
 
 async def create_role(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Make a role, which may hold no permission that the bot lacks."""
     guild = guild_of(request, discord, application, Permission.MANAGE_ROLES)
     given = _read_role(await read_object(request))
-    granted = given.pop("permissions", guild.everyone.permissions)
-    if granted & ~permissions.in_guild(guild, application.id):
-        raise DiscordError(errors.MISSING_PERMISSIONS)
+    granted = _check_granted(guild, application, given.pop("permissions", guild.everyone.permissions))
     role = changes.new_role(discord, guild, given.pop("name", "new role"), granted, given)
     return answer(objects.role(role))
 
@@ -82,7 +101,10 @@ async def edit_role(request: web.Request, discord: LocalDiscord, application: Ap
     """Change a role below the bot's own."""
     guild = guild_of(request, discord, application, Permission.MANAGE_ROLES)
     role = _below(request, guild, application)
-    for key, value in _read_role(await read_object(request)).items():
+    given = _read_role(await read_object(request))
+    if "permissions" in given:
+        given["permissions"] = _check_granted(guild, application, given["permissions"])
+    for key, value in given.items():
         setattr(role, key, value)
     changes.role_changed(discord, guild, role)
     return answer(objects.role(role))
@@ -130,6 +152,8 @@ async def get_ban(request: web.Request, discord: LocalDiscord, application: Appl
 async def ban(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Ban a user, member or not."""
     guild = guild_of(request, discord, application, Permission.BAN_MEMBERS)
+    if request.body_exists:  # documented: all of it is optional; discord.py sends it as a query
+        check(_BAN, await read_object(request))
     user = discord.world.users.get(request.match_info["user_id"])
     if user is None:
         raise DiscordError(errors.UNKNOWN_USER)

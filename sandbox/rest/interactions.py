@@ -4,7 +4,7 @@ from aiohttp import web
 
 from sandbox import errors, posting
 from sandbox.errors import DiscordError
-from sandbox.http import answer, flag, read_message
+from sandbox.http import answer, boolean_query, read_message
 from sandbox.interactions.callbacks import Callback
 from sandbox.interactions.interactions import Interaction
 from sandbox.local_discord import LocalDiscord
@@ -22,7 +22,7 @@ _TOLD = {
 
 async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Take the initial response; exempt from rate limits, open to whoever has the token."""
-    path = request.match_info
+    path, with_response = request.match_info, boolean_query(request, "with_response")
     body, uploads = await read_message(request)
     now = discord.clock()
     try:
@@ -34,7 +34,7 @@ async def callback(request: web.Request, discord: LocalDiscord) -> web.Response:
     kind = Callback((interaction.response or {})["type"])
     if original is not None and kind in _TOLD:
         posting.announce(discord, interaction.channel, _TOLD[kind], original)
-    if flag(request, "with_response"):
+    if with_response:
         return answer(callback_result(interaction, original))
     return web.Response(status=204)
 
@@ -92,7 +92,8 @@ def _announce(discord: LocalDiscord, name: str, message: Json) -> None:
 async def get_message(request: web.Request, discord: LocalDiscord) -> web.Response:
     """Answer the original response or a follow-up."""
     path, now = request.match_info, discord.clock()
-    return answer(discord.interactions.get(path["webhook_id"], path["token"], path["message_id"], now))
+    message = discord.interactions.get(path["webhook_id"], path["token"], path["message_id"], now)
+    return answer(discord.messages.seen_by(message, path["webhook_id"]))
 
 
 async def edit_message(request: web.Request, discord: LocalDiscord) -> web.Response:
@@ -102,7 +103,7 @@ async def edit_message(request: web.Request, discord: LocalDiscord) -> web.Respo
     now = discord.clock()
     message = discord.interactions.edit(path["webhook_id"], path["token"], path["message_id"], body, uploads, now)
     _announce(discord, "MESSAGE_UPDATE", message)
-    return answer(message)
+    return answer(discord.messages.seen_by(message, path["webhook_id"]))
 
 
 async def delete_message(request: web.Request, discord: LocalDiscord) -> web.Response:

@@ -1,6 +1,6 @@
 """Members over REST: listed, found, changed, given roles, timed out, kicked."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -10,11 +10,25 @@ from sandbox.http import answer, page_query, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.guilds import check_rank, guild_of
 from sandbox.rest.shell import bot_route
+from sandbox.shapes import INT32_MAX, as_utc, boolean, check, integer, items, moment, record, snowflake, text
 from sandbox.world import objects, permissions
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Guild, Member
+from sandbox.world.objects import Json
 from sandbox.world.permissions import Permission
 
+_NICK, _DATA = text(limits.NICK_MAX), text(limits.REQUEST_MAX_BYTES)
+_ME = record({"nick": _NICK, "avatar": _DATA, "banner": _DATA, "bio": text(limits.BIO_MAX)})
+_MEMBER = record({
+    "nick": _NICK,
+    "roles": items(snowflake, limits.MEMBER_ROLES_MAX, unique=True, nulls=True),
+    "mute": boolean,
+    "deaf": boolean,
+    "channel_id": snowflake,
+    "communication_disabled_until": moment,
+    "flags": integer(0, INT32_MAX),
+})  # fmt: skip
+_SEARCH = record({"query": text(100, 1)}, required=("query",))  # description
 _PAGE_DEFAULT = 1  # documented: List Guild Members
 
 
@@ -40,11 +54,8 @@ async def search_members(request: web.Request, discord: LocalDiscord, applicatio
     """Answer the members whose name or nick begins with `query`."""
     guild = guild_of(request, discord, application)
     limit, _ = page_query(request, _PAGE_DEFAULT, limits.MEMBERS_PAGE_MAX, ())
-    query = request.query.get("query", "").lower()
-    if not query:
-        faults = FieldFaults()
-        faults.required(("query",))
-        faults.raise_if_any()
+    check(_SEARCH, dict(request.query))
+    query = request.query["query"].lower()
     found = [
         m
         for m in guild.members.values()
@@ -61,10 +72,8 @@ async def get_member(request: web.Request, discord: LocalDiscord, application: A
 async def edit_me(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Change the bot's own nick."""
     guild = guild_of(request, discord, application, Permission.CHANGE_NICKNAME)
-    body, faults = await read_object(request), FieldFaults()
-    if body.get("nick") is not None:
-        faults.text(("nick",), body["nick"], limits.NICK_MAX)
-    faults.raise_if_any()
+    body = await read_object(request)
+    check(_ME, body)
     member = guild.members[application.id]
     if "nick" in body:
         member.nick = body["nick"] or None
@@ -83,9 +92,8 @@ async def edit_member(request: web.Request, discord: LocalDiscord, application: 
     """Change a member's nick or roles, or time him out for at most 28 days."""
     guild = guild_of(request, discord, application)
     member, body, faults = _member(request, guild), await read_object(request), FieldFaults()
-    if body.get("nick") is not None:
-        faults.text(("nick",), body["nick"], limits.NICK_MAX)
-    roles = [str(each) for each in faults.sequence(("roles",), body["roles"], 350)] if body.get("roles") else []
+    check(_MEMBER, body)
+    roles = [str(each) for each in body.get("roles") or [] if each is not None]
     for index, role_id in enumerate(roles):
         if role_id not in guild.roles:
             faults.add(("roles", index), "ROLE_UNKNOWN", f"Role {role_id} does not exist")
@@ -95,28 +103,36 @@ async def edit_member(request: web.Request, discord: LocalDiscord, application: 
     if any(key in body and not granted & needed for key, needed in _NEEDED.items()):
         raise DiscordError(errors.MISSING_PERMISSIONS)
     check_rank(guild, application, member.user.id)
+    if body.get("roles") is not None:
+        _check_roles(guild, application, set(roles) ^ set(member.roles))
+    if any(body.get(key) is not None for key in ("mute", "deaf", "channel_id")):
+        raise DiscordError(errors.NOT_IN_VOICE)
+    _apply(member, body, roles)
+    changes.member_changed(discord, guild, member)
+    return answer(objects.member(member))
+
+
+def _apply(member: Member, body: Json, roles: list[str]) -> None:
     if "nick" in body:
         member.nick = body["nick"] or None
     if body.get("roles") is not None:
         member.roles = roles
     if "communication_disabled_until" in body:
-        member.timeout_until = body["communication_disabled_until"]
-    changes.member_changed(discord, guild, member)
-    return answer(objects.member(member))
+        until = body["communication_disabled_until"]
+        member.timeout_until = None if until is None else as_utc(until).isoformat()
 
 
-def _check_timeout(until: object, now: float, faults: FieldFaults) -> None:
-    path = ("communication_disabled_until",)
-    if until is None:
-        return
-    try:
-        at = datetime.fromisoformat(str(until))
-    except ValueError:
-        faults.add(path, "DATE_TIME_TYPE_PARSE", f"Could not parse {until}. Should be ISO8601.")
-        return
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    if at.timestamp() - now > limits.TIMEOUT_MAX_S:
+def _check_timeout(until: str | None, now: float, faults: FieldFaults) -> None:
+    if until is not None and as_utc(until).timestamp() - now > limits.TIMEOUT_MAX_S:
+        path = ("communication_disabled_until",)
         faults.add(path, "GUILD_MEMBER_TIMEOUT_TOO_LONG", "A timeout can last 28 days at most")
+
+
+def _check_roles(guild: Guild, application: Application, changed: Iterable[str]) -> None:
+    """Raise DiscordError 50013 if a role that is given or taken does not lie below the bot's own."""
+    top = guild.top_position(application.id)
+    if any(guild.roles[role_id].position >= top for role_id in changed if role_id in guild.roles):
+        raise DiscordError(errors.MISSING_PERMISSIONS)
 
 
 async def kick(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:

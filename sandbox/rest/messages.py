@@ -5,46 +5,53 @@ import mimetypes
 from aiohttp import web
 
 from sandbox import errors, limits, posting
-from sandbox.errors import DiscordError, FieldFaults
+from sandbox.errors import DiscordError
 from sandbox.http import DISCORD, answer, page_query, read_message, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.messages.attachments import Upload
+from sandbox.messages.messages import PINNED
 from sandbox.rest.ratelimit import CHANNEL_WRITE, OLD_MESSAGE_EDIT
 from sandbox.rest.shell import bot_route
+from sandbox.shapes import check, items, record, snowflake
 from sandbox.snowflakes import unix_s
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Channel
 from sandbox.world.objects import Json
 from sandbox.world.permissions import Permission
 
+_IDS = record({"messages": items(snowflake, limits.BULK_DELETE_MAX, unique=True)}, required=("messages",))
 _PAGE_DEFAULT = 50  # documented: Get Channel Messages
 _MESSAGES = "/channels/{channel_id}/messages"
 _MESSAGE = _MESSAGES + "/{message_id}"
 
 
-def _channel(request: web.Request, discord: LocalDiscord, application: Application, *needed: Permission) -> Channel:
+def channel_of(request: web.Request, discord: LocalDiscord, application: Application, *needed: Permission) -> Channel:
+    """Return the channel in the request's path; raise DiscordError if the bot may not view it or lacks a permission."""
     channel = discord.world.channel_for(application, request.match_info["channel_id"])
     discord.world.require(application, channel, *needed)
     return channel
 
 
-def _may_read_history(discord: LocalDiscord, application: Application, channel: Channel) -> bool:
+def may_read_history(discord: LocalDiscord, application: Application, channel: Channel) -> bool:
+    """Return whether the bot sees messages that were written before."""
     return bool(discord.world.permissions_in(channel, application.id) & Permission.READ_MESSAGE_HISTORY)
 
 
 async def list_messages(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer a page of messages, newest first; none without READ_MESSAGE_HISTORY, as documented."""
-    channel = _channel(request, discord, application)
+    channel = channel_of(request, discord, application)
     limit, at = page_query(request, _PAGE_DEFAULT, limits.MESSAGES_PAGE_MAX, ("before", "after", "around"))
-    if not _may_read_history(discord, application, channel):
+    if not may_read_history(discord, application, channel):
         return answer([])
-    return answer(discord.messages.page(channel.id, limit, **at))
+    page = discord.messages.page(channel.id, limit, **at)
+    return answer([discord.messages.seen_by(message, application.id) for message in page])
 
 
 async def get_message(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer one message."""
-    channel = _channel(request, discord, application, Permission.READ_MESSAGE_HISTORY)
-    return answer(discord.messages.get(channel.id, request.match_info["message_id"]))
+    channel = channel_of(request, discord, application, Permission.READ_MESSAGE_HISTORY)
+    message = discord.messages.get(channel.id, request.match_info["message_id"])
+    return answer(discord.messages.seen_by(message, application.id))
 
 
 def _needs(body: Json, uploads: list[Upload]) -> list[Permission]:
@@ -60,7 +67,7 @@ def _needs(body: Json, uploads: list[Upload]) -> list[Permission]:
 
 async def create_message(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Post a message."""
-    channel = _channel(request, discord, application)
+    channel = channel_of(request, discord, application)
     body, uploads = await read_message(request)
     discord.world.require(application, channel, *_needs(body, uploads))
     discord.rate_limiter.spend_hidden(CHANNEL_WRITE, channel.id, discord.clock())
@@ -69,19 +76,22 @@ async def create_message(request: web.Request, discord: LocalDiscord, applicatio
 
 async def edit_message(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Change an own message."""
-    channel = _channel(request, discord, application)
+    channel = channel_of(request, discord, application)
     body, uploads = await read_message(request)
     message = discord.messages.get(channel.id, request.match_info["message_id"])
     if message["author"]["id"] != application.id:
         raise DiscordError(errors.CANNOT_EDIT_OTHERS)
+    if message["type"] == PINNED:
+        raise DiscordError(errors.SYSTEM_MESSAGE)
     if discord.clock() - unix_s(message["id"]) > limits.OLD_MESSAGE_AGE_S:
         discord.rate_limiter.spend_hidden(OLD_MESSAGE_EDIT, channel.id, discord.clock())
-    return answer(posting.edit(discord, channel, message, body, uploads))
+    changed = posting.edit(discord, channel, message, body, uploads)
+    return answer(discord.messages.seen_by(changed, application.id))
 
 
 async def delete_message(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Delete a message; another's needs MANAGE_MESSAGES."""
-    channel = _channel(request, discord, application)
+    channel = channel_of(request, discord, application)
     message = discord.messages.get(channel.id, request.match_info["message_id"])
     if message["author"]["id"] != application.id:
         discord.world.require(application, channel, Permission.MANAGE_MESSAGES)
@@ -91,16 +101,12 @@ async def delete_message(request: web.Request, discord: LocalDiscord, applicatio
 
 async def bulk_delete(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Delete 2 to 100 messages that are less than two weeks old."""
-    channel = _channel(request, discord, application, Permission.MANAGE_MESSAGES)
+    channel = channel_of(request, discord, application, Permission.MANAGE_MESSAGES)
     if channel.guild_id is None:
         raise DiscordError(errors.NOT_IN_DM)
-    faults = FieldFaults()
-    wanted = (await read_object(request)).get("messages")
-    ids = [str(each) for each in faults.sequence(("messages",), wanted, limits.BULK_DELETE_MAX)]
-    for index, each in enumerate(ids):
-        if not each.isdecimal():
-            faults.add(("messages", index), "NUMBER_TYPE_COERCE", f'Value "{each}" is not snowflake.')
-    faults.raise_if_any()
+    wanted = await read_object(request)
+    check(_IDS, wanted)
+    ids = [str(each) for each in wanted["messages"]]
     if len(ids) < 2:  # noqa: PLR2004 - documented: at least two
         raise DiscordError(errors.TOO_FEW_TO_DELETE)
     oldest = min(unix_s(each) for each in ids)
@@ -112,7 +118,7 @@ async def bulk_delete(request: web.Request, discord: LocalDiscord, application: 
 
 async def typing(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Show that the bot is typing."""
-    channel = _channel(request, discord, application, Permission.SEND_MESSAGES)
+    channel = channel_of(request, discord, application, Permission.SEND_MESSAGES)
     event = {"channel_id": channel.id, "user_id": application.id, "timestamp": int(discord.clock())}
     discord.router.of_channel(channel, "TYPING_START", event)
     return web.Response(status=204)

@@ -7,13 +7,14 @@ import hashlib
 import math
 import re
 from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, TypeVar
 
 from sandbox import errors, limits
 from sandbox.errors import DiscordError, Fault
 from sandbox.limits import Quota
 
+K = TypeVar("K")
 _PARAMETER = re.compile(r"\{[^}]*\}")
 _GLOBAL = Quota(limits.GLOBAL_REQUESTS_PER_S, 1.0)
 
@@ -49,7 +50,7 @@ _QUOTAS = {_nameless(*route): quota for route, quota in limits.QUOTAS.items()}
 _SHARED = {_nameless(*route): _nameless(*owner) for route, owner in limits.SHARED_BUCKETS.items()}
 
 
-@cache
+@lru_cache(maxsize=4_096)  # a fault asks with paths that the client chose
 def bucket_of(method: str, route: str) -> Bucket:
     """Return the bucket of a route.
 
@@ -97,6 +98,14 @@ class RateLimitedError(DiscordError):
         }
 
 
+def _new(windows: dict[K, Window], key: K, quota: Quota) -> Window:
+    """Add a window; with too many of them, the oldest is forgotten."""
+    if len(windows) >= limits.WINDOWS_KEPT:
+        del windows[next(iter(windows))]
+    window = windows[key] = Window(quota)
+    return window
+
+
 class RateLimiter:
     """Counts requests, and refuses those over a limit. The switches turn single limits off, for benchmarks."""
 
@@ -120,7 +129,7 @@ class RateLimiter:
         key = (caller, bucket.id, resource)
         window = self._buckets.get(key)
         if window is None:
-            window = self._buckets[key] = Window(bucket.quota)
+            window = _new(self._buckets, key, bucket.quota)
         allowed = window.take(now)
         limit, left_s = bucket.quota.limit, window.ends_at - now
         headers = {
@@ -140,7 +149,7 @@ class RateLimiter:
             return
         window = self._global.get(caller)
         if window is None:
-            window = self._global[caller] = Window(_GLOBAL)
+            window = _new(self._global, caller, _GLOBAL)
         if not window.take(now):
             raise RateLimitedError(errors.RATE_LIMITED, window.ends_at - now, "global", {"X-RateLimit-Global": "true"})
 
@@ -148,7 +157,9 @@ class RateLimiter:
         """Spend one action on the resource `key`, such as a channel's id. Raises RateLimitedError, scope `shared`."""
         if not self.hidden_limited:
             return
-        window = self._hidden.setdefault((hidden.kind, key), Window(hidden.quota))
+        window = self._hidden.get((hidden.kind, key))
+        if window is None:
+            window = _new(self._hidden, (hidden.kind, key), hidden.quota)
         if not window.take(now):
             raise RateLimitedError(hidden.fault, window.ends_at - now, "shared")
 

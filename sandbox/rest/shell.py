@@ -17,7 +17,7 @@ from sandbox.world.users import User
 
 PREFIX = f"/api/v{limits.API_VERSION}"
 PREFIXES = ("/api", *(f"/api/v{version}" for version in limits.API_VERSIONS))  # all answer alike
-_SNOWFLAKE = re.compile(r"^(0|[1-9][0-9]{0,19})$")
+_SNOWFLAKE = re.compile(r"(0|[1-9][0-9]{0,19})")
 _PARAMETER = re.compile(r"\{([^}]*)\}")
 _CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")  # documented
 _BEARER = "Bearer "
@@ -64,7 +64,7 @@ class _Plan:
         """Raise DiscordError for an id that is none, and for a body that is too large or of a wrong type."""
         values = request.match_info
         for name in self._ids:
-            if not _SNOWFLAKE.match(values[name]) and values[name] != "@original":
+            if not _SNOWFLAKE.fullmatch(values[name]) and values[name] != "@original":
                 faults = FieldFaults()
                 faults.add((name,), "NUMBER_TYPE_COERCE", f'Value "{values[name]}" is not snowflake.')
                 faults.raise_if_any()

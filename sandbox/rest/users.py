@@ -5,15 +5,32 @@ from dataclasses import replace
 from aiohttp import web
 
 from sandbox import changes, errors, limits
-from sandbox.errors import DiscordError, FieldFaults
-from sandbox.http import answer, flag, page_query, read_object
+from sandbox.errors import DiscordError
+from sandbox.http import answer, boolean_query, page_query, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import Caller, bot_route, caller_route
+from sandbox.shapes import check, items, record, snowflake, table, text
 from sandbox.world import objects
 from sandbox.world.applications import Application
 
 _EMAIL_FIELDS = ("email", "verified")  # documented: User object, Required OAuth2 Scope
-_USERNAME_MAX = 32  # documented: Usernames and Nicknames
+_ANY_TEXT = text(limits.REQUEST_MAX_BYTES)
+_ME = record(
+    {
+        "username": text(limits.USERNAME_MAX, limits.USERNAME_MIN),
+        "avatar": _ANY_TEXT,
+        "banner": _ANY_TEXT,
+    },
+    filled=("username",),
+)
+_DM = record(
+    {
+        "recipient_id": snowflake,
+        "access_tokens": items(_ANY_TEXT, limits.GROUP_DM_MAX, unique=True),
+        "nicks": table(_ANY_TEXT, limits.GROUP_DM_MAX),
+    },
+    required=("recipient_id",),
+)
 
 
 async def me(_: web.Request, __: LocalDiscord, caller: Caller) -> web.Response:
@@ -29,10 +46,8 @@ async def me(_: web.Request, __: LocalDiscord, caller: Caller) -> web.Response:
 
 async def edit_me(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Change the bot's name; an avatar is accepted and not shown."""
-    body, faults = await read_object(request), FieldFaults()
-    if body.get("username") is not None:
-        faults.text(("username",), body["username"], _USERNAME_MAX, 2)
-    faults.raise_if_any()
+    body = await read_object(request)
+    check(_ME, body)
     if body.get("username"):
         discord.world.rename(application, replace(application.bot, username=body["username"]))
         discord.router.to_application(application.id, "USER_UPDATE", application.bot.as_own_json(), None)
@@ -55,7 +70,7 @@ async def my_guilds(request: web.Request, discord: LocalDiscord, caller: Caller)
     rows = [row for row in rows if at.get("after", -1) < int(row.id) < at.get("before", 1 << 64)]
     page = rows[-limit:] if "before" in at else rows[:limit]
     shown = [objects.own_guild(guild, user_id) for guild in page]
-    if flag(request, "with_counts"):
+    if boolean_query(request, "with_counts"):
         for row, guild in zip(shown, page, strict=True):
             row["approximate_member_count"] = len(guild.members)
             row["approximate_presence_count"] = len(guild.bots)
@@ -81,14 +96,9 @@ async def leave_guild(request: web.Request, discord: LocalDiscord, application: 
 
 async def open_dm(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Open a private channel with a user, or answer the open one."""
-    faults, body = FieldFaults(), await read_object(request)
-    recipient_id = str(body.get("recipient_id"))
-    if body.get("recipient_id") is None:
-        faults.required(("recipient_id",))
-    elif not recipient_id.isdecimal():
-        faults.add(("recipient_id",), "NUMBER_TYPE_COERCE", f'Value "{recipient_id}" is not snowflake.')
-    faults.raise_if_any()
-    person = discord.world.users.get(recipient_id)
+    body = await read_object(request)
+    check(_DM, body)
+    person = discord.world.users.get(str(body["recipient_id"]))
     if person is None:
         raise DiscordError(errors.UNKNOWN_USER)
     if person.bot:

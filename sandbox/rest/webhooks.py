@@ -9,12 +9,13 @@ from aiohttp import web
 
 from sandbox import errors, limits, posting
 from sandbox.errors import DiscordError, FieldFaults
-from sandbox.http import answer, flag, read_message, read_object
+from sandbox.http import answer, boolean_query, read_message, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.messages.webhooks import Webhook
 from sandbox.rest import interactions
 from sandbox.rest.guilds import guild_of
 from sandbox.rest.shell import TokenHandler, bot_route, token_route
+from sandbox.shapes import LINKS, Shape, check, items, record, snowflake, text, url
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Channel
 from sandbox.world.objects import Json
@@ -31,21 +32,41 @@ def _channel(request: web.Request, discord: LocalDiscord, application: Applicati
     return channel
 
 
-def _name(body: Json, *, required: bool) -> str | None:
+_DATA = text(limits.REQUEST_MAX_BYTES)
+_FIELDS: dict[str, Shape] = {"name": text(limits.WEBHOOK_NAME_MAX, 1), "avatar": _DATA, "channel_id": snowflake}
+_NEW, _CHANGE = record(_FIELDS, required=("name",)), record(_FIELDS, filled=("name",))
+_EXECUTION = record({
+    "username": text(limits.WEBHOOK_NAME_MAX, 1),
+    "avatar_url": url(limits.URL_MAX, *LINKS),
+    "thread_name": text(limits.CHANNEL_NAME_MAX),
+    "applied_tags": items(snowflake, limits.APPLIED_TAGS_MAX),
+})  # fmt: skip
+_QUERY = record({"thread_id": snowflake})
+_FORBIDDEN = ("clyde", "discord")  # documented: Create Webhook
+
+
+def _check_name(name: str | None, field: str) -> None:
+    """Raise DiscordError 50035 for a name that no webhook may show (documented)."""
     faults = FieldFaults()
-    if body.get("name") is not None:
-        faults.text(("name",), body["name"], limits.WEBHOOK_NAME_MAX, 1)
-    elif required:
-        faults.required(("name",))
+    for word in _FORBIDDEN:
+        if name is not None and word in name.lower():
+            faults.add((field,), "USERNAME_INVALID_CONTAINS", f'Username cannot contain "{word}"')
     faults.raise_if_any()
-    name: str | None = body.get("name")
-    return name
+
+
+async def _changes(request: web.Request) -> Json:
+    body = await read_object(request)
+    check(_CHANGE, body)
+    _check_name(body.get("name"), "name")
+    return body
 
 
 async def create_webhook(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Make a webhook of a channel."""
     channel, body = _channel(request, discord, application), await read_object(request)
-    name = _name(body, required=True) or ""
+    check(_NEW, body)
+    name = body["name"]
+    _check_name(name, "name")
     webhook_id = discord.ids.next(discord.clock())
     webhook = Webhook(
         webhook_id, discord.mint_token(), channel.id, channel.guild_id, name, application.bot, application.id
@@ -84,9 +105,17 @@ async def get_webhook(request: web.Request, discord: LocalDiscord, application: 
 
 
 async def edit_webhook(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
-    """Rename a webhook."""
+    """Rename a webhook, or move it to another channel of its guild."""
     webhook, channel = _managed(request, discord, application)
-    webhook.name = _name(await read_object(request), required=False) or webhook.name
+    body = await _changes(request)
+    if body.get("channel_id") is not None:
+        goal = discord.world.channel_for(application, str(body["channel_id"]))
+        discord.world.require(application, goal, Permission.MANAGE_WEBHOOKS)
+        if goal.guild_id != webhook.guild_id:
+            raise DiscordError(errors.UNKNOWN_CHANNEL)
+        webhook.channel_id = goal.id
+        _updated(discord, goal)
+    webhook.name = body.get("name") or webhook.name
     _updated(discord, channel)
     return answer(webhook.as_json(discord.url))
 
@@ -106,7 +135,7 @@ async def get_by_token(_: web.Request, discord: LocalDiscord, webhook: Webhook) 
 
 async def edit_by_token(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
     """Rename a webhook by its token."""
-    webhook.name = _name(await read_object(request), required=False) or webhook.name
+    webhook.name = (await _changes(request)).get("name") or webhook.name
     return answer(webhook.as_json(discord.url, with_user=False))
 
 
@@ -119,14 +148,26 @@ async def delete_by_token(_: web.Request, discord: LocalDiscord, webhook: Webhoo
 async def execute(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
     """Post through a webhook; answer the message only if asked to wait for it, as documented."""
     body, uploads = await read_message(request)
-    if body.get("username") is not None:
-        _name({"name": body["username"]}, required=True)
+    check(_EXECUTION, body)
+    _check_name(body.get("username"), "username")
+    wait = boolean_query(request, "wait")
+    if body.get("thread_name"):
+        raise DiscordError(errors.THREADS_NEED_A_FORUM)
     channel = discord.world.channels[webhook.channel_id]
     extra = {"webhook_id": webhook.id}
     if webhook.application_id is not None:
         extra["application_id"] = webhook.application_id
     message = posting.post(discord, channel, webhook.author(body), body, uploads, extra)
-    return answer(message) if flag(request, "wait") else web.Response(status=204)
+    return answer(message) if wait else web.Response(status=204)
+
+
+def _check_query(request: web.Request) -> None:
+    """Raise DiscordError for a query that no webhook takes, and 10003 for any thread: there are none."""
+    boolean_query(request, "with_components")
+    boolean_query(request, "wait")
+    if "thread_id" in request.query:
+        check(_QUERY, dict(request.query))
+        raise DiscordError(errors.UNKNOWN_CHANNEL)
 
 
 def _own(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> tuple[Channel, Json]:
@@ -138,14 +179,15 @@ def _own(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> tuple
 
 async def get_message(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
     """Answer a message of the webhook."""
-    return answer(_own(request, discord, webhook)[1])
+    return answer(discord.messages.seen_by(_own(request, discord, webhook)[1], webhook.id))
 
 
 async def edit_message(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
     """Change a message of the webhook."""
     channel, message = _own(request, discord, webhook)
     body, uploads = await read_message(request)
-    return answer(posting.edit(discord, channel, message, body, uploads))
+    changed = posting.edit(discord, channel, message, body, uploads)
+    return answer(discord.messages.seen_by(changed, webhook.id))
 
 
 async def delete_message(request: web.Request, discord: LocalDiscord, webhook: Webhook) -> web.Response:
@@ -159,6 +201,8 @@ def _either(of_webhook: Executor, of_interaction: TokenHandler | None) -> TokenH
     """Return a handler that goes by what the id in the path is: an application's, or a webhook's."""
 
     async def handle(request: web.Request, discord: LocalDiscord) -> web.Response:
+        if request.query:
+            _check_query(request)
         webhook_id, token = request.match_info["webhook_id"], request.match_info["token"]
         if of_interaction is not None and discord.world.find(webhook_id) is not None:
             return await of_interaction(request, discord)

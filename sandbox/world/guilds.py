@@ -67,6 +67,7 @@ class Channel:
     overwrites: dict[str, Overwrite] = field(default_factory=dict)
     recipients: tuple[User, ...] = ()
     last_message_id: str | None = None
+    last_pin_at: float | None = None
 
 
 @dataclass(slots=True)

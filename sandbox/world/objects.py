@@ -62,6 +62,8 @@ def channel(row: Channel) -> Json:
     if row.kind is not ChannelType.GUILD_CATEGORY:
         shown["rate_limit_per_user"] = row.rate_limit_per_user
         shown["last_message_id"] = row.last_message_id
+        if row.last_pin_at is not None:
+            shown["last_pin_timestamp"] = timestamp(row.last_pin_at)
     if row.kind is ChannelType.GUILD_VOICE:
         shown |= {"bitrate": 64_000, "user_limit": 0, "rtc_region": None}
     elif row.kind is not ChannelType.GUILD_CATEGORY:

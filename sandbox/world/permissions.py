@@ -28,6 +28,7 @@ class Permission(IntFlag):
     MANAGE_WEBHOOKS = 1 << 29
     USE_APPLICATION_COMMANDS = 1 << 31
     MODERATE_MEMBERS = 1 << 40
+    PIN_MESSAGES = 1 << 51
 
 
 # Plain numbers where permissions are worked out: an IntFlag's operators cost a microsecond each.
@@ -36,6 +37,7 @@ _ADMINISTRATOR, _VIEW, _SEND = (
 )
 _NEEDS_SENDING = int(Permission.MENTION_EVERYONE | Permission.ATTACH_FILES | Permission.EMBED_LINKS)
 ALL: Final = (1 << 53) - 1
+DESCRIBED_MAX: Final = (1 << 54) - 1  # description: the most a set of permissions may hold
 EVERYTHING_BUT_ADMINISTRATOR: Final = ALL & ~Permission.ADMINISTRATOR
 # Ours: what @everyone may do in a new guild. Discord documents no default; this is the usual set of a text server.
 EVERYONE: Final = int(

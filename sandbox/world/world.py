@@ -17,6 +17,13 @@ _VIEW_CHANNEL = int(permissions.Permission.VIEW_CHANNEL)
 _HOME_SINCE = 1_704_067_200.0  # 2024-01-01: home guilds are as old as the ids derived for them may be
 
 
+class WorldFullError(Exception):
+    """No more of its kind fits into the world; the message says of what and how many there are."""
+
+    def __init__(self, what: str, most: int) -> None:
+        super().__init__(f"the sandbox holds at most {most} {what}")
+
+
 class World:
     """Applications are made on first sight: whatever is not stored is derived from the mint's secret.
 
@@ -30,6 +37,7 @@ class World:
         self._applications: dict[str, Application] = {}
         self._memberships: dict[str, dict[str, Guild]] = {}
         self._dms: dict[tuple[str, str], Channel] = {}
+        self._memberships_total = 0
         self.users: dict[str, User] = {}
         self.guilds: dict[str, Guild] = {}
         self.channels: dict[str, Channel] = {}
@@ -82,6 +90,7 @@ class World:
     def _meet(self, application_id: str) -> Application:
         application = self._applications.get(application_id)
         if application is None:
+            self._check_room()
             derive = self._mint.derive_id
             application = Application(
                 id=application_id,
@@ -96,6 +105,18 @@ class World:
             self.users[application.bot.id] = application.bot
             self._furnish_home(application)
         return application
+
+    def _check_room(self) -> None:
+        """Raise WorldFullError unless an application fits in, with its home, its owner and its bot."""
+        for what, there, most in (
+            ("applications", len(self._applications), limits.APPLICATIONS_MAX),
+            ("users", len(self.users) + 1, limits.USERS_MAX),
+            ("guilds", len(self.guilds), limits.GUILDS_MAX),
+            ("channels", len(self.channels), limits.CHANNELS_MAX),
+            ("memberships", self._memberships_total + 1, limits.MEMBERSHIPS_MAX),
+        ):
+            if there >= most:
+                raise WorldFullError(what, most)
 
     def _furnish_home(self, application: Application) -> None:
         guild = self._add_guild(application.home_guild_id, "Sandbox", application.owner, _HOME_SINCE)
@@ -117,6 +138,8 @@ class World:
         """Return the user with this id, made if there is none; a name given for a known one is not taken over."""
         user = self.users.get(user_id)
         if user is None:
+            if len(self.users) >= limits.USERS_MAX:
+                raise WorldFullError("users", limits.USERS_MAX)
             user = self.users[user_id] = User(user_id, username or f"user-{user_id}")
         return user
 
@@ -131,6 +154,8 @@ class World:
         if channel is None:
             channel_id = self._mint.derive_id("dm", application.id, person.id)
             channel = Channel(channel_id, ChannelType.DM, recipients=(application.bot, person))
+            if len(self._dms) >= limits.PRIVATE_CHANNELS_KEPT:
+                self.drop_channel(self._dms[next(iter(self._dms))])
             self._dms[key] = self.channels[channel_id] = channel
         return channel
 
@@ -141,6 +166,8 @@ class World:
         return self._add_guild(self._ids.next(now), name, owner, now)
 
     def _add_guild(self, guild_id: str, name: str, owner: User, now: float) -> Guild:
+        if len(self.guilds) >= limits.GUILDS_MAX:
+            raise WorldFullError("guilds", limits.GUILDS_MAX)
         everyone = Role(guild_id, "@everyone", permissions.EVERYONE, position=0)
         guild = self.guilds[guild_id] = Guild(guild_id, name, owner.id, {guild_id: everyone})
         self.users.setdefault(owner.id, owner)
@@ -153,25 +180,40 @@ class World:
             self.drop_channel(guild.channels[channel_id])
         for user_id in list(guild.members):
             self._memberships[user_id].pop(guild.id)
+            self._memberships_total -= 1
+            if not self._memberships[user_id]:
+                del self._memberships[user_id]
         del self.guilds[guild.id]
 
     def new_channel(self, guild: Guild, name: str, kind: ChannelType, now: float) -> Channel:
-        """Make a channel at the end of the guild's list."""
+        """Make a channel at the end of the guild's list; raise DiscordError 30013 if there are too many."""
+        if len(guild.channels) >= limits.GUILD_CHANNELS_MAX:
+            raise DiscordError(errors.TOO_MANY_CHANNELS)
         return self._add_channel(guild, Channel(self._ids.next(now), kind, name, position=len(guild.channels)))
 
     def _add_channel(self, guild: Guild, channel: Channel) -> Channel:
+        if len(self.channels) >= limits.CHANNELS_MAX:
+            raise WorldFullError("channels", limits.CHANNELS_MAX)
         channel.guild_id = guild.id
         guild.channels[channel.id] = self.channels[channel.id] = channel
         return channel
 
     def drop_channel(self, channel: Channel) -> None:
-        """Delete a guild's channel."""
+        """Delete a guild's channel, or forget a private one, which opens again under the same id."""
         del self.channels[channel.id]
+        if channel.guild_id is None:
+            bot, person = channel.recipients
+            del self._dms[bot.id, person.id]
         if channel.guild_id is not None:
             self.guilds[channel.guild_id].channels.pop(channel.id)
 
     def new_role(self, guild: Guild, name: str, granted: int, now: float) -> Role:
-        """Make a role above @everyone and below all others, as Discord does it."""
+        """Make a role above @everyone and below all others, as Discord does it.
+
+        Raises DiscordError 30005 if there are too many.
+        """
+        if len(guild.roles) >= limits.GUILD_ROLES_MAX:
+            raise DiscordError(errors.TOO_MANY_ROLES)
         for role in guild.roles.values():
             role.position += role.position > 0
         role = Role(self._ids.next(now), name, granted)
@@ -187,6 +229,9 @@ class World:
         """
         if user.id in guild.members:
             return guild.members[user.id]
+        if self._memberships_total >= limits.MEMBERSHIPS_MAX:
+            raise WorldFullError("memberships", limits.MEMBERSHIPS_MAX)
+        self._memberships_total += 1
         member = guild.members[user.id] = Member(user, now, list(roles))
         self._memberships.setdefault(user.id, {})[guild.id] = guild
         if user.id in self._applications:
@@ -200,7 +245,11 @@ class World:
     def leave(self, guild: Guild, user_id: str) -> Member | None:
         """End a membership and return it; a bot takes its role along. None if there was none."""
         member = guild.members.pop(user_id, None)
-        self._memberships.get(user_id, {}).pop(guild.id, None)
+        if member is not None:
+            self._memberships_total -= 1
+            del self._memberships[user_id][guild.id]
+            if not self._memberships[user_id]:
+                del self._memberships[user_id]
         if user_id in guild.bots:
             guild.bots.remove(user_id)
             role = guild.role_of_bot(user_id)

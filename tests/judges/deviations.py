@@ -11,7 +11,7 @@ NOT_DESCRIBED = {
     ("POST", "/oauth2/token/revoke"): "the description leaves the token endpoints out",
 }
 
-_EXACT_MAX = 2**53
+_SNOWFLAKE = "#/components/schemas/SnowflakeType"
 _PERMISSIONS = ("permissions", "default_member_permissions", "allow", "deny")
 
 
@@ -32,10 +32,6 @@ def correct(document: dict[str, Any]) -> dict[str, Any]:
         "required": ["code", "message"],
         "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
     }
-    # Documented: Reference, Uploading Files. A new file's id is the n of its part `files[n]`, an integer in Discord's
-    # example and in what its clients send; the description has the snowflakes of files that are there already.
-    attachment = schemas["MessageAttachmentRequest"]["properties"]
-    attachment["id"] = {"oneOf": [attachment["id"], {"type": "integer", "minimum": 0}]}
     # Discord takes a ban's removal without a body, as all its clients send it.
     del document["paths"]["/guilds/{guild_id}/bans/{user_id}"]["delete"]["requestBody"]
     # Documented: Resources, Guild. All of a ban's body is optional, and discord.py sends it as a query.
@@ -46,24 +42,60 @@ def correct(document: dict[str, Any]) -> dict[str, Any]:
     # Documented: Resources, Application. An application's description is a string.
     described = schemas["ApplicationFormPartial"]["properties"]
     described["description"] = {"type": ["string", "null"], "maxLength": 400}
+    # Documented: Resources, User. Every parameter of Modify Current User is optional.
+    schemas["BotAccountPatchRequest"].pop("required", None)
+    # hikari names an emoji of a guild in a button or menu by its id alone, and Discord shows it.
+    schemas["ComponentEmojiForRequest"].pop("required")
     for node in _objects(document):
         _take_permissions_as_text(node)
         _bound_int32(node)
+        if node.get("format") == "uri":
+            node["format"] = "iri"  # observed: Discord takes links with letters beyond ASCII, as people paste them
+    for node in _requests(document):
+        _take_laxly(node)
     return document
 
 
-def with_snowflakes_as_text(value: Any) -> Any:
-    """Return a request's JSON with its snowflakes as strings: Discord takes them as numbers too, as discord.py sends.
+def _take_laxly(node: dict[str, Any]) -> None:
+    """Let a schema of requests alone take what Discord's clients send."""
+    for keys in (node.get("properties", {}), node):
+        for key, schema in list(keys.items()) if isinstance(keys, dict) else ():
+            if isinstance(schema, dict) and schema.get("$ref") == _SNOWFLAKE:
+                # discord.py sends ids as numbers, and Discord reads them.
+                keys[key] = {"oneOf": [dict(schema), {"type": "integer", "minimum": 0, "maximum": 2**64 - 1}]}
+    branches = node.get("oneOf", [])
+    if branches == [{"type": "null"}, {"$ref": _SNOWFLAKE}]:
+        branches.append({"type": "integer", "minimum": 0, "maximum": 2**64 - 1})
+    if node.get("format") == "date-time":
+        # Discord's own error says only "Should be ISO8601": it reads times without a zone, and dates alone.
+        node.update({"format": "iso8601", "pattern": "^[0-9]{4}"})
 
-    No other number in a request is beyond what JSON can carry exactly.
-    """
-    if isinstance(value, dict):
-        return {key: with_snowflakes_as_text(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [with_snowflakes_as_text(each) for each in value]
-    if isinstance(value, int) and value > _EXACT_MAX:
-        return str(value)
-    return value
+
+def _requests(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the schemas of requests that no answer uses."""
+    asked, answered = set[str](), set[str]()
+    bodies: list[dict[str, Any]] = []
+    for item in document["paths"].values():
+        for operation in item.values():
+            if isinstance(operation, dict):
+                bodies.append(operation.get("requestBody", {}))
+                _follow(document, operation.get("responses", {}), answered)
+    for body in bodies:
+        _follow(document, body, asked)
+        yield from _objects(body)
+    for name in asked - answered:
+        yield from _objects(document["components"]["schemas"][name])
+
+
+def _follow(document: dict[str, Any], node: Any, seen: set[str]) -> None:
+    """Add the names of all component schemas that a node leads to."""
+    for each in _objects(node):
+        kind, _, name = str(each.get("$ref", "")).removeprefix("#/components/").partition("/")
+        if kind == "responses":
+            _follow(document, document["components"]["responses"][name], seen)
+        elif kind == "schemas" and name not in seen:
+            seen.add(name)
+            _follow(document, document["components"]["schemas"][name], seen)
 
 
 def _take_permissions_as_text(node: dict[str, Any]) -> None:

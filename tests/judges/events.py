@@ -39,6 +39,9 @@ PLACES: Mapping[str, tuple[Place, ...]] = {
     "THREAD_UPDATE": _THREAD,
     "MESSAGE_CREATE": _MESSAGE,
     "MESSAGE_UPDATE": _MESSAGE,
+    "MESSAGE_REACTION_ADD": (("member", "GuildMemberResponse"), ("emoji", "MessageReactionEmojiResponse")),
+    "MESSAGE_REACTION_REMOVE": (("emoji", "MessageReactionEmojiResponse"),),
+    "MESSAGE_REACTION_REMOVE_EMOJI": (("emoji", "MessageReactionEmojiResponse"),),
     "INTERACTION_CREATE": (
         ("user", "UserResponse"),
         ("member", "GuildMemberResponse"),

@@ -138,7 +138,7 @@ def _body_faults(description: Description, operation: Operation, exchange: Excha
     except ValueError:
         return ["its JSON is broken"]
     pointer = operation.pointer("requestBody", "content", kind, "schema")
-    return description.faults(pointer, deviations.with_snowflakes_as_text(value))
+    return description.faults(pointer, value)
 
 
 def _request_value(kind: str, exchange: Exchange) -> Any:

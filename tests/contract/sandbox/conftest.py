@@ -138,3 +138,4 @@ async def serving(tap: Tap | None, rules: Rules) -> AsyncIterator[Sandbox]:
         for client in running.clients:
             with suppress(ConnectionError):
                 await client.close()
+    assert not discord.failures.total, "\n".join(each["stack"] for each in discord.failures.kept)

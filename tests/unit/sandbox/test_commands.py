@@ -81,7 +81,7 @@ def test_guild_command_hides_the_global_one_from_users(book: Book) -> None:
 @pytest.mark.parametrize(
     ("body", "path", "code"),
     [
-        ({"name": None}, ["name"], "STRING_TYPE_CONVERT"),
+        ({"name": 5}, ["name"], "STRING_TYPE_CONVERT"),
         ({"name": ""}, ["name"], "BASE_TYPE_BAD_LENGTH"),
         ({"name": "x" * 33}, ["name"], "BASE_TYPE_BAD_LENGTH"),
         ({"name": "Not Lower"}, ["name"], "APPLICATION_COMMAND_INVALID_NAME"),

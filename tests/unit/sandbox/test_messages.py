@@ -33,7 +33,7 @@ def post(discord: LocalDiscord, application: Application, channel: Channel) -> A
         ({"content": "x", "allowed_mentions": []}, 50035),
         ({"content": "x", "allowed_mentions": {"users": ["1"], "parse": ["users"]}}, 50035),
         ({"content": "x", "attachments": [{"filename": "a"}]}, 50035),
-        ({"content": "x", "message_reference": {}}, None),
+        ({"content": "x", "message_reference": {}}, 50035),
         ({"content": "x", "message_reference": {"channel_id": "1"}}, 50035),
         ({"content": "x", "message_reference": {"message_id": "1"}}, 50035),
         ({"content": "x", "message_reference": {"message_id": "1", "fail_if_not_exists": False}}, None),

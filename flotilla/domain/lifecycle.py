@@ -14,6 +14,7 @@ from flotilla.domain.reasons import Verdict, reason, reason_of_exit
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
+    DumpStacks,
     Effect,
     Event,
     Exited,
@@ -99,6 +100,14 @@ def _kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
         reason=code,
     )
     return killing, () if worker.pid is None else (Kill(worker.pid),)
+
+
+def _dump_and_kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
+    """A worker that hangs: its stacks tell where, so they are asked for first. `Kill` follows at the deadline."""
+    killing, effects = _kill(worker, now, policy, code=code)
+    if worker.pid is None:
+        return killing, effects
+    return replace(killing, deadline=now + policy.dump_grace_s), (DumpStacks(worker.pid),)
 
 
 def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Policy) -> Outcome:
@@ -240,7 +249,7 @@ def _on_deadline(worker: Worker, event: DeadlinePassed, now: float, policy: Poli
     if worker.state is State.STOPPING:
         return replace(worker, deadline=now + policy.kill_retry_s), (Kill(worker.pid),)
     code = "startup_timeout" if worker.state is State.STARTING else "unresponsive"
-    return _kill(worker, now, policy, code=code)
+    return _dump_and_kill(worker, now, policy, code=code)
 
 
 _TABLE: dict[type, Callable[..., Outcome]] = {

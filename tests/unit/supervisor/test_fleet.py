@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import Heartbeat, State
 from flotilla.ports import FleetRow
@@ -25,11 +26,15 @@ class Host:
 
     def __init__(self, concurrency: int = 4) -> None:
         self.spawned: list[tuple[str, int]] = []
+        self.dumped: list[Member] = []
+        self.ends: list[Exit] = []
         self.fleet = Fleet(
             Policy(),
             Journal(MemoryFleetStore()),
             spawn=self.spawn,
             on_exit=lambda *_: None,
+            dump_stacks=self.dumped.append,
+            on_gone=lambda _, end: self.ends.append(end),
             spawn_concurrency=concurrency,
         )
 

@@ -78,7 +78,7 @@ class Inspection(Struct, frozen=True):
 
     bot: Bot
     limits: Limits
-    starts_24h: Annotated[int, Meta(description="Incarnations begun in the last 24 hours.")]
+    restarts_24h: Annotated[int, Meta(description="Incarnations begun in the last 24 hours, the first not counted.")]
     failures: Annotated[int, Meta(description="Failed runs in a row.")]
     heartbeat_at: Annotated[datetime, Meta(description="Last seen heartbeat; noted every 5 s.")] | None
     exits: Annotated[list[BotExit], Meta(description="The last three, the newest first.")]
@@ -86,10 +86,11 @@ class Inspection(Struct, frozen=True):
     @classmethod
     def of(cls, bot: Bot, record: Record, policy: Policy) -> "Inspection":
         """Return the answer for a bot, its past and its limits."""
+        is_first = bot.generation <= record.starts
         return cls(
             bot,
             Limits(policy.startup_timeout_s, policy.liveness_timeout_s, policy.memory_limit_bytes, policy.max_failures),
-            record.starts,
+            max(0, record.starts - is_first),
             record.failures,
             record.heartbeat_at,
             [BotExit.of(row) for row in record.exits],

@@ -45,7 +45,9 @@ class BotLogs:
     """
 
     def __init__(self, total_bytes: int) -> None:
-        self._part_bytes = total_bytes // (OLD_FILES + 1)
+        # A part is cut when it has outgrown this, so it may be a quarter larger than it by then.
+        self._part_bytes = total_bytes // (OLD_FILES + 2)
+        self._whole_bytes = self._part_bytes * 5 // 4
         self._held: dict[Key, _Held] = {}
 
     def look(self, wanted: Mapping[Key, Path], now: float) -> bool:
@@ -102,14 +104,14 @@ class BotLogs:
     def _rotate(self, held: _Held, size: int) -> None:
         """Copy the end of the log, as much as a part may have, to a new newest old part."""
         fresh = held.path.with_name(held.path.name + ".new")
-        skipped = max(0, size - self._part_bytes)
+        skipped = 0 if size <= self._whole_bytes else size - self._part_bytes
         held.dropped_bytes += skipped
         try:
             descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
             try:
                 if held.dropped_bytes:
                     os.write(descriptor, _dropped(held.dropped_bytes))
-                end = _copy(held.descriptor, skipped, descriptor, self._part_bytes + CHUNK_BYTES)
+                end = _copy(held.descriptor, skipped, descriptor, self._whole_bytes)
             finally:
                 os.close(descriptor)
             for number in range(OLD_FILES, 1, -1):
@@ -127,13 +129,10 @@ class BotLogs:
 def _copy(source: int, start: int, target: int, limit: int) -> int:
     """Copy from byte `start` up to the end, also of what is written meanwhile; return how far that was.
 
-    At most about `limit` bytes are copied.
+    At most `limit` bytes are copied.
     """
     offset = start
-    while offset - start < limit:
-        chunk = os.pread(source, CHUNK_BYTES, offset)
-        if not chunk:
-            break
+    while chunk := os.pread(source, min(CHUNK_BYTES, limit - (offset - start)), offset):
         offset += len(chunk)
         while chunk:
             chunk = chunk[os.write(target, chunk) :]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flotilla import __version__
-from flotilla.cli import bots, local, operations, run, status
+from flotilla.cli import bots, local, logs, operations, run, status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +22,7 @@ app.command()(run.up)
 app.command()(run.down)
 app.command(hidden=True)(run.welcome)
 app.command()(status.status)
+app.command()(logs.logs)
 app.command()(run.doctor)
 
 

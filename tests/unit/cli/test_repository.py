@@ -79,8 +79,8 @@ def test_every_log_is_bounded(conf: configparser.RawConfigParser) -> None:
 def test_every_command_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     for command in (
-        *("up", "down", "status", "doctor", "secrets rotate", "db upgrade"),
-        *(f"bots {name}" for name in ("add", "ls", "show", "start", "stop", "restart", "rm")),
+        *("up", "down", "status", "doctor", "logs", "secrets rotate", "db upgrade"),
+        *(f"bots {name}" for name in ("add", "ls", "show", "inspect", "stacks", "start", "stop", "restart", "rm")),
         *(f"ops {name}" for name in ("ls", "show", "cancel")),
         *(f"api-keys {name}" for name in ("create", "ls", "revoke")),
     ):

@@ -140,6 +140,20 @@ def test_backoff_and_fatal_are_remembered_with_their_failures(host: Host) -> Non
     assert host.member(2).worker.state is State.FATAL
 
 
+def test_the_end_of_a_worker_is_told_once_with_its_reason(host: Host) -> None:
+    status = BotStatus("1", State.RUNNING, generation=7, pid=2**22 - 1, process_started_at=1)
+    stopping = BotStatus("2", State.STOPPING, reason="memory_limit", generation=3, pid=2**22 - 1, process_started_at=1)
+    resting = BotStatus("3", State.FATAL, reason="token_refused", generation=1)
+    bots = [bot(1), bot(2), bot(3)]
+    host.fleet.adopt(map(FleetRow, bots, (status, stopping, resting)))
+    host.fleet.exited("1", 7, -9)
+    host.fleet.exited("3", 1, -9)
+    assert [(end.bot_id, end.generation, end.exit_code, end.reason) for end in host.ends] == [
+        ("1", 7, None, "crashed"),
+        ("2", 3, None, "memory_limit"),
+    ]
+
+
 def test_stop_all_leaves_what_is_wanted_to_the_next_supervisor(host: Host) -> None:
     host.fleet.reconcile([bot(1)])
     host.fleet.stop_all()

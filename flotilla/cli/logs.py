@@ -123,7 +123,7 @@ class _Printer:
     def __init__(self, names: Sequence[str]) -> None:
         width = max(len(name) for name in names)
         self._prefixes = {name: f"{name:<{width}} | " if len(names) > 1 else "" for name in names}
-        self._terminal = sys.stdout.isatty()
+        self._terminal = _is_terminal()
 
     def __call__(self, name: str, raw: bytes) -> None:
         from flotilla.botlog import clean  # noqa: PLC0415
@@ -133,3 +133,7 @@ class _Printer:
             # What a stranger wrote to a bot may be in here: it must not steer the terminal.
             text = _CONTROL.sub("�", text)
         print(self._prefixes[name] + text)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()

@@ -5,6 +5,7 @@ from quart_schema import hide
 
 from api.auth import install_auth, public
 from api.bots import BotRoutes
+from api.diagnosis import DiagnosisRoutes
 from api.health import HealthRoutes
 from api.openapi import install_openapi
 from api.operations import OperationRoutes
@@ -26,7 +27,13 @@ def create_app(services: Services) -> Quart:
     install_tracing(app)
     install_auth(app, services.keys)
     install_problems(app)
-    for routes in (BotRoutes(services), OperationRoutes(services), StatusRoutes(services), HealthRoutes(services)):
+    for routes in (
+        BotRoutes(services),
+        DiagnosisRoutes(services),
+        OperationRoutes(services),
+        StatusRoutes(services),
+        HealthRoutes(services),
+    ):
         app.register_blueprint(routes.blueprint())
     app.add_url_rule("/", view_func=_home, methods=["GET"])
     return app

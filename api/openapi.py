@@ -9,7 +9,7 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from quart_schema.validation import DataSource
 from werkzeug.routing import Rule
 
-from api import schemas
+from api import diagnosis_schemas, schemas
 from api.auth import SCHEME, role_of
 from api.problems import CONTENT_TYPE
 from flotilla import __version__
@@ -27,6 +27,10 @@ _MODELS = [
     schemas.Health,
     schemas.Readiness,
     schemas.Problem,
+    diagnosis_schemas.BotExitPage,
+    diagnosis_schemas.BotStacks,
+    diagnosis_schemas.Inspection,
+    diagnosis_schemas.StacksRequest,
 ]
 
 

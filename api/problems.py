@@ -43,6 +43,7 @@ PROBLEMS: dict[str, Kind] = {
     "token_taken": Kind(409, "Application already in the fleet"),
     "still_removing": Kind(409, "Still being removed"),
     "bot_stopped": Kind(409, "The bot is stopped"),
+    "bot_not_running": Kind(409, "The bot has no process"),
     "operation_finished": Kind(409, "Already finished"),
     "body_too_large": Kind(413, "Body too large"),
     "input_invalid": Kind(422, "The request does not fit its schema"),

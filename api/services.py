@@ -2,13 +2,15 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flotilla.db.bots import SqlBots
+from flotilla.db.diagnosis import SqlDiagnosis
 from flotilla.db.engine import Database
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.supervisors import SqlSupervisors
+from flotilla.domain.policy import Policy
 from flotilla.nudges import ValkeyNudges
 from flotilla.ports import Nudges
 from flotilla.queue import ArqQueue, JobQueue
@@ -28,10 +30,14 @@ class Services:
     vault: TokenVault
     nudges: Nudges
     queue: JobQueue
+    diagnosis: SqlDiagnosis
+    policy: Policy = field(default_factory=Policy)
 
 
-def services_on(database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue) -> Services:
-    """Return the services whose repositories live in `database`."""
+def services_on(
+    database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue, policy: Policy | None = None
+) -> Services:
+    """Return the services whose repositories live in `database`. policy: what bots are held to, as it is shown."""
     return Services(
         database,
         SqlBots(database),
@@ -41,6 +47,8 @@ def services_on(database: Database, vault: TokenVault, nudges: Nudges, queue: Jo
         vault,
         nudges,
         queue,
+        SqlDiagnosis(database),
+        policy or Policy(),
     )
 
 
@@ -51,7 +59,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     queue = ArqQueue(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
     try:
-        yield services_on(database, TokenVault(settings.key_file), nudges, queue)
+        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.policy)
     finally:
         await nudges.close()
         await queue.close()

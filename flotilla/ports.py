@@ -7,14 +7,19 @@ from datetime import datetime
 from typing import Protocol
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.diagnosis import Exit, Stacks
 
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """One bot as the supervisor meets it: what is wanted and what was last observed."""
+    """One bot as the supervisor meets it: what is wanted and what was last observed.
+
+    stacks_answered: the `stacks_epoch` that was answered last.
+    """
 
     bot: Bot
     status: BotStatus
+    stacks_answered: int = 0
 
 
 class FleetStore(Protocol):
@@ -28,6 +33,12 @@ class FleetStore(Protocol):
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         """Store observed state, all or nothing. Bots that are gone meanwhile are passed over."""
+
+    async def record_exits(self, exits: Sequence[Exit]) -> None:
+        """Store how incarnations ended, keeping the last `EXITS_KEPT` of each bot. Passes over bots that are gone."""
+
+    async def record_stacks(self, stacks: Stacks) -> None:
+        """Store the stacks that were asked for, in place of those before. Passes over a bot that is gone."""
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         """Remove bots for good, with all that was observed of them."""

@@ -63,11 +63,14 @@ class Settings(BaseSettings):
     memory_limit_mb: int = Field(512, ge=64, description="A worker above this many MiB (USS) is killed and restarted.")
     startup_timeout_s: float = Field(60.0, gt=0, description="Seconds from spawn to READY before a worker is killed.")
     liveness_timeout_s: float = Field(
-        10.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."
+        8.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."
     )
     stop_grace_s: float = Field(5.0, gt=0, description="Seconds between SIGTERM and SIGKILL when a worker stops.")
     backoff_cap_s: float = Field(300.0, gt=0, description="Longest wait between two runs of a failing worker, seconds.")
     max_failures: int = Field(10, ge=1, description="Failed runs in a row after which a bot is FATAL.")
+    bot_log_mb: int = Field(
+        8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
+    )
     spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
     api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")
     url: HttpUrl | None = Field(None, description="Where the command line finds the API; default: on this host.")

@@ -6,6 +6,7 @@ import hmac
 import os
 import socket
 import struct
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -170,6 +171,7 @@ class ControlServer:
                 if member.worker.generation == generation:
                     member.latency_ms = latency_ms
                     member.shared_bytes = shared_bytes or 0
+                    member.heartbeat_at = datetime.now(UTC)
                 self._fleet.apply(member, Heartbeat(generation))
             case Ready(resumed):
                 log.info("worker.session", bot=member.bot.name, generation=generation, resumed=resumed)

@@ -9,16 +9,20 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import structlog
+from ulid import ULID
 
 from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
+from flotilla.domain.diagnosis import Exit
 from flotilla.domain.lifecycle import IllegalTransition, step
 from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.reasons import reason_of_exit
 from flotilla.domain.worker import (
     DeadlinePassed,
+    DumpStacks,
     Effect,
     Event,
     Exited,
@@ -60,6 +64,7 @@ class Member:
     latency_ms: float | None = None
     shared_bytes: int = 0
     since: datetime | None = None
+    heartbeat_at: datetime | None = None
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
@@ -78,11 +83,15 @@ class Member:
             memory_bytes=self.memory_bytes,
             latency_ms=self.latency_ms,
             since=self.since,
+            heartbeat_at=self.heartbeat_at,
         )
 
 
 class Fleet:
-    """Bots by id. `spawn` is called with a member and its new secret; `exit_code` tells how a process ended."""
+    """Bots by id. `spawn` is called with a member and its new secret; `exit_code` tells how a process ended.
+
+    dump_stacks: have a hanging worker write down where it hangs. on_gone: told how an incarnation ended, first of all.
+    """
 
     def __init__(
         self,
@@ -91,12 +100,16 @@ class Fleet:
         *,
         spawn: Callable[[Member, bytes], None],
         on_exit: Callable[[Member, int, int], None],
+        dump_stacks: Callable[[Member], object],
+        on_gone: Callable[[Member, Exit], None],
         spawn_concurrency: int,
     ) -> None:
         self._policy = policy
         self._journal = journal
         self._spawn = spawn
         self._on_exit = on_exit
+        self._dump_stacks = dump_stacks
+        self._on_gone = on_gone
         self._spawn_concurrency = spawn_concurrency
         self._members: dict[str, Member] = {}
         self._starting = 0
@@ -157,10 +170,19 @@ class Fleet:
         if member is None:
             return
         if member.worker.generation == generation:
+            self._tell_gone(member, exit_code)
             member.process = None
-            member.memory_bytes = member.latency_ms = None
+            member.memory_bytes = member.latency_ms = member.heartbeat_at = None
             member.shared_bytes = 0
         self.apply(member, Exited(generation, exit_code, self._random.random()))
+
+    def _tell_gone(self, member: Member, exit_code: int | None) -> None:
+        worker = member.worker
+        if worker.state not in _OWNS_PROCESS:
+            return
+        now = datetime.now(UTC)
+        why = worker.reason if worker.state is State.STOPPING else reason_of_exit(exit_code)
+        self._on_gone(member, Exit(str(ULID.from_datetime(now)), member.bot.id, now, worker.generation, exit_code, why))
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
@@ -303,6 +325,7 @@ class Fleet:
             memory_bytes=status.memory_bytes,
             latency_ms=status.latency_ms,
             since=status.since,
+            heartbeat_at=status.heartbeat_at,
         )
 
     # Effects ---------------------------------------------------------------------------------------------------------
@@ -315,6 +338,9 @@ class Fleet:
                 member.epoch = member.bot.desired_epoch
                 self._journal.put(member.status())
                 self._spawn(member, secret)
+            case DumpStacks(pid):
+                if member.process is not None and member.process.pid == pid:
+                    self._dump_stacks(member)
             case Terminate(pid=pid) | Kill(pid=pid):
                 process = member.process
                 if process is None or process.pid != pid:
@@ -363,13 +389,4 @@ class Fleet:
 
 
 def _unwanted(bot: Bot) -> Bot:
-    return Bot(
-        bot.id,
-        bot.name,
-        bot.application_id,
-        bot.tags,
-        Desired.STOPPED,
-        bot.desired_epoch,
-        bot.created_at,
-        bot.deleted_at,
-    )
+    return replace(bot, desired=Desired.STOPPED)

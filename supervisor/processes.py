@@ -20,6 +20,19 @@ def start_ticks(pid: int) -> int | None:
     return None if fields[0] in {"Z", "X"} else int(fields[19])
 
 
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Return whether a process has a handler for a signal. Source: proc(5), /proc/PID/status, SigCgt.
+
+    A worker that another release started, or that has only just been forked, may have none and would die of it.
+    """
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        caught = int(status.partition("SigCgt:")[2].split(maxsplit=1)[0], 16)
+    except (OSError, IndexError, ValueError):
+        return False
+    return bool(caught >> (number - 1) & 1)
+
+
 class WorkerProcess:
     """One live worker process, held by a pidfd: signals cannot hit a stranger that got its pid later."""
 
@@ -65,6 +78,10 @@ class WorkerProcess:
     def hand_over(self) -> None:
         """Ask the worker to leave its session to the next one."""
         self._signal(signal.SIGUSR1)
+
+    def dump_stacks(self) -> bool:
+        """Have the worker write its stacks to its log; return False if it cannot."""
+        return catches(self.pid, signal.SIGUSR2) and self._signal(signal.SIGUSR2)
 
     def kill(self) -> None:
         """Send SIGKILL to the worker and to everything in its process group."""

@@ -65,6 +65,6 @@ def _install_handlers(stop: asyncio.Event, received: list[signal.Signals]) -> No
 
 
 def _raise_file_limit() -> None:
-    """A worker costs two descriptors here: its pidfd and its control connection."""
+    """A worker costs three descriptors here: its pidfd, its control connection and its log."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

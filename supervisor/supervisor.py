@@ -10,12 +10,15 @@ from pathlib import Path
 
 import structlog
 
+from flotilla.botlog import log_file
+from flotilla.domain.policy import MIB
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore, Nudges
 from flotilla.protocol import Fork, WorkerConfig
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.control import ControlServer
+from supervisor.diagnosis import Diagnosis
 from supervisor.fleet import Fleet, Member
 from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.journal import Journal
@@ -60,11 +63,14 @@ class Supervisor:
             settings.extensions,
             fork_server,
         )
+        self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
         self._fleet = Fleet(
             settings.policy,
             self._journal,
             spawn=self._spawn,
             on_exit=self._ended,
+            dump_stacks=self._diagnosis.dump,
+            on_gone=self._diagnosis.note_exit,
             spawn_concurrency=settings.spawn_concurrency,
         )
         config = WorkerConfig(
@@ -92,6 +98,8 @@ class Supervisor:
                     self._tick_for_ever(),
                     self._measure_for_ever(),
                     self._show_for_ever(),
+                    self._diagnosis.store_exits(),
+                    self._diagnosis.bound_logs(self._fleet),
                 )
             ]
             await stop.wait()
@@ -101,6 +109,8 @@ class Supervisor:
             self._control.close()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
+            with contextlib.suppress(TimeoutError, RetryError):
+                await asyncio.wait_for(self._diagnosis.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
         for member in self._fleet:
@@ -141,6 +151,7 @@ class Supervisor:
         if self._stopping:
             return
         droppable = self._fleet.reconcile(row.bot for row in rows)
+        self._diagnosis.answer_requests(self._fleet, rows)
         if droppable:
             await self._store.drop(droppable)
             for bot_id in droppable:
@@ -190,7 +201,7 @@ class Supervisor:
                 member.worker.generation,
                 secret,
                 str(self._settings.control_socket),
-                str(self._settings.log_dir / "bots" / f"{bot.name}.log"),
+                str(log_file(self._settings.log_dir, bot.name)),
                 str(self._session_path(bot.id)),
             )
         )

@@ -1,7 +1,9 @@
 """What a forked child does to become a process of its own before it runs a bot."""
 
 import asyncio
+import contextlib
 import gc
+import io
 import logging
 import os
 import random
@@ -10,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import setproctitle
 
@@ -18,8 +21,31 @@ from flotilla.log import redact_text
 from flotilla.protocol import Fork
 from worker_bot.worker import EXIT_FAILED, run_worker
 
-LOG_BYTES = 4 * 1024 * 1024
-"""A bot's log is set aside when a new worker finds it larger than this; the one before that is dropped."""
+
+class _Unfailing(io.RawIOBase):
+    """A descriptor to which writing never fails: a full disk must not end a bot that prints.
+
+    What does not fit is lost.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever has a buffer
+        with memoryview(data) as view:
+            with contextlib.suppress(OSError):
+                return os.write(self._descriptor, view)
+            return view.nbytes
 
 
 class _Redacted(logging.Formatter):
@@ -47,20 +73,28 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         _configure_logging()
         return asyncio.run(run_worker(fork))
     except BaseException:  # noqa: BLE001 - nothing may escape into the fork server's loop in the child
-        sys.stderr.write(redact_text(traceback.format_exc()))
+        with contextlib.suppress(OSError):
+            sys.stderr.write(redact_text(traceback.format_exc()))
         return EXIT_FAILED
 
 
 def _redirect_output(path: Path) -> None:
-    """Send stdout and stderr, also those of C code and child processes, to the bot's log."""
-    if path.exists() and path.stat().st_size > LOG_BYTES:
-        path.replace(path.with_name(path.name + ".1"))
+    """Send stdout and stderr, also those of C code and child processes, to the bot's log.
+
+    O_APPEND: the supervisor cuts the file under its writers (supervisor/botlogs.py).
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (descriptor, 1), (descriptor, 2)):
         os.dup2(source, target)
     os.close(descriptor)
     os.close(null)
+    sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
+
+
+def _text_stream(descriptor: int) -> io.TextIOWrapper:
+    binary = io.BufferedWriter(_Unfailing(descriptor))
+    return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def _configure_logging() -> None:

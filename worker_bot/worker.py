@@ -14,6 +14,7 @@ import psutil
 
 from flotilla.log import redact_text
 from flotilla.protocol import Fork, Welcome
+from worker_bot import stacks
 from worker_bot.bot import Bot
 from worker_bot.link import Link, RefusedError
 from worker_bot.session import Continuity, SessionFile
@@ -40,6 +41,7 @@ async def run_worker(fork: Fork) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(HAND_OVER, hand_over.set)
+    stacks.install()
     link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
     welcome: asyncio.Future[Welcome] = loop.create_future()
 

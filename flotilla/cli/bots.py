@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flotilla.cli import inspect
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import ApiError, CommandError
 
@@ -75,6 +76,10 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 
     known = REASONS.get(str(bot.get("reason_code") or ""))
     console().print(bot_details(bot, known.explanation if known else None, now()))
+
+
+app.command("inspect")(inspect.inspect)
+app.command("stacks")(inspect.stacks)
 
 
 @app.command("start")

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.rows import bot_of, bots_with_status, status_of
-from flotilla.db.tables import bot_status, bot_transitions, bots, supervisors
+from flotilla.db.tables import bot_exits, bot_stacks, bot_status, bot_transitions, bots, supervisors
 from flotilla.domain.bots import BotStatus, Transition
+from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.errors import NotFoundError
 from flotilla.ports import FleetRow
 
@@ -25,8 +26,10 @@ class SqlFleetStore:
 
     async def fleet(self) -> list[FleetRow]:
         async with self._database.read() as connection:
-            rows = await connection.execute(bots_with_status())
-            return [FleetRow(bot_of(row), status_of(row)) for row in rows]
+            answered = sa.func.coalesce(bot_stacks.c.epoch, 0).label("stacks_answered")
+            query = bots_with_status().add_columns(answered).outerjoin(bot_stacks, bot_stacks.c.bot_id == bots.c.id)
+            rows = await connection.execute(query)
+            return [FleetRow(bot_of(row), status_of(row), row.stacks_answered) for row in rows]
 
     async def encrypted_token(self, bot_id: str) -> bytes:
         async with self._database.read() as connection:
@@ -39,13 +42,26 @@ class SqlFleetStore:
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         ids = {row.bot_id for row in statuses} | {row.bot_id for row in transitions}
         async with self._database.write() as connection:
-            known = set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars())
+            known = await _known(connection, ids)
             rows = [asdict(status) for status in statuses if status.bot_id in known]
             if rows:
                 await _upsert(connection, bot_status, "bot_id", rows)
             changes = [asdict(transition) for transition in transitions if transition.bot_id in known]
             if changes:
                 await connection.execute(bot_transitions.insert(), changes)
+
+    async def record_exits(self, exits: Sequence[Exit]) -> None:
+        async with self._database.write() as connection:
+            known = await _known(connection, {row.bot_id for row in exits})
+            rows = [asdict(row) for row in exits if row.bot_id in known]
+            if rows:
+                await connection.execute(bot_exits.insert(), rows)
+                await connection.execute(_superfluous_exits(known))
+
+    async def record_stacks(self, stacks: Stacks) -> None:
+        async with self._database.write() as connection:
+            if await _known(connection, {stacks.bot_id}):
+                await _upsert(connection, bot_stacks, "bot_id", [asdict(stacks)])
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         async with self._database.write() as connection:
@@ -55,6 +71,17 @@ class SqlFleetStore:
         row = {"slot": slot, "pid": pid, "started_at": started_at, "seen_at": now}
         async with self._database.write() as connection:
             await _upsert(connection, supervisors, "slot", [row])
+
+
+async def _known(connection: AsyncConnection, ids: set[str]) -> set[str]:
+    return set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars())
+
+
+def _superfluous_exits(bot_ids: set[str]) -> sa.Delete:
+    table = bot_exits
+    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
+    ranked = sa.select(table.c.id, age).where(table.c.bot_id.in_(bot_ids)).subquery()
+    return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > EXITS_KEPT)))
 
 
 async def _upsert(connection: AsyncConnection, table: sa.Table, key: str, rows: list[dict[str, Any]]) -> None:

@@ -27,6 +27,7 @@ def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
         row.desired_epoch,
         row.created_at,
         row.deleted_at,
+        row.stacks_epoch,
     )
 
 
@@ -48,4 +49,5 @@ def status_of(row: sa.Row[Any]) -> BotStatus:
         row.status_memory_bytes,
         row.status_latency_ms,
         row.status_since,
+        row.status_heartbeat_at,
     )

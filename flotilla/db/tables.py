@@ -51,6 +51,7 @@ bots = sa.Table(
     sa.Column("desired_epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("deleted_at", UtcDateTime),
+    sa.Column("stacks_epoch", sa.Integer, nullable=False, server_default="0"),
 )
 
 bot_tags = sa.Table(
@@ -78,6 +79,7 @@ bot_status = sa.Table(
     sa.Column("memory_bytes", sa.BigInteger),
     sa.Column("latency_ms", sa.Float),
     sa.Column("since", UtcDateTime),
+    sa.Column("heartbeat_at", UtcDateTime),
 )
 
 bot_transitions = sa.Table(
@@ -91,6 +93,30 @@ bot_transitions = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("reason", sa.String(64)),
     sa.Index("ix_bot_transitions_bot_id_at", "bot_id", "at"),
+)
+
+bot_exits = sa.Table(
+    "bot_exits",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("reason", sa.String(64)),
+    sa.Column("tail", sa.Text, nullable=False),
+    sa.Index("ix_bot_exits_bot_id_id", "bot_id", "id"),
+)
+
+bot_stacks = sa.Table(
+    "bot_stacks",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("text", sa.Text),
+    sa.Column("fault", sa.Text),
 )
 
 supervisors = sa.Table(

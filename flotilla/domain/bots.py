@@ -27,6 +27,7 @@ class Bot:
     application_id: Discord's id of the bot's application, unique in the fleet: one process per token.
     desired_epoch: grows with every requested restart; the supervisor has done its duty when the status caught up.
     deleted_at: set when removal was asked for; the supervisor stops the bot and then removes the row.
+    stacks_epoch: grows with every request for the stacks of its threads.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Bot:
     desired_epoch: int
     created_at: datetime
     deleted_at: datetime | None = None
+    stacks_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ class BotStatus:
     process_started_at: the process's start time in clock ticks since boot: a process is pid *and* start time.
     secret_hash: SHA-256 of the secret with which this generation's worker proves itself.
     memory_bytes: USS of the last sample. latency_ms: the last gateway heartbeat's round trip.
+    heartbeat_at: when its event loop last reported; stored every few seconds. Aware UTC.
     """
 
     bot_id: str
@@ -62,6 +65,7 @@ class BotStatus:
     memory_bytes: int | None = None
     latency_ms: float | None = None
     since: datetime | None = None
+    heartbeat_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from flotilla.domain.reasons import Verdict, reason, reason_of_exit
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
+    DumpStacks,
     Effect,
     Event,
     Exited,
@@ -101,6 +102,14 @@ def _kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
     return killing, () if worker.pid is None else (Kill(worker.pid),)
 
 
+def _dump_and_kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
+    """A worker that hangs: its stacks tell where, so they are asked for first. `Kill` follows at the deadline."""
+    killing, effects = _kill(worker, now, policy, code=code)
+    if worker.pid is None:
+        return killing, effects
+    return replace(killing, deadline=now + policy.dump_grace_s), (DumpStacks(worker.pid),)
+
+
 def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Policy) -> Outcome:
     """Decide what follows a run that ended with `code`."""
     verdict = reason(code).verdict
@@ -135,8 +144,11 @@ def _on_stop(worker: Worker, _event: Stop, now: float, policy: Policy) -> Outcom
     if worker.state in {State.STARTING, State.RUNNING}:
         return _stop(worker, now, policy, restart=False)
     if worker.state is State.STOPPING and worker.restart:
-        # It may be leaving its session to a next incarnation that is not wanted any more.
-        return replace(worker, restart=False, reason=None), () if worker.pid is None else (Terminate(worker.pid),)
+        # Asked to hand over, it leaves its session to a next incarnation, which is not wanted any more.
+        stopping = replace(worker, restart=False, reason=None)
+        if worker.pid is None or worker.reason != "restart_requested":
+            return stopping, ()
+        return stopping, (Terminate(worker.pid),)
     return worker, ()
 
 
@@ -241,7 +253,7 @@ def _on_deadline(worker: Worker, event: DeadlinePassed, now: float, policy: Poli
     if worker.state is State.STOPPING:
         return replace(worker, deadline=now + policy.kill_retry_s), (Kill(worker.pid),)
     code = "startup_timeout" if worker.state is State.STARTING else "unresponsive"
-    return _kill(worker, now, policy, code=code)
+    return _dump_and_kill(worker, now, policy, code=code)
 
 
 _TABLE: dict[type, Callable[..., Outcome]] = {

@@ -88,14 +88,14 @@ _ROWS = (
         "startup_timeout",
         "not READY in time",
         "The worker did not become READY within its startup timeout and was killed.",
-        "Look at the bot's log and at Discord's status page. Flotilla tries again.",
+        "Look at the stacks in the bot's log and at Discord's status page. Flotilla tries again.",
         Verdict.RETRY,
     ),
     Reason(
         "unresponsive",
         "event loop blocked",
         "The worker's event loop sent no heartbeat within the liveness timeout and was killed.",
-        "Look for blocking calls (time.sleep, requests, heavy loops) in the bot's code. Flotilla starts it again.",
+        "Mend the blocking call (time.sleep, requests, loops); its log has the stacks. Flotilla starts it again.",
         Verdict.RETRY,
     ),
     Reason(

@@ -174,4 +174,11 @@ class Kill:
     pid: int
 
 
-Effect = Spawn | Terminate | Kill
+@dataclass(frozen=True, slots=True)
+class DumpStacks:
+    """Have the process write the stacks of all its threads to its log; `Kill` follows at the deadline."""
+
+    pid: int
+
+
+Effect = Spawn | Terminate | Kill | DumpStacks

@@ -6,12 +6,14 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
+from ulid import ULID
 
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
-from flotilla.db.tables import bot_transitions
+from flotilla.db.tables import bot_exits, bot_transitions
 from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.worker import State
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow, FleetStore
@@ -28,6 +30,7 @@ class Case:
     add: Callable[[Bot, bytes], Awaitable[None]]
     ask_removal: Callable[[str, datetime], Awaitable[None]]
     transitions: Callable[[], Awaitable[list[tuple[str, State]]]]
+    exits: Callable[[str], Awaitable[list[Exit]]]
 
 
 def memory_case() -> Case:
@@ -42,7 +45,10 @@ def memory_case() -> Case:
     async def transitions() -> list[tuple[str, State]]:
         return [(row.bot_id, row.state) for row in store.transitions]
 
-    return Case(store, add, ask_removal, transitions)
+    async def exits(bot_id: str) -> list[Exit]:
+        return store.exits.get(bot_id, [])[::-1]
+
+    return Case(store, add, ask_removal, transitions, exits)
 
 
 def sql_case(database: Database) -> Case:
@@ -53,7 +59,13 @@ def sql_case(database: Database) -> Case:
             rows = await connection.execute(sa.select(bot_transitions).order_by(bot_transitions.c.id))
             return [(row.bot_id, State(row.state)) for row in rows]
 
-    return Case(SqlFleetStore(database), bots.add, bots.remove, transitions)
+    async def exits(bot_id: str) -> list[Exit]:
+        query = sa.select(bot_exits).where(bot_exits.c.bot_id == bot_id).order_by(bot_exits.c.id.desc())
+        async with database.read() as connection:
+            rows = await connection.execute(query)
+            return [Exit(r.id, r.bot_id, r.at, r.generation, r.exit_code, r.reason, r.tail) for r in rows]
+
+    return Case(SqlFleetStore(database), bots.add, bots.remove, transitions, exits)
 
 
 @pytest.fixture(params=["memory", *BOTH])
@@ -91,6 +103,7 @@ async def test_saved_status_comes_back_whole(case: Case) -> None:
         memory_bytes=2**33,
         latency_ms=41.5,
         since=T0,
+        heartbeat_at=T0,
     )
     await case.store.save([BotStatus(bot.id), status], [])
     await case.store.save([status], [])
@@ -127,16 +140,47 @@ async def test_fleet_shows_bots_whose_removal_was_asked_for(case: Case) -> None:
     assert row.bot.deleted_at == T0
 
 
+def an_exit(bot: Bot, generation: int) -> Exit:
+    at = T0 + timedelta(seconds=generation)
+    return Exit(str(ULID.from_datetime(at)), bot.id, at, generation, -9, "killed", f"line\n{generation} \u00fc")
+
+
+async def test_only_the_last_exits_of_each_bot_are_kept(case: Case) -> None:
+    noisy, quiet = a_bot(1), a_bot(2)
+    for bot in (noisy, quiet):
+        await case.add(bot, b"")
+    await case.store.record_exits([an_exit(quiet, 1)])
+    rows = [an_exit(noisy, number) for number in range(1, EXITS_KEPT + 6)]
+    await case.store.record_exits(rows[:3])
+    await case.store.record_exits([*rows[3:], replace(an_exit(noisy, 99), id="Z", bot_id="gone")])
+    await case.store.record_exits([])
+    assert await case.exits(noisy.id) == rows[: -EXITS_KEPT - 1 : -1]
+    assert [row.generation for row in await case.exits(quiet.id)] == [1]
+
+
+async def test_stacks_that_were_answered_are_remembered(case: Case) -> None:
+    bot, other = a_bot(1), a_bot(2)
+    for row in (bot, other):
+        await case.add(row, b"")
+    for epoch in (1, 2):
+        await case.store.record_stacks(Stacks(bot.id, epoch, T0, 3, "in main", None))
+    await case.store.record_stacks(Stacks("gone", 7, T0, 1, None, "no process"))
+    assert {row.bot.id: row.stacks_answered for row in await case.store.fleet()} == {bot.id: 2, other.id: 0}
+
+
 async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) -> None:
     kept, dropped = a_bot(1), a_bot(2)
     for bot in (kept, dropped):
         await case.add(bot, b"x")
         change = Transition(bot.id, T0, State.RUNNING, ready=True, generation=1, reason=None)
         await case.store.save([BotStatus(bot.id)], [change])
+        await case.store.record_exits([an_exit(bot, 1)])
+        await case.store.record_stacks(Stacks(bot.id, 1, T0, 1, "", None))
     await case.ask_removal(dropped.id, T0)
     await case.store.drop([kept.id, dropped.id, "gone"])
     await case.store.drop([dropped.id])
     assert ids(await case.store.fleet()) == {kept.id}
+    assert (len(await case.exits(kept.id)), await case.exits(dropped.id)) == (1, [])
     assert await case.transitions() == [(kept.id, State.RUNNING)]
     with pytest.raises(NotFoundError) as raised:
         await case.store.encrypted_token(dropped.id)
@@ -158,7 +202,14 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
     fake.away = True
     stores: list[FleetStore] = [fake, SqlFleetStore(sqlite_gone)]
     for store in stores:
-        for call in (store.fleet(), store.encrypted_token("x"), store.save([], []), store.drop([])):
+        for call in (
+            store.fleet(),
+            store.encrypted_token("x"),
+            store.save([], []),
+            store.record_exits([]),
+            store.record_stacks(Stacks("x", 1, T0, 1, "", None)),
+            store.drop([]),
+        ):
             with pytest.raises(RetryError) as raised:
                 await call
             assert raised.value.code == "database_unavailable"

@@ -4,15 +4,16 @@ import asyncio
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
-from flotilla.db.schema import Shape, require_current, shape, upgrade
-from flotilla.db.tables import metadata
+from flotilla.db.schema import Shape, alembic_config, require_current, shape, upgrade
+from flotilla.db.tables import UtcDateTime, metadata
 from flotilla.errors import SetupError
-from tests.builders import a_bot
+from tests.builders import T0, a_bot
 
 
 async def set_revision(database: Database, revision: str) -> None:
@@ -40,6 +41,23 @@ async def test_second_upgrade_changes_nothing(database: Database) -> None:
     await SqlBots(database).add(bot, b"")
     await upgrade(database)
     assert (await SqlBots(database).get(bot.id)).bot == bot
+
+
+async def test_rows_of_the_first_release_survive_and_it_can_go_on_writing(empty_database: Database) -> None:
+    as_0001 = sa.text(
+        "INSERT INTO bots (id, name, application_id, token_encrypted, desired, desired_epoch, created_at)"
+        " VALUES (:id, :id, :id, :token, 'running', 3, :at)"
+    ).bindparams(sa.bindparam("token", b"x"), sa.bindparam("at", T0, UtcDateTime))
+    async with empty_database.write() as connection:
+        await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "0001"))
+        await connection.execute(as_0001, {"id": "before"})
+        await connection.execute(sa.text("INSERT INTO bot_tags (bot_id, tag) VALUES ('before', 'kept')"))
+    await upgrade(empty_database)
+    async with empty_database.write() as connection:
+        await connection.execute(as_0001, {"id": "after"})
+    for name, tags in (("before", ("kept",)), ("after", ())):
+        bot = (await SqlBots(empty_database).get(name)).bot
+        assert (bot.desired_epoch, bot.stacks_epoch, bot.tags, bot.created_at) == (3, 0, tags, T0)
 
 
 async def test_upgrades_at_once_end_well(database_url: str) -> None:

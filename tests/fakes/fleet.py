@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow
 
@@ -18,6 +19,8 @@ class MemoryFleetStore:
         self.tokens: dict[str, bytes] = {}
         self.statuses: dict[str, BotStatus] = {}
         self.transitions: list[Transition] = []
+        self.exits: dict[str, list[Exit]] = {}
+        self.stacks: dict[str, Stacks] = {}
         self.reports: dict[int, tuple[int, datetime, datetime]] = {}
 
     def put(self, bot: Bot, token_encrypted: bytes = b"") -> None:
@@ -31,7 +34,14 @@ class MemoryFleetStore:
 
     async def fleet(self) -> list[FleetRow]:
         self._require_there()
-        return [FleetRow(bot, self.statuses.get(bot.id, BotStatus(bot.id))) for bot in self.bots.values()]
+        return [
+            FleetRow(
+                bot,
+                self.statuses.get(bot.id, BotStatus(bot.id)),
+                self.stacks[bot.id].epoch if bot.id in self.stacks else 0,
+            )
+            for bot in self.bots.values()
+        ]
 
     async def encrypted_token(self, bot_id: str) -> bytes:
         self._require_there()
@@ -44,6 +54,17 @@ class MemoryFleetStore:
         self.statuses.update({status.bot_id: status for status in statuses if status.bot_id in self.bots})
         self.transitions += [transition for transition in transitions if transition.bot_id in self.bots]
 
+    async def record_exits(self, exits: Sequence[Exit]) -> None:
+        self._require_there()
+        for row in exits:
+            if row.bot_id in self.bots:
+                self.exits[row.bot_id] = [*self.exits.get(row.bot_id, []), row][-EXITS_KEPT:]
+
+    async def record_stacks(self, stacks: Stacks) -> None:
+        self._require_there()
+        if stacks.bot_id in self.bots:
+            self.stacks[stacks.bot_id] = stacks
+
     async def drop(self, bot_ids: Iterable[str]) -> None:
         self._require_there()
         for bot_id in bot_ids:
@@ -51,6 +72,8 @@ class MemoryFleetStore:
             if bot is not None and bot.deleted_at is not None:
                 del self.bots[bot_id], self.tokens[bot_id]
                 self.statuses.pop(bot_id, None)
+                self.exits.pop(bot_id, None)
+                self.stacks.pop(bot_id, None)
                 self.transitions = [row for row in self.transitions if row.bot_id != bot_id]
 
     async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:

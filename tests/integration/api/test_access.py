@@ -13,6 +13,9 @@ from tests.integration.api.conftest import Api
 REQUESTS = [
     ("GET", "/api/v1/bots", Role.VIEWER),
     ("GET", "/api/v1/bots/x", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/exits", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/inspection", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/stacks", Role.VIEWER),
     ("GET", "/api/v1/operations", Role.VIEWER),
     ("GET", "/api/v1/operations/x", Role.VIEWER),
     ("GET", "/api/v1/operations/x/items", Role.VIEWER),
@@ -20,6 +23,7 @@ REQUESTS = [
     ("POST", "/api/v1/bots/x/start", Role.OPERATOR),
     ("POST", "/api/v1/bots/x/stop", Role.OPERATOR),
     ("POST", "/api/v1/bots/x/restart", Role.OPERATOR),
+    ("POST", "/api/v1/bots/x/stacks", Role.OPERATOR),
     ("POST", "/api/v1/operations", Role.OPERATOR),
     ("POST", "/api/v1/operations/x/cancel", Role.OPERATOR),
     ("POST", "/api/v1/bots", Role.ADMIN),

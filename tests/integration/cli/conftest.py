@@ -87,6 +87,8 @@ class FakeFleet:
     stuck: bool = False
     looks_until_done: int = 2
     operation_fails: bool = False
+    past: Json = field(default_factory=lambda: {"restarts_24h": 0, "failures": 0, "heartbeat_at": None, "exits": []})
+    stacks: list[Json] = field(default_factory=list)
 
     def add(self, name: str, **changes: Any) -> Json:
         bot: Json = {
@@ -119,6 +121,8 @@ class FakeFleet:
             (r"/api/v1/bots", self._bots),
             (r"/api/v1/bots/([^/]+)", self._bot),
             (r"/api/v1/bots/([^/]+)/(start|stop|restart)", self._steer),
+            (r"/api/v1/bots/([^/]+)/inspection", self._inspection),
+            (r"/api/v1/bots/([^/]+)/stacks", self._stacks),
             (r"/api/v1/operations", self._operations),
             (r"/api/v1/operations/([^/]+)", self._operation),
             (r"/api/v1/operations/([^/]+)/(items|cancel)", self._part),
@@ -173,6 +177,16 @@ class FakeFleet:
                     del self.bots[bot_id]
                 bot.update(bot.pop("then", {}))
         return 200, bot
+
+    def _inspection(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
+        limits = {"startup_timeout_s": 60.0, "liveness_timeout_s": 8.0, "memory_limit_bytes": 2**29, "max_failures": 10}
+        return 200, {"bot": self.bots[bot_id], "limits": limits, **self.past}
+
+    def _stacks(self, method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
+        """Answers the second epoch; `stacks` are what looks find, one after the other."""
+        if method == "POST":
+            return 202, {"bot_id": bot_id, "epoch": 2}
+        return 200, self.stacks.pop(0) if len(self.stacks) > 1 else self.stacks[0]
 
     def _steer(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str, action: str) -> tuple[int, Any]:
         bot = self.bots[bot_id]

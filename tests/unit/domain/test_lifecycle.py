@@ -10,6 +10,7 @@ from flotilla.domain.policy import Policy
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
+    DumpStacks,
     Event,
     Exited,
     Failed,
@@ -192,15 +193,31 @@ def test_memory_above_the_limit_kills_and_counts() -> None:
     assert (after.state, after.reason, after.failures) == (State.STARTING, "memory_limit", 1)
 
 
-def test_silent_event_loop_is_killed_at_the_liveness_deadline() -> None:
-    worker = worker_in(State.RUNNING, deadline=NOW)
-    after, effects = step(worker, DeadlinePassed(0.5), NOW, POLICY)
-    assert (after.state, after.reason, effects) == (State.STOPPING, "unresponsive", (Kill(42),))
+@pytest.mark.parametrize(("state", "code"), [(State.RUNNING, "unresponsive"), (State.STARTING, "startup_timeout")])
+def test_worker_that_hangs_writes_down_where_and_is_killed_then(state: State, code: str) -> None:
+    dumping, effects = step(worker_in(state, deadline=NOW), DeadlinePassed(0.5), NOW, POLICY)
+    assert (dumping.state, dumping.reason, effects) == (State.STOPPING, code, (DumpStacks(42),))
+    assert dumping.deadline == NOW + POLICY.dump_grace_s
+    assert step(dumping, Heartbeat(3), NOW + 0.1, POLICY) == (dumping, ())
+    assert step(dumping, DeadlinePassed(0.5), NOW + 0.1, POLICY) == (dumping, ())
+    killed, effects = step(dumping, DeadlinePassed(0.5), NOW + POLICY.dump_grace_s, POLICY)
+    assert (killed.state, killed.reason, effects) == (State.STOPPING, code, (Kill(42),))
+    after, effects = step(killed, Exited(3, -9, 0.5), NOW + 1, POLICY)
+    assert (after.state, after.reason, after.failures, effects) == (State.STARTING, code, 1, (Spawn(4),))
 
 
-def test_worker_that_is_not_ready_in_time_is_killed() -> None:
-    after, effects = step(worker_in(State.STARTING, deadline=NOW), DeadlinePassed(0.5), NOW, POLICY)
-    assert (after.state, after.reason, effects) == (State.STOPPING, "startup_timeout", (Kill(42),))
+def test_stop_while_stacks_are_written_ends_in_stopped() -> None:
+    dumping, _ = step(worker_in(State.RUNNING, deadline=NOW), DeadlinePassed(0.5), NOW, POLICY)
+    dumping, effects = step(dumping, Stop(), NOW, POLICY)
+    assert effects == ()
+    killed, effects = step(dumping, DeadlinePassed(0.5), NOW + POLICY.dump_grace_s, POLICY)
+    assert effects == (Kill(42),)
+    assert step(killed, Exited(3, -9, 0.5), NOW + 1, POLICY)[0].state is State.STOPPED
+
+
+def test_blocked_bot_has_two_seconds_left_to_become_ready_again_within_twelve() -> None:
+    """Heartbeats come every second at most, ticks every 50 ms, and an exit code is waited for up to half a second."""
+    assert POLICY.liveness_timeout_s + 0.05 + POLICY.dump_grace_s + 0.05 + 0.5 <= 12 - 2
 
 
 def test_spawn_that_was_never_answered_is_tried_again() -> None:

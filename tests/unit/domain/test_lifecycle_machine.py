@@ -10,6 +10,7 @@ from flotilla.domain.reasons import REASONS
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
+    DumpStacks,
     Effect,
     Event,
     Exited,
@@ -62,6 +63,10 @@ class Lifecycle(RuleBasedStateMachine):
                 self.told_to_end.add(pid)
             case Kill(pid):
                 self.told_to_end.add(pid)
+            case DumpStacks(pid):
+                assert pid in self.current_pids()
+                assert self.worker.state is State.STOPPING
+                assert self.worker.deadline == self.now + POLICY.dump_grace_s, "a dump that delays the kill"
 
     def current_pids(self) -> set[int]:
         return {pid for pid, generation in self.alive.items() if generation == self.worker.generation}
@@ -133,7 +138,10 @@ class Lifecycle(RuleBasedStateMachine):
     @rule()
     def host_obeys(self) -> None:
         """Everything that was told to end ends, everything whose time has come happens; a stop is then over."""
-        for _ in range(2):
+        for _ in range(3):
+            if self.worker.state is State.STOPPING and self.live_current() and self.worker.deadline is not None:
+                self.now = max(self.now, self.worker.deadline)  # it hangs and writes its stacks; the kill follows
+                self.happen(DeadlinePassed(0.5))
             for generation in self.ordered[:]:
                 self.ordered.remove(generation)
                 self.alive[self.next_pid] = generation

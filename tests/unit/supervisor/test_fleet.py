@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import Heartbeat, State
 from flotilla.ports import FleetRow
@@ -25,11 +26,15 @@ class Host:
 
     def __init__(self, concurrency: int = 4) -> None:
         self.spawned: list[tuple[str, int]] = []
+        self.dumped: list[Member] = []
+        self.ends: list[Exit] = []
         self.fleet = Fleet(
             Policy(),
             Journal(MemoryFleetStore()),
             spawn=self.spawn,
             on_exit=lambda *_: None,
+            dump_stacks=self.dumped.append,
+            on_gone=lambda _, end: self.ends.append(end),
             spawn_concurrency=concurrency,
         )
 
@@ -133,6 +138,20 @@ def test_backoff_and_fatal_are_remembered_with_their_failures(host: Host) -> Non
     assert host.spawned == []
     assert (host.member(1).worker.failures, host.member(1).worker.reason) == (3, "crashed")
     assert host.member(2).worker.state is State.FATAL
+
+
+def test_the_end_of_a_worker_is_told_once_with_its_reason(host: Host) -> None:
+    status = BotStatus("1", State.RUNNING, generation=7, pid=2**22 - 1, process_started_at=1)
+    stopping = BotStatus("2", State.STOPPING, reason="memory_limit", generation=3, pid=2**22 - 1, process_started_at=1)
+    resting = BotStatus("3", State.FATAL, reason="token_refused", generation=1)
+    bots = [bot(1), bot(2), bot(3)]
+    host.fleet.adopt(map(FleetRow, bots, (status, stopping, resting)))
+    host.fleet.exited("1", 7, -9)
+    host.fleet.exited("3", 1, -9)
+    assert [(end.bot_id, end.generation, end.exit_code, end.reason) for end in host.ends] == [
+        ("1", 7, None, "crashed"),
+        ("2", 3, None, "memory_limit"),
+    ]
 
 
 def test_stop_all_leaves_what_is_wanted_to_the_next_supervisor(host: Host) -> None:

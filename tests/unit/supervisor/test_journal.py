@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import BotStatus, Transition
+from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.worker import State
 from flotilla.errors import RetryError
 from flotilla.ports import FleetRow
@@ -33,6 +34,12 @@ class Store:
         return []
 
     async def encrypted_token(self, bot_id: str) -> bytes:
+        raise NotImplementedError
+
+    async def record_exits(self, exits: Sequence[Exit]) -> None:
+        raise NotImplementedError
+
+    async def record_stacks(self, stacks: Stacks) -> None:
         raise NotImplementedError
 
     async def drop(self, bot_ids: Iterable[str]) -> None:

@@ -1,0 +1,69 @@
+"""What happened to a bot, over HTTP: its exits, its stacks, and all of it at a glance."""
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from quart import Blueprint, Response
+from quart_schema import document_response, tag_blueprint, validate_querystring
+
+from api.auth import caller, requires
+from api.diagnosis_schemas import BotExit, BotExitPage, BotStacks, Inspection, StacksRequest
+from api.schemas import Bot, PageQuery
+from api.services import Services
+from api.wire import answer
+from flotilla.db.keys import Role
+
+PATH = "/api/v1/bots/<bot_id>"
+DAY = timedelta(hours=24)
+log = structlog.get_logger()
+
+
+class DiagnosisRoutes:
+    """The views of one bot's past, and of where its code is now."""
+
+    def __init__(self, services: Services) -> None:
+        self._bots = services.bots
+        self._diagnosis = services.diagnosis
+        self._policy = services.policy
+        self._nudges = services.nudges
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes."""
+        routes = Blueprint("diagnosis", __name__, url_prefix=PATH)
+        routes.add_url_rule("/exits", view_func=self.list_exits, methods=["GET"])
+        routes.add_url_rule("/inspection", view_func=self.inspect_bot, methods=["GET"])
+        routes.add_url_rule("/stacks", view_func=self.ask_stacks, methods=["POST"])
+        routes.add_url_rule("/stacks", view_func=self.show_stacks, methods=["GET"])
+        tag_blueprint(routes, ["bots"])
+        return routes
+
+    @requires(Role.VIEWER)
+    @document_response(BotExitPage)
+    @validate_querystring(PageQuery)
+    async def list_exits(self, bot_id: str, query_args: PageQuery) -> Response:
+        """List the last exits of a bot, the newest first."""
+        page = await self._diagnosis.exits(bot_id, query_args.limit, query_args.cursor)
+        return answer(BotExitPage([BotExit.of(row) for row in page.items], page.next_cursor))
+
+    @requires(Role.VIEWER)
+    @document_response(Inspection)
+    async def inspect_bot(self, bot_id: str) -> Response:
+        """Show a bot with its probes, its limits, its restarts of the last 24 hours and its last exits."""
+        view = await self._bots.get(bot_id)
+        record = await self._diagnosis.record(bot_id, datetime.now(UTC) - DAY)
+        return answer(Inspection.of(Bot.of(view), record, self._policy))
+
+    @requires(Role.OPERATOR)
+    @document_response(StacksRequest, 202)
+    async def ask_stacks(self, bot_id: str) -> Response:
+        """Ask where the bot's threads and tasks are now. They are written to its log, and answered by GET."""
+        epoch = await self._diagnosis.ask_stacks(bot_id)
+        log.info("bot.stacks_requested", bot_id=bot_id, key_name=caller().name)
+        await self._nudges.send()
+        return answer(StacksRequest(bot_id, epoch), 202)
+
+    @requires(Role.VIEWER)
+    @document_response(BotStacks)
+    async def show_stacks(self, bot_id: str) -> Response:
+        """Show the stacks that were written last."""
+        return answer(BotStacks.of(bot_id, await self._diagnosis.stacks(bot_id)))

@@ -1,0 +1,97 @@
+"""What a bot's past looks like on the wire."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from api.schemas import Bot
+from flotilla.db.diagnosis import Record
+from flotilla.domain.diagnosis import Exit, Stacks, exit_in_words
+from flotilla.domain.policy import Policy
+from flotilla.domain.reasons import reason
+
+
+class BotExit(Struct, frozen=True):
+    """The end of one incarnation of a bot."""
+
+    id: str
+    at: datetime
+    generation: int
+    exit_code: Annotated[int, Meta(description="At least 0, or minus a signal; null if nobody saw it.")] | None
+    how: Annotated[str, Meta(description="The exit code in words.")]
+    reason: Annotated[str, Meta(description="In words; null if a stop was asked for.")] | None
+    reason_code: str | None
+    tail: Annotated[str, Meta(description="The last lines of its log at that moment, without secrets.")]
+
+    @classmethod
+    def of(cls, row: Exit) -> "BotExit":
+        """Return the answer for an exit."""
+        why = reason(row.reason).title if row.reason else None
+        how = exit_in_words(row.exit_code)
+        return cls(row.id, row.at, row.generation, row.exit_code, how, why, row.reason, row.tail)
+
+
+class BotExitPage(Struct, frozen=True):
+    """Exits, the newest first. The last 20 of each bot are kept."""
+
+    items: list[BotExit]
+    next_cursor: str | None
+
+
+class StacksRequest(Struct, frozen=True):
+    """Stacks were asked for; the answer has this `epoch` or a greater one."""
+
+    bot_id: str
+    epoch: int
+
+
+class BotStacks(Struct, frozen=True):
+    """Where a bot's threads and tasks were. epoch 0: nobody has asked yet."""
+
+    bot_id: str
+    epoch: int
+    at: datetime | None = None
+    generation: int | None = None
+    text: str | None = None
+    fault: Annotated[str, Meta(description="Why there are none.")] | None = None
+
+    @classmethod
+    def of(cls, bot_id: str, stacks: Stacks | None) -> "BotStacks":
+        """Return the answer for what was written last."""
+        if stacks is None:
+            return cls(bot_id, 0)
+        return cls(bot_id, stacks.epoch, stacks.at, stacks.generation, stacks.text, stacks.fault)
+
+
+class Limits(Struct, frozen=True):
+    """What a bot is held to."""
+
+    startup_timeout_s: float
+    liveness_timeout_s: float
+    memory_limit_bytes: int
+    max_failures: int
+
+
+class Inspection(Struct, frozen=True):
+    """A bot at a glance, with its recent past."""
+
+    bot: Bot
+    limits: Limits
+    restarts_24h: Annotated[int, Meta(description="Incarnations begun in the last 24 hours, the first not counted.")]
+    failures: Annotated[int, Meta(description="Failed runs in a row.")]
+    heartbeat_at: Annotated[datetime, Meta(description="Last seen heartbeat; noted every 5 s.")] | None
+    exits: Annotated[list[BotExit], Meta(description="The last three, the newest first.")]
+
+    @classmethod
+    def of(cls, bot: Bot, record: Record, policy: Policy) -> "Inspection":
+        """Return the answer for a bot, its past and its limits."""
+        is_first = bot.generation <= record.starts
+        return cls(
+            bot,
+            Limits(policy.startup_timeout_s, policy.liveness_timeout_s, policy.memory_limit_bytes, policy.max_failures),
+            max(0, record.starts - is_first),
+            record.failures,
+            record.heartbeat_at,
+            [BotExit.of(row) for row in record.exits],
+        )

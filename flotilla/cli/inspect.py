@@ -1,0 +1,175 @@
+"""`flotilla bots inspect` and `flotilla bots stacks`: what a bot does, what it is held to, and how it ended before."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flotilla.cli.faults import CommandError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from flotilla.cli.api import Api
+
+STACKS_TIMEOUT_S = 15.0
+LOOK_EVERY_S = 0.1
+WIDTH = 100
+TAIL_LINES = (12, 3, 3)
+"""Of each of the last exits, the newest first; `--json` has all."""
+
+Name = Annotated[str, typer.Argument(metavar="NAME")]
+
+
+def inspect(name: Name, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Show how a bot is: why, since when, what to do, its probes, its restarts, and how it ended the last times."""
+    with _api() as api:
+        found = api.get(f"/bots/{api.bot_named(name)['id']}/inspection")
+    bot = found["bot"]
+    open_files = count_open_files(bot["name"], bot.get("pid"))
+    if as_json:
+        print(json.dumps({**found, "open_files": open_files}, indent=2))
+        return
+    from flotilla.cli.render import console, now  # noqa: PLC0415
+    from flotilla.domain.reasons import REASONS  # noqa: PLC0415
+
+    known = REASONS.get(str(bot.get("reason_code") or ""))
+    screen = console()
+    screen.width = min(screen.width, WIDTH) if screen.is_terminal else screen.width
+    for part in inspection(found, known.explanation if known else None, open_files, now()):
+        screen.print(part)
+
+
+def stacks(name: Name) -> None:
+    """Show where a bot's threads and tasks are right now. Its log has them too."""
+    with _api() as api:
+        bot = api.bot_named(name)
+        epoch = api.post(f"/bots/{bot['id']}/stacks")["epoch"]
+        answer = _await_stacks(api, bot["id"], epoch)
+    if answer is None:
+        raise CommandError(
+            f"No answer within {STACKS_TIMEOUT_S:.0f} s: the supervisor is away or busy. The stacks will be in the "
+            f"bot's log when it is back. See: flotilla status",
+            code="timeout",
+        )
+    if answer.get("fault"):
+        raise CommandError(str(answer["fault"]), code="no_stacks")
+    print(answer["text"], end="")
+
+
+def _await_stacks(api: "Api", bot_id: str, epoch: int) -> dict[str, Any] | None:
+    deadline = time.monotonic() + STACKS_TIMEOUT_S
+    while time.monotonic() < deadline:
+        answer = api.get(f"/bots/{bot_id}/stacks")
+        if answer["epoch"] >= epoch:
+            return answer
+        time.sleep(LOOK_EVERY_S)
+    return None
+
+
+def count_open_files(name: str, pid: int | None) -> int | None:
+    """Return how many descriptors a bot's process has; None if it is not on this host, or may not be looked at."""
+    import psutil  # noqa: PLC0415 - slow to import
+
+    if pid is None:
+        return None
+    try:
+        process = psutil.Process(pid)
+        mine = f"flotilla: bot {name} " in " ".join(process.cmdline())
+        return process.num_fds() if mine else None
+    except psutil.Error:
+        return None
+
+
+def inspection(
+    found: Mapping[str, Any], explanation: str | None, open_files: int | None, now: datetime
+) -> "Iterator[RenderableType]":
+    """Yield what `inspect` prints: the state, the probes, the last exits."""
+    from flotilla.cli.render import coloured, moment, table  # noqa: PLC0415
+
+    bot = found["bot"]
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("Bot", str(bot["name"]))
+    facts.add_row("State", coloured(bot["state"]))
+    facts.add_row("Since", moment(bot.get("since"), now))
+    facts.add_row("Wanted", str(bot["desired"]))
+    if bot.get("reason"):
+        facts.add_row("Why", str(bot["reason"]) + (f": {explanation}" if explanation else ""))
+        facts.add_row("Do", str(bot.get("remedy") or "-"))
+    files = "not readable" if open_files is None else str(open_files)
+    running = f"{bot['pid']}; open files: {files}" if bot.get("pid") else "none"
+    facts.add_row("Process", running)
+    facts.add_row("Generation", str(bot.get("generation", 0)))
+    facts.add_row(
+        "Restarts",
+        f"{found['restarts_24h']} in the last 24 hours; "
+        f"{found['failures']} of {found['limits']['max_failures']} failures in a row",
+    )
+    yield facts
+    yield ""
+    yield _probes(found, now)
+    yield from _exits(found["exits"], now)
+
+
+def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
+    from flotilla.cli.render import latency, moment, percent, table  # noqa: PLC0415
+
+    bot, limits = found["bot"], found["limits"]
+    probes = table("PROBE", "NOW", "LIMIT")
+    started = bot["state"] != "STARTING"
+    live = bot.get("pid") is not None
+    probes.add_row(
+        "startup",
+        "-" if not live else "passed" if started else f"starting since {moment(bot.get('since'), now)}",
+        f"READY within {limits['startup_timeout_s']:g} s",
+    )
+    beat = f"last heartbeat {moment(found.get('heartbeat_at'), now)}" if found.get("heartbeat_at") else "-"
+    probes.add_row("liveness", beat, f"{limits['liveness_timeout_s']:g} s without one (shown to 5 s)")
+    probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
+    probes.add_row("memory", _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"]), _mib(limits))
+    probes.add_row("latency", latency(bot.get("latency_ms")), "-")
+    probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), "-")
+    return probes
+
+
+def _memory(used: int | None, limit: int) -> str:
+    from flotilla.cli.render import memory  # noqa: PLC0415
+
+    return memory(used) + (f" USS, {used / limit:.0%} of its limit" if used is not None else "")
+
+
+def _mib(limits: Mapping[str, Any]) -> str:
+    from flotilla.cli.render import memory  # noqa: PLC0415
+
+    return memory(limits["memory_limit_bytes"])
+
+
+def _exits(exits: list[Mapping[str, Any]], now: datetime) -> "Iterator[RenderableType]":
+    from rich.text import Text  # noqa: PLC0415
+
+    from flotilla.cli.render import moment  # noqa: PLC0415
+
+    yield ""
+    if not exits:
+        yield "It has never ended."
+        return
+    yield Text("LAST EXITS", style="bold")
+    for row, count in zip(exits, TAIL_LINES, strict=False):
+        why = row.get("reason") or "asked to stop"
+        yield f"generation {row['generation']}, {moment(row['at'], now)}: {row['how']}, {why}"
+        lines = str(row["tail"]).splitlines()
+        if len(lines) > count:
+            yield f"  … {len(lines) - count} lines before"
+        for line in lines[-count:]:
+            yield Text(f"  | {line}", overflow="fold")
+
+
+def _api() -> "Api":
+    from flotilla.cli.api import Api  # noqa: PLC0415
+    from flotilla.settings import load_settings  # noqa: PLC0415
+
+    return Api.of(load_settings())

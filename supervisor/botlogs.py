@@ -1,0 +1,146 @@
+"""Keeps the logs of bots within their share of the disk while the bots write them, without standing in their way.
+
+Workers write straight to their files, opened with O_APPEND, so they need nobody to go on writing, and a file can be
+cut under them: the next write lands at its new end. A log that has outgrown a part is copied to the older ones and cut
+to nothing; what is written between the last copied byte and the cut, microseconds later, is lost. A log that outgrows
+a part again within ROTATE_EVERY_S is cut without a copy, and says so: older lines are worth more than a flood.
+
+Everything here blocks and belongs into a thread. A fault of the disk is logged and changes nothing else: a part that
+cannot be kept is dropped, and the cut makes room.
+"""
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from flotilla.botlog import OLD_FILES, old_file, stamp
+
+LOOK_S = 0.1
+FLOOD_LOOK_S = 0.02
+ROTATE_EVERY_S = 1.0
+CHUNK_BYTES = 256 * 1024
+log = structlog.get_logger()
+
+Key = tuple[str, int]
+"""A bot's id and the generation of its worker: a new worker may have opened another file."""
+
+
+@dataclass(slots=True)
+class _Held:
+    path: Path
+    descriptor: int
+    rotated_at: float
+    dropped_bytes: int = 0
+
+
+class BotLogs:
+    """The open logs of the workers that live. total_bytes: what one bot's log may take, older parts included.
+
+    Between two looks a log may grow beyond that by what its bot writes meanwhile.
+    """
+
+    def __init__(self, total_bytes: int) -> None:
+        # A part is cut when it has outgrown this, so it may be a quarter larger than it by then.
+        self._part_bytes = total_bytes // (OLD_FILES + 2)
+        self._whole_bytes = self._part_bytes * 5 // 4
+        self._held: dict[Key, _Held] = {}
+
+    def look(self, wanted: Mapping[Key, Path], now: float) -> bool:
+        """Bound every log of `wanted`; return whether one is in flood, so that the next look should come soon.
+
+        now: monotonic second. The log of a worker that is gone is looked at once more and let go.
+        """
+        for gone in self._held.keys() - wanted.keys():
+            held = self._held.pop(gone)
+            self._bound(held, now)
+            os.close(held.descriptor)
+        flooded = False
+        for key, path in wanted.items():
+            held_now = self._held.get(key) or self._open(key, path)
+            if held_now is not None:
+                flooded |= self._bound(held_now, now)
+        return flooded
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for held in self._held.values():
+            os.close(held.descriptor)
+        self._held.clear()
+
+    def _open(self, key: Key, path: Path) -> _Held | None:
+        """Hold the log that a new worker opened. Held open, so a log that somebody moved away stays bounded too."""
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            return None  # not made yet
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
+        self._held[key] = held = _Held(path, descriptor, float("-inf"))
+        return held
+
+    def _bound(self, held: _Held, now: float) -> bool:
+        size = os.lseek(held.descriptor, 0, os.SEEK_END)  # a third of what a stat costs, ten times a second per bot
+        if size <= self._part_bytes:
+            return False
+        try:
+            if now - held.rotated_at >= ROTATE_EVERY_S:
+                held.rotated_at = now
+                self._rotate(held, size)
+            else:
+                held.dropped_bytes += size
+            os.ftruncate(held.descriptor, 0)
+            if held.dropped_bytes:
+                os.write(held.descriptor, _dropped(held.dropped_bytes))
+        except OSError as fault:
+            log.warning("botlog.not_cut", path=str(held.path), error=str(fault))
+        return True
+
+    def _rotate(self, held: _Held, size: int) -> None:
+        """Copy the end of the log, as much as a part may have, to a new newest old part."""
+        fresh = held.path.with_name(held.path.name + ".new")
+        skipped = 0 if size <= self._whole_bytes else size - self._part_bytes
+        held.dropped_bytes += skipped
+        try:
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            try:
+                if held.dropped_bytes:
+                    os.write(descriptor, _dropped(held.dropped_bytes))
+                end = _copy(held.descriptor, skipped, descriptor, self._whole_bytes)
+            finally:
+                os.close(descriptor)
+            for number in range(OLD_FILES, 1, -1):
+                if old_file(held.path, number - 1).exists():
+                    old_file(held.path, number - 1).replace(old_file(held.path, number))
+            fresh.replace(old_file(held.path, 1))
+        except OSError as fault:
+            log.warning("botlog.part_lost", path=str(held.path), bytes=size, error=str(fault))
+            held.dropped_bytes += size - skipped
+            fresh.unlink(missing_ok=True)
+        else:
+            held.dropped_bytes = max(0, os.lseek(held.descriptor, 0, os.SEEK_END) - end)
+
+
+def _copy(source: int, start: int, target: int, limit: int) -> int:
+    """Copy from byte `start` up to the end, also of what is written meanwhile; return how far that was.
+
+    At most `limit` bytes are copied.
+    """
+    offset = start
+    while chunk := os.pread(source, min(CHUNK_BYTES, limit - (offset - start)), offset):
+        offset += len(chunk)
+        while chunk:
+            chunk = chunk[os.write(target, chunk) :]
+    return offset
+
+
+def _dropped(count: int) -> bytes:
+    return (
+        f"{stamp(datetime.now(UTC).astimezone())} WARNING flotilla: {count} bytes of this log were dropped; "
+        "the bot writes more than can be kept (FLOTILLA_BOT_LOG_MB)\n"
+    ).encode()

@@ -1,0 +1,159 @@
+"""What is written down of workers for people: their logs within bounds, how they ended, where they are when asked."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from flotilla.botlog import END_OF_TASKS, clean, log_file, mark, read_range, size_of, tail
+from flotilla.domain.diagnosis import Exit, Stacks
+from flotilla.errors import RetryError
+from flotilla.ports import FleetRow, FleetStore
+from supervisor.botlogs import FLOOD_LOOK_S, LOOK_S, BotLogs
+from supervisor.fleet import Fleet, Member
+
+STACKS_WAIT_S = 1.5
+"""How long a worker may take to write its stacks; one whose event loop is blocked never writes those of its tasks."""
+
+STACKS_POLL_S = 0.05
+STACKS_BYTES = 128 * 1024
+MAX_EXITS_WAITING = 2000
+"""Kept while the database is away: about 10 MB. Beyond that the oldest are dropped, and that is logged."""
+
+TAIL_READ = -1
+"""In place of a log's size: the tail was read before, when the database was away."""
+
+RETRY_CAP_S = 5.0
+log = structlog.get_logger()
+
+
+class Diagnosis:
+    """Notes exits, has stacks written, and bounds the logs. Nothing here may delay or fail what keeps bots alive."""
+
+    def __init__(self, store: FleetStore, log_dir: Path, bot_log_bytes: int) -> None:
+        self._store = store
+        self._log_dir = log_dir
+        self._logs = BotLogs(bot_log_bytes)
+        self._exits: list[tuple[Exit, Path, int]] = []
+        self._noted = asyncio.Event()
+        self._storing = asyncio.Lock()
+        self._answered: dict[str, int] = {}
+        self._answers: dict[str, asyncio.Task[None]] = {}
+
+    # Logs ------------------------------------------------------------------------------------------------------------
+
+    async def bound_logs(self, fleet: Fleet) -> None:
+        """Keep every log within its bound until cancelled."""
+        while True:
+            wanted = {
+                (member.bot.id, member.worker.generation): self._path(member)
+                for member in fleet
+                if member.process is not None
+            }
+            flooded = await asyncio.to_thread(self._logs.look, wanted, time.monotonic())
+            await asyncio.sleep(FLOOD_LOOK_S if flooded else LOOK_S)
+
+    # Exits -----------------------------------------------------------------------------------------------------------
+
+    def note_exit(self, member: Member, end: Exit) -> None:
+        """Store how a worker ended, with the log as it is at this moment, soon."""
+        path = self._path(member)
+        self._exits.append((end, path, size_of(path)))
+        if len(self._exits) > MAX_EXITS_WAITING:
+            del self._exits[: MAX_EXITS_WAITING // 10]
+            log.error("exits.dropped", exits=MAX_EXITS_WAITING // 10)
+        self._noted.set()
+
+    async def store_exits(self) -> None:
+        """Store what is noted until cancelled. A database that is away is retried with a capped, jittered wait."""
+        failures = 0
+        while True:
+            await self._noted.wait()
+            self._noted.clear()
+            try:
+                await self.flush()
+                failures = 0
+            except RetryError as fault:
+                failures += 1
+                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
+                log.warning("exits.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
+                await asyncio.sleep(delay_s)
+                self._noted.set()
+
+    async def flush(self) -> None:
+        """Store the exits noted so far. Raises RetryError, and then keeps them."""
+        async with self._storing:
+            noted = self._exits
+            self._exits = []
+            exits = await asyncio.to_thread(_with_tails, noted)
+            try:
+                await self._store.record_exits(exits)
+            except RetryError:
+                self._exits = [(end, Path(), TAIL_READ) for end in exits] + self._exits
+                raise
+
+    # Stacks ----------------------------------------------------------------------------------------------------------
+
+    def dump(self, member: Member, why: str = "its event loop is blocked") -> bool:
+        """Have a worker write its stacks to its log, under a line that says why; return False if it cannot."""
+        if member.process is None:
+            return False
+        facts = f"generation {member.worker.generation}, process {member.process.pid}"
+        marked = mark(self._path(member), f"flotilla: stacks of {facts}: {why}", datetime.now(UTC).astimezone())
+        dumped = member.process.dump_stacks()
+        log.info("worker.stacks", bot=member.bot.name, pid=member.process.pid, marked=marked, dumped=dumped, why=why)
+        return dumped
+
+    def answer_requests(self, fleet: Fleet, rows: Iterable[FleetRow]) -> None:
+        """Answer the requests for stacks that have no answer yet."""
+        for row in rows:
+            bot, member = row.bot, fleet.get(row.bot.id)
+            answered = max(row.stacks_answered, self._answered.get(bot.id, 0))
+            if member is None or bot.stacks_epoch <= answered or bot.id in self._answers:
+                continue
+            task = asyncio.create_task(self._answer(member, bot.stacks_epoch))
+            self._answers[bot.id] = task
+
+    async def _answer(self, member: Member, epoch: int) -> None:
+        try:
+            await self._record(member, epoch)
+        finally:
+            del self._answers[member.bot.id]
+
+    async def _record(self, member: Member, epoch: int) -> None:
+        generation = member.worker.generation
+        text, fault = await self._stacks(member)
+        # Should the database be away, the request is still there and is answered anew.
+        with contextlib.suppress(RetryError):
+            await self._store.record_stacks(Stacks(member.bot.id, epoch, datetime.now(UTC), generation, text, fault))
+            self._answered[member.bot.id] = epoch
+
+    async def _stacks(self, member: Member) -> tuple[str | None, str | None]:
+        """Return the stacks, or why there are none."""
+        path = self._path(member)
+        start = size_of(path)
+        if member.process is None:
+            return None, "The bot has no process now."
+        if not self.dump(member, "they were asked for"):
+            return None, "This worker cannot tell: it is only starting, or another release started it. Try again."
+        deadline = time.monotonic() + STACKS_WAIT_S
+        while True:
+            await asyncio.sleep(STACKS_POLL_S)
+            text = clean(await asyncio.to_thread(read_range, path, start, None, STACKS_BYTES))
+            if END_OF_TASKS in text:
+                return text.partition(END_OF_TASKS)[0].rstrip() + "\n", None
+            if time.monotonic() > deadline:
+                return text + "\nThe event loop did not turn meanwhile, so its tasks are not shown.\n", None
+
+    def _path(self, member: Member) -> Path:
+        return log_file(self._log_dir, member.bot.name)
+
+
+def _with_tails(noted: Iterable[tuple[Exit, Path, int]]) -> list[Exit]:
+    return [end if size == TAIL_READ else replace(end, tail=tail(path, size)) for end, path, size in noted]

@@ -1,0 +1,215 @@
+"""`flotilla logs`, `flotilla bots inspect`, `flotilla bots stacks`."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from flotilla.botlog import log_file, old_file, stamp
+from flotilla.cli import inspect
+from tests.builders import token_of
+from tests.services import wait_until
+
+NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def logs(home: Path) -> Path:
+    (home / "logs" / "bots").mkdir(parents=True)
+    return home / "logs"
+
+
+def wrote(logs: Path, name: str, *lines: str) -> Path:
+    path = log_file(logs, name)
+    path.write_text("".join(f"{line}\n" for line in lines))
+    return path
+
+
+def at(minutes_ago: float) -> str:
+    return stamp(datetime.now(UTC).astimezone() - timedelta(minutes=minutes_ago))
+
+
+def test_logs_shows_the_last_lines_without_secrets(cli: Any, logs: Path) -> None:
+    path = wrote(logs, "shop", *(f"line {number}" for number in range(150)), f"oops {token_of(3)}")
+    old_file(path, 1).write_text("older\n")
+    out = cli("logs", "shop").out.splitlines()
+    assert (len(out), out[0], out[-1]) == (100, "line 51", "oops [redacted]")
+    assert cli("logs", "shop", "-n", "2").out.splitlines() == ["line 149", "oops [redacted]"]
+    assert cli("logs", "shop", "-n", "152").out.splitlines()[0] == "older"
+
+
+def test_logs_since_shows_what_is_new_enough(cli: Any, logs: Path) -> None:
+    wrote(logs, "shop", f"{at(30)} INFO old", "printed then", f"{at(5)} INFO new", "printed now")
+    out = cli("logs", "shop", "--since", "10m").out
+    assert "new" in out
+    assert "printed now" in out
+    assert "old" not in out
+    assert "printed then" not in out
+    assert cli("logs", "shop", "--since", "10 minutes").code == 2
+
+
+def test_logs_of_several_bots_are_in_the_order_of_time_with_names_in_front(cli: Any, logs: Path) -> None:
+    wrote(logs, "shop", f"{at(3)} INFO one", f"{at(1)} INFO three")
+    wrote(logs, "shop-eu", f"{at(2)} INFO two", "  more of two")
+    out = cli("logs", "shop", "shop-eu").out.splitlines()
+    assert [line.split("INFO ")[-1] for line in out] == ["one", "two", "shop-eu |   more of two", "three"]
+    assert out[0].startswith("shop    | ")
+
+
+def test_logs_of_a_bot_that_is_not_here_say_where_to_look(
+    cli: Any, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = cli("logs", "nemo")
+    assert (result.code, "never run on this host" in result.err) == (1, True)
+    assert "A name has" in cli("logs", "../../secrets").err
+    wrote(logs, "shop", "line")
+    monkeypatch.setenv("FLOTILLA_URL", "https://fleet.example")
+    result = cli("logs", "shop")
+    assert (result.code, "The fleet runs on fleet.example" in result.err, result.out) == (1, True, "")
+
+
+def test_logs_follows_through_a_cut_until_it_is_interrupted(logs: Path, home: Path) -> None:
+    path = wrote(logs, "shop", "before")
+    output = home / "out"
+    with (
+        output.open("wb") as file,
+        subprocess.Popen([sys.executable, "-m", "flotilla", "logs", "shop", "-f"], stdout=file, stderr=file) as process,
+    ):
+        try:
+            wait_until(lambda: "before" in output.read_text(), "the old line is shown")
+            with path.open("a") as writer:
+                writer.write(f"during {token_of(1)}\n")
+            wait_until(lambda: "during [redacted]" in output.read_text(), "the new line is shown")
+            old_file(path, 1).write_bytes(path.read_bytes())
+            os.truncate(path, 0)
+            with path.open("a") as writer:
+                writer.write("after\n")
+            wait_until(lambda: "after" in output.read_text(), "the line after the cut is shown")
+        finally:
+            process.send_signal(2)
+        assert process.wait(20) == 130
+    assert output.read_text().splitlines() == ["before", "during [redacted]", "after"]
+
+
+def test_what_a_stranger_wrote_does_not_steer_the_terminal(
+    cli: Any, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrote(logs, "shop", "\x1b]0;title\x07 \u009b31m tab\there")
+    assert "\x1b" in cli("logs", "shop").out
+    monkeypatch.setattr("flotilla.cli.logs._is_terminal", lambda: True)
+    out = cli("logs", "shop").out
+    assert not {"\x1b", "\x07", "\u009b"} & set(out)
+    assert "tab\there" in out
+
+
+def an_inspection(**bot: Any) -> dict[str, Any]:
+    facts = {
+        "name": "shop",
+        "state": "RUNNING",
+        "ready": True,
+        "desired": "running",
+        "since": "2026-05-01T11:58:00Z",
+        "pid": 4711,
+        "generation": 7,
+        "memory_bytes": 13 * 1024 * 1024,
+        "latency_ms": 41.6,
+        "uptime_ratio_24h": 0.99,
+    }
+    end = {
+        "generation": 6,
+        "at": "2026-05-01T11:50:00Z",
+        "how": "signal 9 (SIGKILL)",
+        "reason": "event loop blocked",
+        "tail": "\n".join(f'  File "/srv/{"deep/" * 20}bot.py", line {number}' for number in range(20)),
+    }
+    return {
+        "bot": facts | bot,
+        "limits": {
+            "startup_timeout_s": 60.0,
+            "liveness_timeout_s": 8.0,
+            "memory_limit_bytes": 512 * 1024 * 1024,
+            "max_failures": 10,
+        },
+        "restarts_24h": 3,
+        "failures": 1,
+        "heartbeat_at": "2026-05-01T11:59:57Z",
+        "exits": [end, end | {"reason": None, "how": "exit code 0", "tail": ""}],
+    }
+
+
+def shown(found: dict[str, Any], open_files: int | None = 23) -> str:
+    console = Console(width=inspect.WIDTH, markup=False, highlight=False)
+    with console.capture() as captured:
+        for part in inspect.inspection(found, "It blocks.", open_files, NOW):
+            console.print(part)
+    return captured.get()
+
+
+def test_inspection_tells_everything_within_100_columns() -> None:
+    text = shown(an_inspection(reason="event loop blocked", remedy="Mend it."))
+    for part in (
+        *("RUNNING", "2 min ago", "event loop blocked: It blocks.", "Mend it.", "4711", "open files: 23"),
+        *("3 in the last 24 hours", "1 of 10 failures", "last heartbeat 3 s ago", "8 s", "gateway session is up"),
+        *("13.0 MiB USS, 3% of its limit", "512.0 MiB", "42 ms", "99.00 %"),
+        *("generation 6, 10 min ago: signal 9 (SIGKILL), event loop blocked", "8 lines before", "line 19"),
+        "exit code 0, asked to stop",
+    ):
+        assert part in text
+    assert max(len(line) for line in text.splitlines()) <= 100
+
+
+def test_inspection_of_a_bot_that_does_not_run_shows_no_false_vitals() -> None:
+    found = an_inspection(state="STOPPED", ready=False, pid=None, memory_bytes=None, latency_ms=None)
+    text = shown(found | {"heartbeat_at": None, "exits": []}, None)
+    assert "no gateway session" in text
+    assert "It has never ended." in text
+    assert "heartbeat 3 s" not in text
+    assert "passed" not in text
+
+
+def test_inspect_prints_json_with_the_open_files(cli: Any, fleet: Any) -> None:
+    fleet.add("shop", pid=os.getpid())
+    found = json.loads(cli("bots", "inspect", "shop", "--json").out)
+    assert (found["bot"]["name"], found["open_files"]) == ("shop", None)  # this process is not that bot's
+    out = cli("bots", "inspect", "shop").out
+    assert "not readable" in out
+    assert cli("bots", "inspect", "nemo").code == 1
+
+
+def test_open_files_are_counted_of_the_bots_own_process_only() -> None:
+    program = (
+        "import setproctitle, time; setproctitle.setproctitle('flotilla: bot shop (generation 1)'); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program]) as process:
+        try:
+            wait_until(lambda: inspect.count_open_files("shop", process.pid) is not None, "it has its title")
+            assert (inspect.count_open_files("shop", process.pid) or 0) >= 3
+            assert inspect.count_open_files("other", process.pid) is None
+        finally:
+            process.kill()
+    assert inspect.count_open_files("shop", process.pid) is None
+
+
+def test_stacks_waits_for_the_answer_to_its_own_request(cli: Any, fleet: Any) -> None:
+    fleet.add("shop")
+    fleet.stacks = [
+        {"epoch": 1, "text": "stale", "fault": None},
+        {"epoch": 2, "text": "in main\n", "fault": None},
+    ]
+    assert cli("bots", "stacks", "shop").out == "in main\n"
+
+
+def test_stacks_that_cannot_be_had_are_a_sentence(cli: Any, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add("shop")
+    fleet.stacks = [{"epoch": 2, "text": None, "fault": "The bot has no process now."}]
+    result = cli("bots", "stacks", "shop")
+    assert (result.code, result.err) == (1, "flotilla: The bot has no process now.\n")
+    monkeypatch.setattr(inspect, "STACKS_TIMEOUT_S", 0.3)
+    fleet.stacks = [{"epoch": 1, "text": "stale", "fault": None}]
+    assert "the supervisor is away or busy" in cli("bots", "stacks", "shop").err

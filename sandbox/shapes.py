@@ -24,6 +24,7 @@ _URL = re.compile(
     r"(\?([\w\-.~:/@!$&'()*+,;=?]|%[0-9A-Fa-f]{2})*)?"
     r"(#([\w\-.~:/@!$&'()*+,;=?]|%[0-9A-Fa-f]{2})*)?$"
 )
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _HOST = re.compile(r"^([\w\-.~!$&'()*+,;=]|%[0-9A-Fa-f]{2})+$")
 _BEYOND = re.compile(r"[\ue000-\uf8ff\ufdd0-\ufdef\ufff0-\uffff\U000e0000-\U0010ffff]")  # RFC 3987: not in an IRI
 LINKS: Final = ("http", "https")
@@ -128,6 +129,8 @@ def as_utc(value: str) -> datetime:
 
     Raises TypeError, ValueError or OverflowError for anything else.
     """
+    if not _DATE.match(value):
+        raise ValueError("it does not begin with a date")  # Python reads an id as a time, too
     at = datetime.fromisoformat(value)
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 

@@ -6,7 +6,20 @@ from typing import Any, Final
 from sandbox import limits
 from sandbox.errors import FieldFaults
 from sandbox.messages.component_shapes import CHANNEL_TYPES
-from sandbox.shapes import Path, Shape, boolean, choice, integer, items, number, permissions, record, table, text
+from sandbox.shapes import (
+    Path,
+    Shape,
+    boolean,
+    choice,
+    integer,
+    items,
+    number,
+    permissions,
+    record,
+    snowflake,
+    table,
+    text,
+)
 
 LOCALES: Final = frozenset((
     "ar", "bg", "cs", "da", "de", "el", "en-GB", "en-US", "es-419", "es-ES", "fi", "fr", "he", "hi", "hr", "hu",
@@ -29,6 +42,7 @@ _LOCALIZED: Final[Mapping[str, Shape]] = {
 }
 COMMAND: Final[Shape] = record({
     **_LOCALIZED,
+    "id": snowflake,
     "type": choice(1, 2, 3),
     "default_member_permissions": permissions,
     "dm_permission": boolean,

@@ -53,6 +53,10 @@ def correct(document: dict[str, Any]) -> dict[str, Any]:
             node["format"] = "iri"  # observed: Discord takes links with letters beyond ASCII, as people paste them
     for node in _requests(document):
         _take_laxly(node)
+    for item in document["paths"].values():
+        for operation in item.values():
+            for node in _objects(operation.get("parameters", []) if isinstance(operation, dict) else operation):
+                _take_any_iso8601(node)
     return document
 
 
@@ -66,9 +70,13 @@ def _take_laxly(node: dict[str, Any]) -> None:
     branches = node.get("oneOf", [])
     if branches == [{"type": "null"}, {"$ref": _SNOWFLAKE}]:
         branches.append({"type": "integer", "minimum": 0, "maximum": 2**64 - 1})
+    _take_any_iso8601(node)
+
+
+def _take_any_iso8601(node: dict[str, Any]) -> None:
+    """Discord's own error says only "Should be ISO8601": it reads times without a zone, and dates alone."""
     if node.get("format") == "date-time":
-        # Discord's own error says only "Should be ISO8601": it reads times without a zone, and dates alone.
-        node.update({"format": "iso8601", "pattern": "^[0-9]{4}"})
+        node.update({"format": "iso8601", "pattern": "^[0-9]{4}-"})
 
 
 def _requests(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

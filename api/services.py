@@ -9,6 +9,8 @@ from flotilla.db.engine import Database
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.supervisors import SqlSupervisors
+from flotilla.db.uptime import SqlUptime
+from flotilla.domain.uptime import TARGET
 from flotilla.nudges import ValkeyNudges
 from flotilla.ports import Nudges
 from flotilla.queue import ArqQueue, JobQueue
@@ -28,9 +30,13 @@ class Services:
     vault: TokenVault
     nudges: Nudges
     queue: JobQueue
+    uptime: SqlUptime
+    uptime_target: float
 
 
-def services_on(database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue) -> Services:
+def services_on(
+    database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue, uptime_target: float = TARGET
+) -> Services:
     """Return the services whose repositories live in `database`."""
     return Services(
         database,
@@ -41,6 +47,8 @@ def services_on(database: Database, vault: TokenVault, nudges: Nudges, queue: Jo
         vault,
         nudges,
         queue,
+        SqlUptime(database),
+        uptime_target,
     )
 
 
@@ -51,7 +59,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     queue = ArqQueue(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
     try:
-        yield services_on(database, TokenVault(settings.key_file), nudges, queue)
+        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.uptime_target)
     finally:
         await nudges.close()
         await queue.close()

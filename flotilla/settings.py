@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flotilla.discord import API_URL
 from flotilla.domain.policy import MIB, Policy
+from flotilla.domain.uptime import TARGET
 from flotilla.errors import SetupError
 
 MAX_SOCKET_PATH_BYTES = 107
@@ -68,6 +69,12 @@ class Settings(BaseSettings):
     stop_grace_s: float = Field(5.0, gt=0, description="Seconds between SIGTERM and SIGKILL when a worker stops.")
     backoff_cap_s: float = Field(300.0, gt=0, description="Longest wait between two runs of a failing worker, seconds.")
     max_failures: int = Field(10, ge=1, description="Failed runs in a row after which a bot is FATAL.")
+    uptime_target: float = Field(
+        TARGET,
+        gt=0,
+        lt=1,
+        description="Share of its time that a bot should be up; what is missing is its error budget.",
+    )
     spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
     api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")
     url: HttpUrl | None = Field(None, description="Where the command line finds the API; default: on this host.")

@@ -13,6 +13,7 @@ from tests.integration.api.conftest import Api
 REQUESTS = [
     ("GET", "/api/v1/bots", Role.VIEWER),
     ("GET", "/api/v1/bots/x", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/uptime", Role.VIEWER),
     ("GET", "/api/v1/operations", Role.VIEWER),
     ("GET", "/api/v1/operations/x", Role.VIEWER),
     ("GET", "/api/v1/operations/x/items", Role.VIEWER),

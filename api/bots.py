@@ -8,7 +8,7 @@ from quart_schema import document_request, document_response, tag_blueprint, val
 from ulid import ULID
 
 from api.auth import caller, requires
-from api.schemas import Bot, BotPage, BotQuery, NewBot
+from api.schemas import Bot, BotPage, BotQuery, BotUptime, NewBot
 from api.services import Services
 from api.wire import answer, read_body
 from flotilla.db.bots import BotFilter
@@ -28,6 +28,8 @@ class BotRoutes:
         self._bots = services.bots
         self._vault = services.vault
         self._nudges = services.nudges
+        self._uptime = services.uptime
+        self._uptime_target = services.uptime_target
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -36,6 +38,7 @@ class BotRoutes:
         routes.add_url_rule("", view_func=self.add_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>", view_func=self.get_bot, methods=["GET"])
         routes.add_url_rule("/<bot_id>", view_func=self.remove_bot, methods=["DELETE"])
+        routes.add_url_rule("/<bot_id>/uptime", view_func=self.get_uptime, methods=["GET"])
         routes.add_url_rule("/<bot_id>/start", view_func=self.start_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>/stop", view_func=self.stop_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>/restart", view_func=self.restart_bot, methods=["POST"])
@@ -76,6 +79,13 @@ class BotRoutes:
     async def get_bot(self, bot_id: str) -> Response:
         """Show one bot."""
         return await self._show(bot_id)
+
+    @requires(Role.VIEWER)
+    @document_response(BotUptime)
+    async def get_uptime(self, bot_id: str) -> Response:
+        """Show a bot's uptime over 24 hours, 7 and 30 days against its target, from its recorded transitions."""
+        report = await self._uptime.report(bot_id, datetime.now(UTC))
+        return answer(BotUptime.of(bot_id, report, self._uptime_target))
 
     @requires(Role.ADMIN)
     async def remove_bot(self, bot_id: str) -> Response:

@@ -13,12 +13,12 @@ from api.auth import public
 from api.schemas import Check, Health, Readiness
 from api.services import Services
 from api.wire import answer
+from flotilla.domain.uptime import SILENT_AFTER
 from flotilla.errors import FlotillaError
 from flotilla.valkey import AWAY
 
 CHECK_TIMEOUT_S = 2.0
-SUPERVISOR_SILENT_S = 10.0
-"""A supervisor says that it lives about once a second; after this long it is taken for gone."""
+SUPERVISOR_SILENT_S = SILENT_AFTER.total_seconds()
 log = structlog.get_logger()
 
 

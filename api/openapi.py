@@ -18,6 +18,7 @@ PATH = "/api/v1/openapi.json"
 _REF = "#/components/schemas/{name}"
 _MODELS = [
     schemas.BotPage,
+    schemas.BotUptime,
     schemas.NewBot,
     schemas.NewOperation,
     schemas.OperationPage,

@@ -11,6 +11,7 @@ from flotilla.domain import operations as domain
 from flotilla.domain.bots import BotView, Desired
 from flotilla.domain.operations import ItemState, Kind, OperationState
 from flotilla.domain.reasons import reason
+from flotilla.domain.uptime import Report, Uptime, budget, burn_rate
 from flotilla.domain.worker import State
 
 # PostgreSQL's text cannot hold NUL; without this the database would refuse what the caller should be told.
@@ -112,7 +113,7 @@ class Bot(Struct, frozen=True):
     generation: int
     memory_bytes: Annotated[int, Meta(description="USS of the last sample.")] | None
     latency_ms: Annotated[float, Meta(description="Round trip of the last gateway heartbeat.")] | None
-    uptime_ratio_24h: Annotated[float, Meta(description="READY share of the time it should have been.")] | None
+    uptime_ratio_24h: Annotated[float, Meta(description="READY share of the last 24 hours' time that counts.")] | None
     since: Annotated[datetime, Meta(description="Since when it is in this state.")] | None
     created_at: datetime
     removing: Annotated[bool, Meta(description="Its removal was asked for; it is gone once it has stopped.")]
@@ -142,6 +143,65 @@ class Bot(Struct, frozen=True):
             created_at=bot.created_at,
             removing=bot.deleted_at is not None,
         )
+
+
+class UptimeWindow(Struct, frozen=True):
+    """How a bot was in a window that ends now. up_s, down_s, unwanted_s and unknown_s add up to its length.
+
+    Null: no time counts, so nothing can be said.
+    """
+
+    ratio: Annotated[float, Meta(description="up_s of the time that counts, up_s + down_s.")] | None
+    up_s: Annotated[float, Meta(description="RUNNING and READY.")]
+    down_s: Annotated[float, Meta(description="Not up although it was to be expected.")]
+    unwanted_s: Annotated[float, Meta(description="Stopped on purpose, or not there yet; counts neither way.")]
+    unknown_s: Annotated[float, Meta(description="No supervisor was there to see it; counts neither way.")]
+    target: Annotated[float, Meta(description="What ratio should be at least.")]
+    budget_s: Annotated[float, Meta(description="Downtime that target allows in the time that counts.")] | None
+    budget_left_s: Annotated[float, Meta(description="Negative when the target is missed.")] | None
+    budget_left_ratio: Annotated[float, Meta(description="budget_left_s of budget_s.")] | None
+    burn_rate_1h: Annotated[float, Meta(description="1: in this hour as much as allowed; 2: twice that.")] | None
+    burn_rate_24h: Annotated[float, Meta(description="The same for the last 24 hours.")] | None
+
+
+class UptimeWindows(Struct, frozen=True):
+    """The windows, all ending at the same moment."""
+
+    day: UptimeWindow = field(name="24h")
+    week: UptimeWindow = field(name="7d")
+    month: UptimeWindow = field(name="30d")
+
+
+class BotUptime(Struct, frozen=True):
+    """A bot's uptime against its target, exact to the microsecond that was recorded."""
+
+    bot_id: str
+    target: float
+    windows: UptimeWindows
+
+    @classmethod
+    def of(cls, bot_id: str, report: Report, target: float) -> "BotUptime":
+        """Return the answer for a domain report."""
+        rates = burn_rate(report.last_hour, target), burn_rate(report.windows["24h"], target)
+        day, week, month = (_window(report.windows[name], target, *rates) for name in ("24h", "7d", "30d"))
+        return cls(bot_id, target, UptimeWindows(day, week, month))
+
+
+def _window(spent: Uptime, target: float, rate_1h: float | None, rate_24h: float | None) -> UptimeWindow:
+    left = budget(spent, target)
+    return UptimeWindow(
+        ratio=spent.ratio,
+        up_s=spent.up.total_seconds(),
+        down_s=spent.down.total_seconds(),
+        unwanted_s=spent.unwanted.total_seconds(),
+        unknown_s=spent.unknown.total_seconds(),
+        target=target,
+        budget_s=left.allowed_s if left else None,
+        budget_left_s=left.left_s if left else None,
+        budget_left_ratio=left.left_ratio if left else None,
+        burn_rate_1h=rate_1h,
+        burn_rate_24h=rate_24h,
+    )
 
 
 class BotPage(Struct, frozen=True):

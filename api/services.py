@@ -10,7 +10,9 @@ from flotilla.db.engine import Database
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.supervisors import SqlSupervisors
+from flotilla.db.uptime import SqlUptime
 from flotilla.domain.policy import Policy
+from flotilla.domain.uptime import TARGET
 from flotilla.nudges import ValkeyNudges
 from flotilla.ports import Nudges
 from flotilla.queue import ArqQueue, JobQueue
@@ -31,11 +33,18 @@ class Services:
     nudges: Nudges
     queue: JobQueue
     diagnosis: SqlDiagnosis
+    uptime: SqlUptime
     policy: Policy = field(default_factory=Policy)
+    uptime_target: float = TARGET
 
 
 def services_on(
-    database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue, policy: Policy | None = None
+    database: Database,
+    vault: TokenVault,
+    nudges: Nudges,
+    queue: JobQueue,
+    policy: Policy | None = None,
+    uptime_target: float = TARGET,
 ) -> Services:
     """Return the services whose repositories live in `database`. policy: what bots are held to, as it is shown."""
     return Services(
@@ -48,7 +57,9 @@ def services_on(
         nudges,
         queue,
         SqlDiagnosis(database),
+        SqlUptime(database),
         policy or Policy(),
+        uptime_target,
     )
 
 
@@ -59,7 +70,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     queue = ArqQueue(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
     try:
-        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.policy)
+        yield services_on(
+            database,
+            TokenVault(settings.key_file),
+            nudges,
+            queue,
+            settings.policy,
+            settings.uptime_target,
+        )
     finally:
         await nudges.close()
         await queue.close()

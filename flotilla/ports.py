@@ -46,6 +46,9 @@ class FleetStore(Protocol):
     async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
         """Record that the supervisor of `slot` is alive."""
 
+    async def last_seen(self, slot: int) -> datetime | None:
+        """Return when the supervisor of `slot` was last recorded as alive, None if it never was."""
+
 
 class Nudges(Protocol):
     """A tap on the supervisor's shoulder: 'desired state changed, look now'. A lost one costs a poll interval."""

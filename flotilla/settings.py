@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flotilla.discord import API_URL
 from flotilla.domain.policy import MIB, Policy
+from flotilla.domain.uptime import TARGET
 from flotilla.errors import SetupError
 
 MAX_SOCKET_PATH_BYTES = 107
@@ -70,6 +71,12 @@ class Settings(BaseSettings):
     max_failures: int = Field(10, ge=1, description="Failed runs in a row after which a bot is FATAL.")
     bot_log_mb: int = Field(
         8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
+    )
+    uptime_target: float = Field(
+        TARGET,
+        gt=0,
+        lt=1,
+        description="Share of its time that a bot should be up; what is missing is its error budget.",
     )
     spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
     api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")

@@ -1,4 +1,4 @@
-"""The job program's process: an arq worker and a sweep beside it, until it is told to stop."""
+"""The job program's process: an arq worker and two sweeps beside it, until it is told to stop."""
 
 import asyncio
 import signal
@@ -9,12 +9,14 @@ import structlog
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
 from flotilla.db.schema import require_current
+from flotilla.db.uptime import SqlUptime
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.nudges import ValkeyNudges
 from flotilla.program import run_program
 from flotilla.queue import open_arq
 from flotilla.settings import Settings
 from jobs.advance import AdvanceOperation
+from jobs.retention import forget_for_ever
 from jobs.sweep import sweep_for_ever
 from jobs.worker import work
 
@@ -37,6 +39,7 @@ async def run(settings: Settings) -> None:
             tasks = [
                 group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
                 group.create_task(sweep_for_ever(operations, arq)),
+                group.create_task(forget_for_ever(SqlUptime(database))),
             ]
             await stop.wait()
             log.info("jobs.stopping")

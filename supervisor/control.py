@@ -119,6 +119,9 @@ class ControlServer:
         writer.write(encode(Welcome(token, self._config)))
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
+        elif hello.running:
+            # It may have lost its session while no supervisor was there to be told.
+            self._fleet.apply(member, LostReady(hello.generation))
         self._fleet.apply(member, Heartbeat(hello.generation))
         return member
 

@@ -20,13 +20,17 @@ from flotilla.domain.diagnosis import Exit
 from flotilla.domain.lifecycle import IllegalTransition, step
 from flotilla.domain.policy import Policy, backoff_delay_s
 from flotilla.domain.reasons import reason_of_exit
+from flotilla.domain.uptime import expected_after
 from flotilla.domain.worker import (
+    BecameReady,
     DeadlinePassed,
     DumpStacks,
     Effect,
     Event,
     Exited,
+    Heartbeat,
     Kill,
+    LostReady,
     MemoryExceeded,
     Spawn,
     Spawned,
@@ -44,6 +48,7 @@ from supervisor.processes import WorkerProcess
 from supervisor.reconcile import may_be_dropped, order
 
 log = structlog.get_logger()
+_FOUND_LOST = Exited | LostReady | DeadlinePassed
 _OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
 
 
@@ -52,7 +57,8 @@ class Member:
     """One bot of the fleet with its worker, as the shell sees it.
 
     epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
-    supervisor; of adopted ones only the hash is.
+    supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
+    worker that has not made itself known yet, when the supervisor before was last seen.
     """
 
     bot: Bot
@@ -65,6 +71,8 @@ class Member:
     shared_bytes: int = 0
     since: datetime | None = None
     heartbeat_at: datetime | None = None
+    expected: bool = False
+    unheard_since: datetime | None = None
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
@@ -137,6 +145,8 @@ class Fleet:
         member.worker = after
         if after != before:
             self._note(member, before, event)
+        if isinstance(event, Heartbeat | BecameReady):
+            member.unheard_since = None
         for effect in effects:
             self._carry_out(member, effect)
 
@@ -269,8 +279,11 @@ class Fleet:
 
     # Adoption --------------------------------------------------------------------------------------------------------
 
-    def adopt(self, rows: Iterable[FleetRow]) -> int:
+    def adopt(self, rows: Iterable[FleetRow], seen_at: datetime | None = None) -> int:
         """Take over what the supervisor before left behind; return how many live processes were adopted.
+
+        seen_at: when the supervisor before was last seen. A worker that turns out not to be up any more is recorded as
+        not READY since then: nobody can say when it ended, and uptime must not be flattered.
 
         A worker that is alive goes on as it is and has the liveness timeout to make itself known. One that died
         meanwhile is treated as an exit that nobody saw.
@@ -278,6 +291,7 @@ class Fleet:
         adopted = 0
         for row in rows:
             member = self._members[row.bot.id] = self._remembered(row)
+            member.unheard_since = seen_at
             self._starting += member.worker.state is State.STARTING
             status = row.status
             if status.pid is None:
@@ -326,6 +340,13 @@ class Fleet:
             latency_ms=status.latency_ms,
             since=status.since,
             heartbeat_at=status.heartbeat_at,
+            # Between a start or restart that was asked for and READY nothing in the status tells; it is a moment.
+            expected=expected_after(
+                before=status.state is State.RUNNING,
+                wanted=_wanted(row.bot),
+                ready=status.ready,
+                reason=status.reason,
+            ),
         )
 
     # Effects ---------------------------------------------------------------------------------------------------------
@@ -355,16 +376,20 @@ class Fleet:
         self._starting += (after.state is State.STARTING) - (before.state is State.STARTING)
         if before.state is State.STARTING and after.state is not State.STARTING and self._waiting:
             asyncio.get_running_loop().call_soon(self.admit)
+        wanted, expected = _wanted(member.bot), member.expected
+        member.expected = expected_after(before=expected, wanted=wanted, ready=after.ready, reason=after.reason)
         moved = (before.state, before.ready, before.generation) != (after.state, after.ready, after.generation)
-        if not moved:
+        if not moved and member.expected == expected:
             if after.pid != before.pid:
                 self._journal.put(member.status())
             return
         now = datetime.now(UTC)
+        if before.ready and not after.ready and isinstance(event, _FOUND_LOST):
+            self._record_loss(member, before, now)
         member.since = now
         self._journal.put(
             member.status(),
-            Transition(member.bot.id, now, after.state, after.ready, after.generation, after.reason),
+            Transition(member.bot.id, now, after.state, after.ready, after.generation, after.reason, member.expected),
         )
         log.info(
             "worker.moved",
@@ -378,6 +403,25 @@ class Fleet:
             event_name=type(event).__name__,
         )
 
+    def _record_loss(self, member: Member, before: Worker, now: datetime) -> None:
+        """Of a worker adopted and never heard of, say that it may have been lost since the last supervisor was seen."""
+        if member.unheard_since is None:
+            return
+        at = min(now, max(member.unheard_since, member.since or member.unheard_since))
+        expected = _wanted(member.bot)
+        self._journal.put(
+            member.status(),
+            Transition(
+                member.bot.id,
+                at,
+                before.state,
+                ready=False,
+                generation=before.generation,
+                reason=None,
+                expected=expected,
+            ),
+        )
+
     def _forget(self, bot_id: str) -> None:
         member = self._members[bot_id]
         if member.worker.state is State.STOPPED:
@@ -386,6 +430,10 @@ class Fleet:
             return
         member.bot = _unwanted(member.bot)
         self.apply(member, Stop())
+
+
+def _wanted(bot: Bot) -> bool:
+    return bot.desired is Desired.RUNNING and bot.deleted_at is None
 
 
 def _unwanted(bot: Bot) -> Bot:

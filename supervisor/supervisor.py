@@ -121,7 +121,7 @@ class Supervisor:
 
     async def _take_over(self) -> None:
         rows = await self._store.fleet()
-        adopted = self._fleet.adopt(rows)
+        adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
 

@@ -71,11 +71,12 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Show everything known of a bot: what it does, why, and what to do about it."""
     with _api() as api:
         bot = api.bot_named(name)
+        uptime = api.get(f"/bots/{bot['id']}/uptime")
     from flotilla.cli.render import bot_details, console, now  # noqa: PLC0415
     from flotilla.domain.reasons import REASONS  # noqa: PLC0415
 
     known = REASONS.get(str(bot.get("reason_code") or ""))
-    console().print(bot_details(bot, known.explanation if known else None, now()))
+    console().print(bot_details(bot, known.explanation if known else None, now(), uptime))
 
 
 app.command("inspect")(inspect.inspect)

@@ -73,7 +73,7 @@ def table(*columns: str) -> Table:
 
 def bots_table(bots: Iterable[Mapping[str, Any]]) -> Table:
     """Return a line per bot."""
-    made = table("NAME", "STATE", "READY", "REASON", "PID", "MEMORY", "LATENCY", "UPTIME 24 H")
+    made = table("NAME", "STATE", "READY", "REASON", "PID", "MEMORY", "LATENCY", "UP 24 H")
     for bot in bots:
         made.add_row(
             str(bot["name"]),
@@ -88,8 +88,37 @@ def bots_table(bots: Iterable[Mapping[str, Any]]) -> Table:
     return made
 
 
-def bot_details(bot: Mapping[str, Any], explanation: str | None, now: datetime) -> Table:
-    """Return everything known of one bot, a fact a line."""
+def duration(seconds: float) -> str:
+    """Return a span of time in its largest unit and the next."""
+    for unit, length_s, lower, part_s in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= length_s:
+            return f"{seconds // length_s:.0f} {unit} {seconds % length_s // part_s:.0f} {lower}"
+    return f"{seconds:.1f} s"
+
+
+def uptime_facts(uptime: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a bot's uptime, a window a line, and how fast its error budget burns."""
+    facts = []
+    for name, label in (("24h", "24 h"), ("7d", "7 d"), ("30d", "30 d")):
+        window = uptime["windows"][name]
+        left_s = window["budget_left_s"]
+        if left_s is None:
+            facts.append((f"Uptime {label}", "-"))
+            continue
+        rest = f"{duration(left_s)} left" if left_s >= 0 else f"overdrawn by {duration(-left_s)}"
+        down = f"down {duration(window['down_s'])}, budget {duration(window['budget_s'])}, {rest}"
+        facts.append((f"Uptime {label}", f"{percent(window['ratio'])} (target {percent(window['target'])}): {down}"))
+    day = uptime["windows"]["24h"]
+    rates = [
+        f"{day[key]:.1f} in the last {span}"
+        for key, span in (("burn_rate_1h", "hour"), ("burn_rate_24h", "24 h"))
+        if day[key] is not None
+    ]
+    return [*facts, ("Budget burns", ", ".join(rates) or "-")]
+
+
+def bot_details(bot: Mapping[str, Any], explanation: str | None, now: datetime, uptime: Mapping[str, Any]) -> Table:
+    """Return everything known of one bot, a fact a line. uptime: as the API gives it."""
     made = table("NAME", str(bot["name"]))
     made.show_header = False
     facts: list[tuple[str, str | Text]] = [
@@ -104,7 +133,7 @@ def bot_details(bot: Mapping[str, Any], explanation: str | None, now: datetime) 
         ("Process", f"{bot.get('pid') or '-'} (generation {bot.get('generation', 0)})"),
         ("Memory", memory(bot.get("memory_bytes"))),
         ("Latency", latency(bot.get("latency_ms"))),
-        ("Uptime 24 h", percent(bot.get("uptime_ratio_24h"))),
+        *uptime_facts(uptime),
         ("Created", moment(bot.get("created_at"), now)),
     ]
     if bot.get("reason"):

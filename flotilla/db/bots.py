@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,13 +12,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.rows import bot_of, bots_with_status, status_of
-from flotilla.db.tables import bot_status, bot_tags, bot_transitions, bots
-from flotilla.domain.bots import Bot, BotView, Desired, Transition, uptime_ratio
+from flotilla.db.tables import bot_status, bot_tags, bots
+from flotilla.db.uptime import ratios
+from flotilla.domain.bots import Bot, BotView, Desired
 from flotilla.domain.operations import Selector
+from flotilla.domain.uptime import WINDOWS
 from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
 
-UPTIME_WINDOW = timedelta(hours=24)
 _LIVE = bots.c.deleted_at.is_(None)
 
 
@@ -226,33 +227,8 @@ async def _with_tags_and_uptime(connection: AsyncConnection, rows: Sequence[sa.R
     for tag in await connection.execute(sa.select(bot_tags).where(bot_tags.c.bot_id.in_(ids)).order_by(bot_tags.c.tag)):
         tags.setdefault(tag.bot_id, []).append(tag.tag)
     end = datetime.now(UTC)
-    start = end - UPTIME_WINDOW
-    history = await _transitions(connection, ids, start)
-    return [
-        BotView(
-            bot_of(row, tuple(tags.get(row.id, ()))), status_of(row), uptime_ratio(history.get(row.id, ()), start, end)
-        )
-        for row in rows
-    ]
-
-
-async def _transitions(connection: AsyncConnection, ids: list[str], start: datetime) -> dict[str, list[Transition]]:
-    """Return each bot's transitions since `start`, oldest first, led by the last one before."""
-    table = bot_transitions
-    last_before = (
-        sa.select(sa.func.max(table.c.id)).where(table.c.bot_id.in_(ids), table.c.at < start).group_by(table.c.bot_id)
-    )
-    query = (
-        sa.select(table)
-        .where(table.c.bot_id.in_(ids), sa.or_(table.c.at >= start, table.c.id.in_(last_before)))
-        .order_by(table.c.id)
-    )
-    history: dict[str, list[Transition]] = {}
-    for row in await connection.execute(query):
-        history.setdefault(row.bot_id, []).append(
-            Transition(row.bot_id, row.at, State(row.state), row.ready, row.generation, row.reason)
-        )
-    return history
+    uptime = await ratios(connection, ids, end - WINDOWS["24h"], end)
+    return [BotView(bot_of(row, tuple(tags.get(row.id, ()))), status_of(row), uptime.get(row.id)) for row in rows]
 
 
 def _no_bot() -> NotFoundError:

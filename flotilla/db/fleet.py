@@ -72,6 +72,11 @@ class SqlFleetStore:
         async with self._database.write() as connection:
             await _upsert(connection, supervisors, "slot", [row])
 
+    async def last_seen(self, slot: int) -> datetime | None:
+        async with self._database.read() as connection:
+            query = sa.select(supervisors.c.seen_at).where(supervisors.c.slot == slot)
+            return (await connection.execute(query)).scalar_one_or_none()
+
 
 async def _known(connection: AsyncConnection, ids: set[str]) -> set[str]:
     return set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars())

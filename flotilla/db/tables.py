@@ -92,6 +92,7 @@ bot_transitions = sa.Table(
     sa.Column("ready", sa.Boolean, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("reason", sa.String(64)),
+    sa.Column("expected", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("ix_bot_transitions_bot_id_at", "bot_id", "at"),
 )
 

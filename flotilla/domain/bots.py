@@ -70,7 +70,10 @@ class BotStatus:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One recorded change of what users of the bot would notice. at: aware UTC."""
+    """One recorded change of what users of the bot would notice.
+
+    at: aware UTC. expected: from here on the bot should be up, as `uptime.expected_after` says.
+    """
 
     bot_id: str
     at: datetime
@@ -78,11 +81,12 @@ class Transition:
     ready: bool
     generation: int
     reason: str | None
+    expected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class BotView:
-    """A bot with its status, as pages show it. uptime_ratio_24h: in [0, 1], None before it was ever asked to run."""
+    """A bot with its status, as pages show it. uptime_ratio_24h: in [0, 1], None when no time counts."""
 
     bot: Bot
     status: BotStatus
@@ -110,25 +114,3 @@ def parse_tags(tags: Iterable[str]) -> tuple[str, ...]:
         if not _NAME.fullmatch(tag):
             raise FixInputError(f"The tag {tag[:80]!r} is not of the form of a name.", code="tag_invalid")
     return tuple(unique)
-
-
-def uptime_ratio(transitions: Iterable[Transition], start: datetime, end: datetime) -> float | None:
-    """Return the share of the time in [start, end] in which a bot that should be up was READY.
-
-    transitions: of one bot, oldest first, beginning with the last one before `start` if there is one. Two kinds of time
-    count neither way: STOPPED, when nobody wanted the bot, and the STARTING that follows it, when it was being asked
-    for. Every other STARTING is an outage that is being healed. Returns None if no time counts.
-    """
-    rows = list(transitions)
-    ends = [*(row.at for row in rows[1:]), end]
-    up_s = wanted_s = 0.0
-    before = State.STOPPED
-    for row, ended_at in zip(rows, ends, strict=False):
-        asked_for = row.state is State.STOPPED or (row.state is State.STARTING and before is State.STOPPED)
-        before = row.state
-        span_s = (min(ended_at, end) - max(row.at, start)).total_seconds()
-        if span_s <= 0 or asked_for:
-            continue
-        wanted_s += span_s
-        up_s += span_s if row.ready else 0.0
-    return up_s / wanted_s if wanted_s else None

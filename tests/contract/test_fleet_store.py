@@ -188,8 +188,11 @@ async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) ->
 
 
 async def test_supervisor_reports_again_and_again(case: Case) -> None:
+    assert await case.store.last_seen(0) is None
     for second in range(3):
         await case.store.seen(0, 1, T0, T0 + timedelta(seconds=second))
+    assert await case.store.last_seen(0) == T0 + timedelta(seconds=2)
+    assert await case.store.last_seen(1) is None
 
 
 async def test_naive_time_is_refused_rather_than_shifted(sqlite_database: Database) -> None:
@@ -215,3 +218,5 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
             assert raised.value.code == "database_unavailable"
         with pytest.raises(RetryError):
             await store.seen(0, 1, T0, T0)
+        with pytest.raises(RetryError):
+            await store.last_seen(0)

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.schema import Shape, alembic_config, require_current, shape, upgrade
-from flotilla.db.tables import UtcDateTime, metadata
+from flotilla.db.tables import UtcDateTime, bot_transitions, metadata
 from flotilla.errors import SetupError
 from tests.builders import T0, a_bot
 
@@ -58,6 +58,41 @@ async def test_rows_of_the_first_release_survive_and_it_can_go_on_writing(empty_
     for name, tags in (("before", ("kept",)), ("after", ())):
         bot = (await SqlBots(empty_database).get(name)).bot
         assert (bot.desired_epoch, bot.stacks_epoch, bot.tags, bot.created_at) == (3, 0, tags, T0)
+
+
+async def test_transitions_recorded_before_0002_are_told_apart(empty_database: Database) -> None:
+    def to_first(connection: sa.Connection) -> None:
+        command.upgrade(alembic_config(connection), "0001")
+
+    recorded = [
+        ("STARTING", None, False),
+        ("RUNNING", None, True),
+        ("STARTING", "killed", True),
+        ("STOPPING", "restart_requested", False),
+        ("STOPPED", None, False),
+        ("FATAL", "token_refused", True),
+    ]
+    bot = a_bot(1)
+    async with empty_database.write() as connection:
+        await connection.run_sync(to_first)
+    await SqlBots(empty_database).add(bot, b"")
+    insert = sa.text(
+        "INSERT INTO bot_transitions (bot_id, at, state, ready, generation, reason) "
+        "VALUES (:bot_id, :at, :state, :ready, 1, :reason)"
+    ).bindparams(sa.bindparam("at", type_=UtcDateTime))
+    async with empty_database.write() as connection:
+        for state, reason, _ in recorded:
+            values = {"bot_id": bot.id, "at": T0, "state": state, "ready": state == "RUNNING", "reason": reason}
+            await connection.execute(insert, values)
+    await upgrade(empty_database)
+    async with empty_database.write() as connection:
+        # A program of the release before, still running.
+        values = {"bot_id": bot.id, "at": T0, "state": "BACKOFF", "ready": False, "reason": "killed"}
+        await connection.execute(insert, values)
+    async with empty_database.read() as connection:
+        query = sa.select(bot_transitions.c.expected).order_by(bot_transitions.c.id)
+        found = list((await connection.execute(query)).scalars())
+    assert found == [*(expected for _, _, expected in recorded), False]
 
 
 async def test_upgrades_at_once_end_well(database_url: str) -> None:

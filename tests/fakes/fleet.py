@@ -80,6 +80,10 @@ class MemoryFleetStore:
         self._require_there()
         self.reports[slot] = (pid, started_at, now)
 
+    async def last_seen(self, slot: int) -> datetime | None:
+        self._require_there()
+        return self.reports[slot][2] if slot in self.reports else None
+
     def _require_there(self) -> None:
         if self.away:
             raise RetryError("The database does not answer.", code="database_unavailable")

@@ -16,6 +16,7 @@ REQUESTS = [
     ("GET", "/api/v1/bots/x/exits", Role.VIEWER),
     ("GET", "/api/v1/bots/x/inspection", Role.VIEWER),
     ("GET", "/api/v1/bots/x/stacks", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/uptime", Role.VIEWER),
     ("GET", "/api/v1/operations", Role.VIEWER),
     ("GET", "/api/v1/operations/x", Role.VIEWER),
     ("GET", "/api/v1/operations/x/items", Role.VIEWER),

@@ -1,9 +1,12 @@
 """Bots over HTTP."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from flotilla.db.fleet import SqlFleetStore
-from flotilla.domain.bots import BotStatus
+from flotilla.db.keys import Role
+from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.worker import State
 from tests.builders import T0, token_of
 from tests.integration.api.conftest import Api
@@ -181,3 +184,31 @@ async def test_id_of_no_bot_is_not_found_and_not_repeated(api: Api, bot_id: str)
     response = await api.call("GET", f"/api/v1/bots/{bot_id}")
     assert response.status_code == 404
     assert token_of(1)[30:] not in await response.get_data(as_text=True)
+
+
+async def test_uptime_is_told_for_each_window_with_its_budget_and_burn_rates(api: Api) -> None:
+    bot, now = await api.add_bot(1), datetime.now(UTC)
+    history = [
+        Transition(bot["id"], now - timedelta(hours=hours), state, state is State.RUNNING, 1, None)
+        for hours, state in ((48, State.RUNNING), (3, State.BACKOFF), (2, State.RUNNING))
+    ]
+    await SqlFleetStore(api.services.database).save([], history)
+    answer = await api.get(f"/api/v1/bots/{bot['id']}/uptime")
+    assert (answer["bot_id"], answer["target"], set(answer["windows"])) == (bot["id"], 0.995, {"24h", "7d", "30d"})
+    day, month = answer["windows"]["24h"], answer["windows"]["30d"]
+    assert day["ratio"] == pytest.approx(23 / 24)
+    assert (day["down_s"], day["unwanted_s"], day["unknown_s"]) == (3600, 0, 0)
+    assert day["budget_left_s"] == pytest.approx(24 * 3600 * 0.005 - 3600)
+    assert day["budget_left_ratio"] == pytest.approx(1 - 3600 / 432)
+    assert (day["burn_rate_1h"], day["burn_rate_24h"]) == (0, pytest.approx(1 / 24 / 0.005))
+    assert month["ratio"] == pytest.approx(47 / 48, abs=1e-4)
+    assert (await api.get(f"/api/v1/bots/{bot['id']}"))["uptime_ratio_24h"] == pytest.approx(23 / 24, abs=1e-4)
+
+
+async def test_uptime_of_a_bot_that_never_ran_is_unknown_and_an_unknown_bots_is_a_problem(api: Api) -> None:
+    bot = await api.add_bot(1)
+    for window in (await api.get(f"/api/v1/bots/{bot['id']}/uptime"))["windows"].values():
+        for name in ("ratio", "budget_s", "budget_left_s", "budget_left_ratio", "burn_rate_1h", "burn_rate_24h"):
+            assert window[name] is None
+    await api.problem(await api.call("GET", "/api/v1/bots/x/uptime", role=Role.VIEWER), 404, "bot_unknown")
+    await api.problem(await api.call("GET", f"/api/v1/bots/{bot['id']}/uptime", role=None), 401, "key_missing")

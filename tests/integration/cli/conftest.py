@@ -120,6 +120,7 @@ class FakeFleet:
             (r"/api/v1/status", self._status),
             (r"/api/v1/bots", self._bots),
             (r"/api/v1/bots/([^/]+)", self._bot),
+            (r"/api/v1/bots/([^/]+)/uptime", self._uptime),
             (r"/api/v1/bots/([^/]+)/(start|stop|restart)", self._steer),
             (r"/api/v1/bots/([^/]+)/inspection", self._inspection),
             (r"/api/v1/bots/([^/]+)/stacks", self._stacks),
@@ -145,6 +146,11 @@ class FakeFleet:
             "supervisors": [{"slot": 0, "pid": 7, "seen_at": "2026-01-01T00:00:00Z"}],
             "version": "9.9",
         }
+
+    def _uptime(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
+        window = {"ratio": 0.998, "down_s": 172.8, "target": 0.995, "budget_s": 432.0, "budget_left_s": 259.2}
+        window |= {"burn_rate_1h": 14.5, "burn_rate_24h": 0.4}
+        return 200, {"bot_id": bot_id, "target": 0.995, "windows": dict.fromkeys(("24h", "7d", "30d"), window)}
 
     def _bots(self, method: str, query: dict[str, str], body: Json) -> tuple[int, Any]:
         if method == "POST":

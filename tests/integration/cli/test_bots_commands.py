@@ -71,6 +71,14 @@ def test_ls_of_an_empty_fleet_says_how_to_add_a_bot(cli: Any, fleet: Any) -> Non
     assert "flotilla bots add NAME" in cli("bots", "ls").out
 
 
+def test_show_tells_three_windows_and_the_error_budget(cli: Any, fleet: Any) -> None:
+    fleet.add("alpha")
+    out = cli("bots", "show", "alpha").out
+    for part in ("Uptime 24 h", "Uptime 7 d", "Uptime 30 d", "99.80 % (target 99.50 %)", "4 min 19 s left"):
+        assert part in out
+    assert "14.5 in the last hour, 0.4 in the last 24 h" in out
+
+
 def test_show_explains_why_a_bot_is_fatal(cli: Any, fleet: Any) -> None:
     fleet.add(
         "alpha", state="FATAL", ready=False, reason="token refused", reason_code="token_refused", remedy="Mend it."

@@ -6,16 +6,21 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis.asyncio
 import sqlalchemy as sa
 
-from flotilla.db.tables import operations
+from flotilla.db.tables import bot_transitions, operations
+from flotilla.db.uptime import SqlUptime
+from flotilla.domain.bots import Transition
 from flotilla.domain.operations import ItemState, Operation, OperationState
+from flotilla.domain.worker import State
 from flotilla.nudges import CHANNEL
 from flotilla.queue import ADVANCE, QUEUE, enqueue_advance, open_arq
+from jobs.retention import forget
 from tests.builders import a_bot
 from tests.integration.jobs.conftest import Fleet, StartJobs
 from tests.services import Program, Valkey, wait_until
@@ -247,3 +252,29 @@ async def test_second_job_program_in_one_home_is_refused(start: StartJobs, fleet
 
 async def test_url_of_valkey_that_is_wrong_is_refused(start: StartJobs, fleet: Fleet) -> None:
     assert_refused(start(redis_url="nonsense"), "FLOTILLA_REDIS_URL")
+
+
+async def test_old_transitions_are_forgotten_and_what_uptime_needs_is_kept(
+    start: StartJobs, valkey: Valkey, fleet: Fleet
+) -> None:
+    bot, now = a_bot(1), datetime.now(UTC)
+    await fleet.bots.add(bot, b"")
+    days = (50, 40, 36, 34, 1)
+    rows = [Transition(bot.id, now - timedelta(days=day), State.RUNNING, day != 40, 1, None) for day in days]
+    await fleet.store.save([], rows)
+    before = await SqlUptime(fleet.database).report(bot.id, now)
+    valkey.start()
+    program = start()
+    program.wait_for("retention.forgot")
+    async with fleet.database.read() as connection:
+        kept = (await connection.execute(sa.select(bot_transitions.c.at).order_by(bot_transitions.c.at))).scalars()
+        assert [(now - at).days for at in kept] == [36, 34, 1]
+    assert await SqlUptime(fleet.database).report(bot.id, now) == before
+
+
+async def test_sweep_of_old_transitions_goes_on_batch_by_batch(fleet: Fleet) -> None:
+    bot, now = a_bot(1), datetime.now(UTC)
+    await fleet.bots.add(bot, b"")
+    rows = [Transition(bot.id, now - timedelta(days=40 + n), State.RUNNING, True, 1, None) for n in range(8)]
+    await fleet.store.save([], rows)
+    assert [await forget(SqlUptime(fleet.database), now, batch=3) for _ in range(2)] == [7, 0]

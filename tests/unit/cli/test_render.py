@@ -28,6 +28,21 @@ BOT: dict[str, Any] = {
     "created_at": "2026-04-01T12:00:00+00:00",
 }
 
+IDLE: dict[str, Any] = {
+    "ratio": None,
+    "up_s": 0.0,
+    "down_s": 0.0,
+    "target": 0.995,
+    "budget_s": None,
+    "budget_left_s": None,
+    "budget_left_ratio": None,
+    "burn_rate_1h": None,
+    "burn_rate_24h": None,
+}
+DAY = IDLE | {"ratio": 0.998, "down_s": 172.8, "budget_s": 432.0, "budget_left_s": 259.2, "burn_rate_24h": 0.4}
+WEEK = IDLE | {"ratio": 0.97, "down_s": 18144.0, "budget_s": 3024.0, "budget_left_s": -15120.0}
+UPTIME: dict[str, Any] = {"target": 0.995, "windows": {"24h": DAY, "7d": WEEK, "30d": IDLE}}
+
 
 def text_of(table: Table) -> str:
     console = Console(width=200, record=True, file=None, quiet=False, markup=False)
@@ -55,6 +70,24 @@ def test_uptime_below_one_is_never_shown_as_a_hundred_percent(ratio: float | Non
     assert render.percent(ratio) == shown
 
 
+def test_uptime_is_told_with_what_is_left_of_its_budget_and_how_fast_that_burns() -> None:
+    assert render.uptime_facts(UPTIME) == [
+        ("Uptime 24 h", "99.80 % (target 99.50 %): down 2 min 52 s, budget 7 min 12 s, 4 min 19 s left"),
+        ("Uptime 7 d", "97.00 % (target 99.50 %): down 5 h 2 min, budget 50 min 24 s, overdrawn by 4 h 12 min"),
+        ("Uptime 30 d", "-"),
+        ("Budget burns", "0.4 in the last 24 h"),
+    ]
+    assert render.uptime_facts({"windows": dict.fromkeys(("24h", "7d", "30d"), IDLE)})[-1] == ("Budget burns", "-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0.04, "0.0 s"), (59.96, "60.0 s"), (60, "1 min 0 s"), (3661, "1 h 1 min"), (90000, "1 d 1 h")],
+)
+def test_a_span_of_time_is_told_in_its_largest_units(seconds: float, shown: str) -> None:
+    assert render.duration(seconds) == shown
+
+
 @pytest.mark.parametrize(
     ("at", "shown"),
     [
@@ -71,13 +104,13 @@ def test_a_moment_is_told_in_its_largest_unit(at: str | None, shown: str) -> Non
 
 
 def test_details_tell_the_reason_its_meaning_and_its_remedy() -> None:
-    text = text_of(render.bot_details(BOT, "Discord does not accept it.", NOW))
+    text = text_of(render.bot_details(BOT, "Discord does not accept it.", NOW, UPTIME))
     for part in ("token [refused]", "Discord does not accept it.", "Copy a new token.", "eu, shop", "2 min ago"):
         assert part in text
 
 
 def test_details_of_a_healthy_bot_have_no_reason() -> None:
-    assert "Reason" not in text_of(render.bot_details(BOT | {"reason": None}, None, NOW))
+    assert "Reason" not in text_of(render.bot_details(BOT | {"reason": None}, None, NOW, UPTIME))
 
 
 def test_progress_counts_what_is_done_with_and_names_the_rest() -> None:

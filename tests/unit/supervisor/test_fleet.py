@@ -1,17 +1,20 @@
 """The fleet without processes: who is started when, and what is remembered. No fork server ever answers here."""
 
 import asyncio
-from datetime import UTC, datetime
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import Policy
-from flotilla.domain.worker import Heartbeat, State
+from flotilla.domain.worker import BecameReady, Exited, Heartbeat, LostReady, State
 from flotilla.ports import FleetRow
 from supervisor.fleet import Fleet, Member
 from supervisor.journal import Journal
+from supervisor.processes import start_ticks
 from tests.fakes.fleet import MemoryFleetStore
 
 NOW = datetime.now(UTC)
@@ -28,9 +31,11 @@ class Host:
         self.spawned: list[tuple[str, int]] = []
         self.dumped: list[Member] = []
         self.ends: list[Exit] = []
+        self.store = MemoryFleetStore()
+        self.journal = Journal(self.store)
         self.fleet = Fleet(
             Policy(),
-            Journal(MemoryFleetStore()),
+            self.journal,
             spawn=self.spawn,
             on_exit=lambda *_: None,
             dump_stacks=self.dumped.append,
@@ -41,6 +46,13 @@ class Host:
     def spawn(self, member: Member, secret: bytes) -> None:
         assert len(secret) == 32
         self.spawned.append((member.bot.id, member.worker.generation))
+
+    async def recorded(self) -> list[tuple[State, bool, bool]]:
+        """Return state, ready and expected of every transition."""
+        for member in self.fleet:
+            self.store.put(member.bot)
+        await self.journal.flush()
+        return [(row.state, row.ready, row.expected) for row in self.store.transitions]
 
     def member(self, number: int) -> Member:
         member = self.fleet.get(str(number))
@@ -161,3 +173,85 @@ def test_stop_all_leaves_what_is_wanted_to_the_next_supervisor(host: Host) -> No
     host.fleet.fork_failed("1", 1, "EAGAIN")
     assert host.fleet.idle()
     assert host.member(1).status().state is State.STOPPED
+
+
+async def test_a_bot_is_expected_to_be_up_from_ready_until_it_is_stopped_on_purpose(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.apply(host.member(1), BecameReady(1))
+    host.fleet.exited("1", 1, -9)
+    host.fleet.apply(host.member(1), BecameReady(2))
+    host.fleet.reconcile([bot(1, Desired.STOPPED)])
+    host.fleet.exited("1", 2, 0)
+    assert await host.recorded() == [
+        (State.STARTING, False, False),
+        (State.RUNNING, True, True),
+        (State.STARTING, False, True),
+        (State.RUNNING, True, True),
+        (State.STOPPING, False, False),
+        (State.STOPPED, False, False),
+    ]
+
+
+async def test_nothing_is_expected_during_a_restart_that_was_asked_for(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.apply(host.member(1), BecameReady(1))
+    host.fleet.reconcile([bot(1, epoch=1)])
+    host.fleet.reconcile([bot(1, Desired.STOPPED, epoch=1)])
+    assert (await host.recorded())[2:] == [(State.STOPPING, False, False)], "also if a stop follows"
+
+
+SEEN = NOW - timedelta(hours=1)
+"""When the supervisor before was last seen."""
+
+
+@pytest.fixture
+def child() -> Iterator[int]:
+    """The pid of a process that may be adopted, and signalled."""
+    process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def adopt(host: Host, pid: int, desired: Desired = Desired.RUNNING) -> None:
+    """Adopt a bot that was RUNNING and READY for an hour when its supervisor was last seen."""
+    since = SEEN - timedelta(hours=1)
+    status = BotStatus(
+        "1", State.RUNNING, ready=True, generation=3, pid=pid, process_started_at=start_ticks(pid), since=since
+    )
+    assert host.fleet.adopt([FleetRow(bot(1, desired), status)], SEEN) == 1
+
+
+@pytest.mark.parametrize("event", [LostReady(3), Exited(3, None, 0.5)], ids=lambda event: type(event).__name__)
+async def test_an_adopted_worker_found_lost_is_down_since_its_supervisor_was_last_seen(
+    host: Host, child: int, event: LostReady | Exited
+) -> None:
+    adopt(host, child)
+    host.fleet.apply(host.member(1), event)
+    rows = await host.recorded()
+    assert rows[0] == (State.RUNNING, False, True)
+    assert (len(rows), rows[1][1:]) == (2, (False, True))
+    assert host.store.transitions[0].at == SEEN
+    assert host.store.transitions[1].at >= NOW
+
+
+async def test_an_adopted_worker_that_was_heard_of_is_down_only_from_its_loss_on(host: Host, child: int) -> None:
+    adopt(host, child)
+    host.fleet.apply(host.member(1), Heartbeat(3))
+    assert await host.recorded() == []
+    host.fleet.apply(host.member(1), LostReady(3))
+    assert await host.recorded() == [(State.RUNNING, False, True)]
+    (row,) = host.store.transitions
+    assert row.at >= NOW
+
+
+async def test_an_adopted_worker_that_is_stopped_at_once_was_up_till_then(host: Host, child: int) -> None:
+    adopt(host, child)
+    host.fleet.reconcile([bot(1, Desired.STOPPED)])
+    assert await host.recorded() == [(State.STOPPING, False, False)]
+
+
+async def test_a_worker_lost_while_it_was_not_wanted_any_more_is_no_downtime(host: Host, child: int) -> None:
+    adopt(host, child, Desired.STOPPED)
+    host.fleet.apply(host.member(1), Exited(3, None, 0.5))
+    assert not any(expected for _, _, expected in await host.recorded())

@@ -48,6 +48,9 @@ class Store:
     async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
         raise NotImplementedError
 
+    async def last_seen(self, slot: int) -> datetime | None:
+        raise NotImplementedError
+
 
 def transition(bot_id: str) -> Transition:
     return Transition(bot_id, datetime.now(UTC), State.RUNNING, ready=True, generation=1, reason=None)

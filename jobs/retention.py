@@ -1,0 +1,46 @@
+"""Forgets transitions that no uptime window needs any more, a little at a time."""
+
+import asyncio
+import random
+from datetime import UTC, datetime
+
+import structlog
+
+from flotilla.db.uptime import FORGET_BATCH, SqlUptime
+from flotilla.domain.uptime import KEPT
+from flotilla.errors import FlotillaError
+
+SWEEP_S = 3600.0
+BATCHES = 200
+"""At most in one sweep: a million rows an hour is more than any fleet records."""
+PAUSE_S = 0.1
+"""Between two batches, so that on SQLite others get their turn to write."""
+TIMEOUT_S = 600.0
+log = structlog.get_logger()
+
+
+async def forget_for_ever(history: SqlUptime) -> None:
+    """Forget at start and then about every SWEEP_S seconds until cancelled, whatever is away meanwhile."""
+    while True:
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await forget(history, datetime.now(UTC))
+        except FlotillaError as fault:
+            log.warning("retention.failed", error=fault.message)
+        except TimeoutError:
+            log.warning("retention.failed", error=f"not done after {TIMEOUT_S:g} s; the next sweep goes on")
+        await asyncio.sleep(SWEEP_S * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+
+
+async def forget(history: SqlUptime, now: datetime, *, batch: int = FORGET_BATCH) -> int:
+    """Remove transitions older than KEPT in at most BATCHES transactions; return how many there were."""
+    gone = 0
+    for _ in range(BATCHES):
+        removed = await history.forget(now - KEPT, batch)
+        gone += removed
+        if removed < batch:
+            break
+        await asyncio.sleep(PAUSE_S)
+    if gone:
+        log.info("retention.forgot", transitions=gone)
+    return gone

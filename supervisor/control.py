@@ -31,8 +31,9 @@ from flotilla.protocol import (
     from_worker,
 )
 from flotilla.secrets import TokenVault
-from supervisor.fleet import Fleet, Member
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
+from supervisor.member import Member
 
 HELLO_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 30.0

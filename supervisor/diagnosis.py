@@ -16,7 +16,8 @@ from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.errors import RetryError
 from flotilla.ports import FleetRow, FleetStore
 from supervisor.botlogs import FLOOD_LOOK_S, LOOK_S, BotLogs
-from supervisor.fleet import Fleet, Member
+from supervisor.fleet import Fleet
+from supervisor.member import Member
 
 STACKS_WAIT_S = 1.5
 """How long a worker may take to write its stacks; one whose event loop is blocked never writes those of its tasks."""

@@ -9,16 +9,16 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 from ulid import ULID
 
-from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
+from flotilla.domain.bots import Bot, Desired, Transition
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.lifecycle import IllegalTransition, step
-from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.policy import Policy
 from flotilla.domain.reasons import reason_of_exit
 from flotilla.domain.uptime import expected_after
 from flotilla.domain.worker import (
@@ -43,6 +43,7 @@ from flotilla.domain.worker import (
 )
 from flotilla.ports import FleetRow
 from supervisor.journal import Journal
+from supervisor.member import Member, is_wanted, remembered
 from supervisor.memory import MemorySample, MemoryTarget
 from supervisor.processes import WorkerProcess
 from supervisor.reconcile import may_be_dropped, order
@@ -50,49 +51,6 @@ from supervisor.reconcile import may_be_dropped, order
 log = structlog.get_logger()
 _FOUND_LOST = Exited | LostReady | DeadlinePassed
 _OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
-
-
-@dataclass(slots=True)
-class Member:
-    """One bot of the fleet with its worker, as the shell sees it.
-
-    epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
-    supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
-    worker that has not made itself known yet, when the supervisor before was last seen.
-    """
-
-    bot: Bot
-    worker: Worker = field(default_factory=Worker)
-    epoch: int = 0
-    secret_hash: bytes | None = None
-    process: WorkerProcess | None = None
-    memory_bytes: int | None = None
-    latency_ms: float | None = None
-    shared_bytes: int = 0
-    since: datetime | None = None
-    heartbeat_at: datetime | None = None
-    expected: bool = False
-    unheard_since: datetime | None = None
-
-    def status(self) -> BotStatus:
-        """Return what is observed now, as it is stored."""
-        worker, process = self.worker, self.process
-        return BotStatus(
-            bot_id=self.bot.id,
-            state=worker.state,
-            ready=worker.ready,
-            reason=worker.reason,
-            generation=worker.generation,
-            epoch=self.epoch,
-            failures=worker.failures,
-            pid=worker.pid,
-            process_started_at=process.started_at if process else None,
-            secret_hash=self.secret_hash,
-            memory_bytes=self.memory_bytes,
-            latency_ms=self.latency_ms,
-            since=self.since,
-            heartbeat_at=self.heartbeat_at,
-        )
 
 
 class Fleet:
@@ -290,7 +248,7 @@ class Fleet:
         """
         adopted = 0
         for row in rows:
-            member = self._members[row.bot.id] = self._remembered(row)
+            member = self._members[row.bot.id] = remembered(row, self._policy, time.monotonic(), self._random.random())
             member.unheard_since = seen_at
             self._starting += member.worker.state is State.STARTING
             status = row.status
@@ -310,44 +268,6 @@ class Fleet:
     def _watch_adopted(self, member: Member, process: WorkerProcess) -> None:
         generation = member.worker.generation
         process.watch(lambda: self._on_exit(member, generation, process.pid))
-
-    def _remembered(self, row: FleetRow) -> Member:
-        status, policy, now = row.status, self._policy, time.monotonic()
-        deadlines = {
-            State.STARTING: now + policy.startup_timeout_s,
-            State.RUNNING: now + policy.liveness_timeout_s,
-            State.STOPPING: now + policy.stop_grace_s,
-            State.BACKOFF: now + backoff_delay_s(max(1, status.failures), policy, self._random.random()),
-        }
-        worker = Worker(
-            state=status.state,
-            generation=status.generation,
-            pid=status.pid,
-            deadline=deadlines.get(status.state),
-            failures=status.failures,
-            ready_at=now if status.ready else None,
-            reason=status.reason,
-            restart=status.state is State.STOPPING and row.bot.desired is Desired.RUNNING,
-        )
-        # A bot that was never observed answers whatever is wanted of it now.
-        epoch = status.epoch if status.generation else row.bot.desired_epoch
-        return Member(
-            row.bot,
-            worker,
-            epoch,
-            status.secret_hash,
-            memory_bytes=status.memory_bytes,
-            latency_ms=status.latency_ms,
-            since=status.since,
-            heartbeat_at=status.heartbeat_at,
-            # Between a start or restart that was asked for and READY nothing in the status tells; it is a moment.
-            expected=expected_after(
-                before=status.state is State.RUNNING,
-                wanted=_wanted(row.bot),
-                ready=status.ready,
-                reason=status.reason,
-            ),
-        )
 
     # Effects ---------------------------------------------------------------------------------------------------------
 
@@ -376,7 +296,7 @@ class Fleet:
         self._starting += (after.state is State.STARTING) - (before.state is State.STARTING)
         if before.state is State.STARTING and after.state is not State.STARTING and self._waiting:
             asyncio.get_running_loop().call_soon(self.admit)
-        wanted, expected = _wanted(member.bot), member.expected
+        wanted, expected = is_wanted(member.bot), member.expected
         member.expected = expected_after(before=expected, wanted=wanted, ready=after.ready, reason=after.reason)
         moved = (before.state, before.ready, before.generation) != (after.state, after.ready, after.generation)
         if not moved and member.expected == expected:
@@ -408,7 +328,7 @@ class Fleet:
         if member.unheard_since is None:
             return
         at = min(now, max(member.unheard_since, member.since or member.unheard_since))
-        expected = _wanted(member.bot)
+        expected = is_wanted(member.bot)
         self._journal.put(
             member.status(),
             Transition(
@@ -430,10 +350,6 @@ class Fleet:
             return
         member.bot = _unwanted(member.bot)
         self.apply(member, Stop())
-
-
-def _wanted(bot: Bot) -> bool:
-    return bot.desired is Desired.RUNNING and bot.deleted_at is None
 
 
 def _unwanted(bot: Bot) -> Bot:

@@ -19,9 +19,10 @@ from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
-from supervisor.fleet import Fleet, Member
+from supervisor.fleet import Fleet
 from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.journal import Journal
+from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
 from supervisor.zygote import ForkServerProcess
 

@@ -12,8 +12,9 @@ from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import BecameReady, Exited, Heartbeat, LostReady, State
 from flotilla.ports import FleetRow
-from supervisor.fleet import Fleet, Member
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
+from supervisor.member import Member
 from supervisor.processes import start_ticks
 from tests.fakes.fleet import MemoryFleetStore
 

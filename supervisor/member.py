@@ -1,0 +1,99 @@
+"""One bot of the fleet with its worker, as the shell sees it and as the database remembers it."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.uptime import expected_after
+from flotilla.domain.worker import State, Worker
+from flotilla.ports import FleetRow
+from supervisor.processes import WorkerProcess
+
+
+@dataclass(slots=True)
+class Member:
+    """One bot of the fleet with its worker, as the shell sees it.
+
+    epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
+    supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
+    worker that has not made itself known yet, when the supervisor before was last seen.
+    """
+
+    bot: Bot
+    worker: Worker = field(default_factory=Worker)
+    epoch: int = 0
+    secret_hash: bytes | None = None
+    process: WorkerProcess | None = None
+    memory_bytes: int | None = None
+    latency_ms: float | None = None
+    shared_bytes: int = 0
+    since: datetime | None = None
+    heartbeat_at: datetime | None = None
+    expected: bool = False
+    unheard_since: datetime | None = None
+
+    def status(self) -> BotStatus:
+        """Return what is observed now, as it is stored."""
+        worker, process = self.worker, self.process
+        return BotStatus(
+            bot_id=self.bot.id,
+            state=worker.state,
+            ready=worker.ready,
+            reason=worker.reason,
+            generation=worker.generation,
+            epoch=self.epoch,
+            failures=worker.failures,
+            pid=worker.pid,
+            process_started_at=process.started_at if process else None,
+            secret_hash=self.secret_hash,
+            memory_bytes=self.memory_bytes,
+            latency_ms=self.latency_ms,
+            since=self.since,
+            heartbeat_at=self.heartbeat_at,
+        )
+
+
+def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Member:
+    """Return a bot as the supervisor before left it. now: monotonic second. jitter: uniform draw in [0, 1)."""
+    status = row.status
+    deadlines = {
+        State.STARTING: now + policy.startup_timeout_s,
+        State.RUNNING: now + policy.liveness_timeout_s,
+        State.STOPPING: now + policy.stop_grace_s,
+        State.BACKOFF: now + backoff_delay_s(max(1, status.failures), policy, jitter),
+    }
+    worker = Worker(
+        state=status.state,
+        generation=status.generation,
+        pid=status.pid,
+        deadline=deadlines.get(status.state),
+        failures=status.failures,
+        ready_at=now if status.ready else None,
+        reason=status.reason,
+        restart=status.state is State.STOPPING and row.bot.desired is Desired.RUNNING,
+    )
+    # A bot that was never observed answers whatever is wanted of it now.
+    epoch = status.epoch if status.generation else row.bot.desired_epoch
+    return Member(
+        row.bot,
+        worker,
+        epoch,
+        status.secret_hash,
+        memory_bytes=status.memory_bytes,
+        latency_ms=status.latency_ms,
+        since=status.since,
+        heartbeat_at=status.heartbeat_at,
+        # Between a start or restart that was asked for and READY nothing in the status tells; it is a moment.
+        expected=expected_after(
+            before=status.state is State.RUNNING,
+            wanted=is_wanted(row.bot),
+            ready=status.ready,
+            reason=status.reason,
+        ),
+    )
+
+
+def is_wanted(bot: Bot) -> bool:
+    """Return whether an operator wants the bot to run."""
+    return bot.desired is Desired.RUNNING and bot.deleted_at is None

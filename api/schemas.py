@@ -283,7 +283,7 @@ class OperationItemPage(Struct, frozen=True):
 
 
 class DryRun(Struct, frozen=True):
-    """What an operation would do. session_starts: IDENTIFYs it may cost, one per bot that would really restart."""
+    """What an operation would do. session_starts: IDENTIFYs it costs at most; a session that is resumed costs none."""
 
     total: int
     session_starts: int

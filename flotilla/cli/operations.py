@@ -56,7 +56,7 @@ def run_restart(api: "Api", selector: dict[str, Any], *, yes: bool, wait: bool) 
     order = {"kind": "restart", "selector": selector}
     cost = api.post("/operations", {**order, "dry_run": True})
     print(
-        f"This restarts {cost['total']} bots and spends {cost['session_starts']} session starts"
+        f"This restarts {cost['total']} bots and spends at most {cost['session_starts']} session starts"
         + (
             f"; {_number(cost.get('skipped'))} are skipped because they do not run"
             if _number(cost.get("skipped"))

@@ -1,4 +1,4 @@
-"""docs/sandbox-coverage.md tells what the sandbox serves. FLOTILLA_UPDATE_DOCS=1 writes its table anew."""
+"""docs/sandbox.md and sandbox-coverage.md tell what the sandbox serves. FLOTILLA_UPDATE_DOCS=1 writes both anew."""
 
 import os
 import re
@@ -19,7 +19,8 @@ from tests.judges import description
 from tests.judges.description import METHODS, segments
 from tests.judges.deviations import NOT_DESCRIBED
 
-DOC = Path(__file__).parents[2] / "docs" / "sandbox-coverage.md"
+DOCS = Path(__file__).parents[2] / "docs"
+SUMMARY, ROUTES = DOCS / "sandbox.md", DOCS / "sandbox-coverage.md"
 REGENERATE = "FLOTILLA_UPDATE_DOCS=1 .venv/bin/pytest tests/judges/test_coverage.py"
 _GENERATED = re.compile(r"(<!-- coverage -->\n).*?(<!-- end -->)", re.DOTALL)
 _PREFIX = re.compile(r"/api(?:/v[^/]+)?(?=/)")
@@ -77,7 +78,14 @@ async def registered() -> list[Route]:
     return sorted(set(found))
 
 
-def table(described: Iterable[Route], registered: Iterable[Route]) -> str:
+class Coverage(NamedTuple):
+    """The generated parts of the two pages."""
+
+    summary: str
+    routes: str
+
+
+def coverage(described: Iterable[Route], registered: Iterable[Route]) -> Coverage:
     routes = list(registered)
     served: dict[str, list[Route]] = defaultdict(list)
     missing: dict[str, list[Route]] = defaultdict(list)
@@ -89,7 +97,8 @@ def table(described: Iterable[Route], registered: Iterable[Route]) -> str:
         f"| {family} | {len(served[family]) + len(missing[family])} | {len(served[family])} |" for family in families
     ]
     counts = [sum(map(len, part.values())) for part in (served, missing)]
-    lines = ["| Family | Described | Served |", "|---|--:|--:|", *rows, f"| all | {sum(counts)} | {counts[0]} |"]
+    summary = ["| Family | Described | Served |", "|---|--:|--:|", *rows, f"| all | {sum(counts)} | {counts[0]} |"]
+    lines: list[str] = []
     for family in families:
         lines += ["", f"## {family}"]
         lines += [f"- `{route.method} {route.path}`" for route in served[family]]
@@ -99,7 +108,7 @@ def table(described: Iterable[Route], registered: Iterable[Route]) -> str:
                 if served[family]
                 else [f"Not served: {_compact(missing[family])}."]
             )
-    return "\n".join(lines)
+    return Coverage("\n".join(summary), "\n".join(lines[1:]))
 
 
 def _compact(routes: Iterable[Route]) -> str:
@@ -109,11 +118,14 @@ def _compact(routes: Iterable[Route]) -> str:
     return ", ".join(f"`{'|'.join(of_path)} {path}`" for path, of_path in methods.items())
 
 
-def test_coverage_is_what_the_router_says(described: list[Route], registered: list[Route]) -> None:
-    expected, text = table(described, registered), DOC.read_text()
+@pytest.mark.parametrize(("page", "part"), [(SUMMARY, 0), (ROUTES, 1)], ids=["summary", "routes"])
+def test_coverage_is_what_the_router_says(
+    described: list[Route], registered: list[Route], page: Path, part: int
+) -> None:
+    expected, text = coverage(described, registered)[part], page.read_text()
     wanted = _GENERATED.sub(lambda match: f"{match[1]}{expected}\n{match[2]}", text)
     if os.environ.get("FLOTILLA_UPDATE_DOCS"):
-        DOC.write_text(wanted)
+        page.write_text(wanted)
         return
     assert _GENERATED.search(text)
     assert text == wanted, f"run {REGENERATE}"
@@ -134,5 +146,5 @@ def test_literal_segment_of_the_description_needs_a_literal_route() -> None:
 
 def test_route_that_is_gone_changes_the_table(described: list[Route], registered: list[Route]) -> None:
     fewer = [route for route in registered if route.path != "/users/@me"]
-    assert "- `GET /users/@me`" in table(described, registered)
-    assert "`GET|PATCH /users/@me`" in table(described, fewer)
+    assert "- `GET /users/@me`" in coverage(described, registered).routes
+    assert "`GET|PATCH /users/@me`" in coverage(described, fewer).routes

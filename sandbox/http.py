@@ -1,6 +1,7 @@
 """JSON over HTTP, shared by REST and control: answers, bodies, and the aiohttp keys."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -11,6 +12,7 @@ from sandbox import errors, limits
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.local_discord import LocalDiscord
 from sandbox.messages.attachments import Upload
+from sandbox.world.objects import Json
 
 DISCORD: web.AppKey[LocalDiscord] = web.AppKey("discord", LocalDiscord)
 _URL_ENCODED, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
@@ -126,6 +128,12 @@ def boolean_query(request: web.Request, name: str) -> bool:
         faults.add((name,), "BOOLEAN_TYPE_CONVERT", "Must be either true or false.")
         faults.raise_if_any()
     return bool(value)
+
+
+def numbers_query(request: web.Request, names: Iterable[str]) -> Json:
+    """Return those of the names that the query gives; what is no number stays text, for a shape to refuse."""
+    given = {name: request.query[name] for name in names if name in request.query}
+    return {name: int(value) if _NUMBER.fullmatch(value) else value for name, value in given.items()}
 
 
 def page_query(request: web.Request, default: int, most: int, cursors: tuple[str, ...]) -> tuple[int, dict[str, int]]:

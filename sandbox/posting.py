@@ -1,11 +1,11 @@
 """Messages that are written, changed and deleted, each with the event that tells of it."""
 
-from sandbox import errors
+from sandbox import errors, limits
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.local_discord import LocalDiscord
 from sandbox.messages import messages, rules
 from sandbox.messages.attachments import Upload
-from sandbox.world.guilds import HOLDS_MESSAGES, Channel
+from sandbox.world.guilds import HOLDS_MESSAGES, Channel, Guild
 from sandbox.world.objects import Json
 
 
@@ -86,9 +86,17 @@ def gone(discord: LocalDiscord, channel: Channel, message: Json) -> None:
 
 
 def delete_many(discord: LocalDiscord, channel: Channel, message_ids: list[str]) -> None:
-    """Delete those messages that there are, with one event."""
+    """Delete those messages that there are, with one event for each hundred."""
     there = [each for each in message_ids if discord.messages.find(channel.id, each) is not None]
     for message_id in there:
         discord.messages.delete(channel.id, message_id)
-    if there:
-        discord.router.of_channel(channel, "MESSAGE_DELETE_BULK", {"ids": there, "channel_id": channel.id})
+    for first in range(0, len(there), limits.BULK_DELETE_MAX):
+        some = there[first : first + limits.BULK_DELETE_MAX]
+        discord.router.of_channel(channel, "MESSAGE_DELETE_BULK", {"ids": some, "channel_id": channel.id})
+
+
+def delete_by(discord: LocalDiscord, guild: Guild, author_id: str, seconds: float) -> None:
+    """Delete what a user wrote in a guild in the past `seconds`."""
+    since = discord.clock() - seconds
+    for channel in guild.channels.values():
+        delete_many(discord, channel, discord.messages.ids_by(author_id, channel.id, since))

@@ -1,6 +1,7 @@
 """The messages of every channel, and the nonces that keep one from being sent twice. Pure."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 
@@ -8,6 +9,7 @@ from sandbox import errors, limits
 from sandbox.errors import DiscordError
 from sandbox.messages.pins import Pins
 from sandbox.messages.reactions import Reactions
+from sandbox.snowflakes import unix_s
 from sandbox.world.objects import Json
 
 
@@ -113,6 +115,11 @@ class MessageStore:
             if (before is None or int(row["id"]) < before) and (after is None or int(row["id"]) > after)
         ]
         return rows[-limit:] if after is not None else rows[:limit]
+
+    def ids_by(self, author_id: str, channel_id: str, since: float) -> list[str]:
+        """Return the ids of the messages an author wrote in a channel since then (Unix seconds), oldest first."""
+        kept: Mapping[str, Json] = self._channels.get(channel_id, {})
+        return [each for each, row in kept.items() if row["author"]["id"] == author_id and unix_s(each) >= since]
 
     def prune(self, now: float) -> None:
         """Forget nonces past their window."""

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from sandbox import changes, errors, limits
+from sandbox import changes, errors, limits, posting
 from sandbox.errors import DiscordError
-from sandbox.http import answer, boolean_query, page_query, read_object
+from sandbox.http import answer, boolean_query, numbers_query, page_query, read_object
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.shell import bot_route
 from sandbox.shapes import boolean, check, integer, record, text
@@ -26,10 +26,12 @@ _ROLE = record({
     "icon": text(limits.REQUEST_MAX_BYTES),
     "unicode_emoji": text(limits.ROLE_NAME_MAX),
 })  # fmt: skip
-_BAN = record({
+_DAY_S = 86_400
+_BAN_FIELDS = {
     "delete_message_seconds": integer(0, limits.BAN_DELETE_MAX_S),
     "delete_message_days": integer(0, limits.BAN_DELETE_MAX_DAYS),
-})  # fmt: skip
+}
+_BAN = record(_BAN_FIELDS)
 
 
 def guild_of(request: web.Request, discord: LocalDiscord, application: Application, *needed: Permission) -> Guild:
@@ -150,16 +152,21 @@ async def get_ban(request: web.Request, discord: LocalDiscord, application: Appl
 
 
 async def ban(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
-    """Ban a user, member or not."""
+    """Ban a user, member or not, and delete what he wrote lately if asked."""
     guild = guild_of(request, discord, application, Permission.BAN_MEMBERS)
-    if request.body_exists:  # documented: all of it is optional; discord.py sends it as a query
-        check(_BAN, await read_object(request))
+    wanted = numbers_query(request, _BAN_FIELDS)  # as discord.py sends it
+    if request.body_exists:  # documented: all of it is optional
+        wanted |= await read_object(request)
+    check(_BAN, wanted)
     user = discord.world.users.get(request.match_info["user_id"])
     if user is None:
         raise DiscordError(errors.UNKNOWN_USER)
     if user.id in guild.members:
         check_rank(guild, application, user.id)
     changes.ban(discord, guild, user, request.headers.get("X-Audit-Log-Reason"))
+    seconds = wanted.get("delete_message_seconds") or (wanted.get("delete_message_days") or 0) * _DAY_S
+    if seconds:
+        posting.delete_by(discord, guild, user.id, seconds)
     return web.Response(status=204)
 
 

@@ -175,6 +175,45 @@ async def test_bans_come_and_go(home: Home) -> None:
     assert (await home.rest("PUT", f"{base}/1", {}))[1]["code"] == 10013
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "left"),
+    [
+        ("", {}, ["old", "new"]),
+        ("", {"delete_message_seconds": 0}, ["old", "new"]),
+        ("", {"delete_message_seconds": 3_600}, ["old"]),
+        ("?delete_message_seconds=3600", None, ["old"]),
+        ("", {"delete_message_days": 7}, []),
+    ],
+)
+async def test_ban_deletes_what_was_written_lately(home: Home, query: str, body: Any, left: list[str]) -> None:
+    ann, messages = await home.member(), f"/channels/{home.channel_id}/messages"
+    await home.sandbox.control("POST", messages, {"user": {"id": ann}, "content": "old"})
+    await home.sandbox.control("POST", "/clock", {"advance_s": 86_400})
+    await home.sandbox.control("POST", messages, {"user": {"id": ann}, "content": "new"})
+    await home.rest("POST", messages, {"content": "by the bot"})
+    assert (await home.rest("PUT", f"/guilds/{home.guild_id}/bans/{ann}{query}", body))[0] == 204
+    there = [row["content"] for row in (await home.rest("GET", messages))[1]]
+    assert there == ["by the bot", *reversed(left)]
+
+
+async def test_ban_tells_of_the_messages_by_the_hundred(home: Home) -> None:
+    ann, messages = await home.member(), f"/channels/{home.channel_id}/messages"
+    for _ in range(101):
+        await home.sandbox.control("POST", messages, {"user": {"id": ann}, "content": "spam"})
+    client = await home.sandbox.gateway()
+    await client.identify(home.token, 1 << 9)
+    await client.event("READY")
+    await home.rest("PUT", f"/guilds/{home.guild_id}/bans/{ann}", {"delete_message_seconds": 60})
+    assert [len((await client.event("MESSAGE_DELETE_BULK"))["ids"]) for _ in range(2)] == [100, 1]
+
+
+@pytest.mark.parametrize("seconds", ["soon", "-1", "604801", "9" * 5_000])
+async def test_ban_with_a_wrong_time_bans_nobody(home: Home, seconds: str) -> None:
+    path = f"/guilds/{home.guild_id}/bans/{await home.member()}"
+    assert (await home.rest("PUT", f"{path}?delete_message_seconds={seconds}"))[1]["code"] == 50035
+    assert (await home.rest("GET", path))[1]["code"] == 10026
+
+
 async def test_guild_of_others_is_unknown_or_closed(home: Home) -> None:
     other, _ = await home.sandbox.application("beta")
     guild_id = (await home.sandbox.control("GET", f"/applications/{other}"))["guild_id"]

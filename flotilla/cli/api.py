@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
+from flotilla.cli.connection import Connection, Fault, Json
 from flotilla.cli.faults import ApiError, CommandError
 from flotilla.launch.admin_key import read_key
 from flotilla.launch.layout import Mode, admin_key_file
@@ -16,7 +16,6 @@ from flotilla.settings import Settings
 
 TIMEOUT_S = 10.0
 PAGE = 200
-Json = dict[str, Any]
 
 
 def find_key(settings: Settings) -> str:
@@ -44,31 +43,28 @@ def _explain_unreadable(path: Path) -> None:
         )
 
 
-class Api:
+class Api(Connection):
     """A connection to the API. Each call raises ApiError or CommandError."""
 
     def __init__(self, url: str, key: str | None, *, transport: httpx.BaseTransport | None = None) -> None:
-        self._url = url
         headers = {"accept": "application/json", "user-agent": "flotilla-cli"}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
-        # trust_env: the fleet is on this host or one the operator named; a proxy for the web must not see its key.
-        self._client = httpx.Client(
-            base_url=url, headers=headers, timeout=TIMEOUT_S, transport=transport, trust_env=False
+        super().__init__(url, TIMEOUT_S, headers, transport)
+        self.late = Fault(f"The API at {url} did not answer within {TIMEOUT_S:.0f} s. Look at api.log.", "api_timeout")
+        self.unreachable = Fault(
+            f"The API is not reachable at {url}. Start the fleet with `flotilla up`, or say where it is "
+            "with FLOTILLA_URL or FLOTILLA_HTTP_PORT.",
+            "api_unreachable",
+        )
+        self.stranger = Fault(
+            f"What answers at {url} is not Flotilla's API. Check FLOTILLA_URL and FLOTILLA_HTTP_PORT.", "not_our_api"
         )
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the API these settings name, with the key they give."""
         return cls(settings.effective_url, find_key(settings))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        self._client.close()
 
     def get(self, path: str, **query: str | int | None) -> Json:
         """GET an object below /api/v1."""
@@ -101,7 +97,7 @@ class Api:
 
     def readiness(self) -> Json:
         """Return how the programs are, from /readyz, ready or not."""
-        response = self._send("GET", "/readyz", {}, None)
+        response = self._send("GET", "/readyz")
         if response.status_code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
             raise self._refusal(response)
         return self._object(response)
@@ -119,35 +115,6 @@ class Api:
         if not response.is_success:
             raise self._refusal(response)
         return {} if response.status_code == HTTPStatus.NO_CONTENT else self._object(response)
-
-    def _send(
-        self, method: str, path: str, query: Mapping[str, str | int], body: Mapping[str, Any] | None
-    ) -> httpx.Response:
-        try:
-            return self._client.request(method, path, params=dict(query), json=body)
-        except httpx.TimeoutException as fault:
-            raise CommandError(
-                f"The API at {self._url} did not answer within {TIMEOUT_S:.0f} s. Look at api.log.",
-                code="api_timeout",
-            ) from fault
-        except (httpx.HTTPError, httpx.InvalidURL) as fault:
-            raise CommandError(
-                f"The API is not reachable at {self._url}. Start the fleet with `flotilla up`, or say where it is "
-                "with FLOTILLA_URL or FLOTILLA_HTTP_PORT.",
-                code="api_unreachable",
-            ) from fault
-
-    def _object(self, response: httpx.Response) -> Json:
-        try:
-            found = response.json()
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise CommandError(
-                f"What answers at {self._url} is not Flotilla's API. Check FLOTILLA_URL and FLOTILLA_HTTP_PORT.",
-                code="not_our_api",
-            )
-        return found
 
     def _refusal(self, response: httpx.Response) -> ApiError:
         problem = self._problem(response)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from flotilla.cli.api import Api, Json
+from flotilla.cli.api import Api
+from flotilla.cli.connection import Json
 from flotilla.cli.faults import ApiError, CommandError
 from flotilla.errors import RetryError
 from flotilla.launch.admin_key import read_key

@@ -1,7 +1,8 @@
 """Which message of a bot is meant, and in which channel it is."""
 
+from flotilla.cli.connection import Json
 from flotilla.cli.faults import CommandError
-from flotilla.cli.sandbox.control import Control, Json
+from flotilla.cli.sandbox.control import Control
 from flotilla.cli.sandbox.names import Names
 
 LAST = "last"

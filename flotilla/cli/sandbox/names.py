@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from flotilla.cli.connection import Json
 from flotilla.cli.faults import CommandError
-from flotilla.cli.sandbox.control import Control, Json
+from flotilla.cli.sandbox.control import Control
 
 _NAMED_MAX = 12
 

@@ -8,7 +8,7 @@ from flotilla.cli.sandbox import values
 from flotilla.cli.sandbox.options import AsJson, Bot, Bots, Url, sandbox, tell
 
 if TYPE_CHECKING:
-    from flotilla.cli.sandbox.control import Json
+    from flotilla.cli.connection import Json
 
 app = typer.Typer(no_args_is_help=True, help="Add an application, look at one.")
 guild = typer.Typer(no_args_is_help=True, help="Add guilds.")

@@ -1,9 +1,13 @@
 """One way to reach the database, whichever it is: SQLite in WAL mode or PostgreSQL."""
 
+import asyncio
 import logging
+import random
+import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -11,6 +15,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from flotilla.errors import RetryError, SetupError
+
+if TYPE_CHECKING:
+    import aiosqlite
 
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 10
@@ -140,10 +147,26 @@ def _create_engine(url: sa.URL, pool_size: int) -> AsyncEngine:
 def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI objects are untyped
     # The driver's own implicit BEGIN is switched off; `_begin_sqlite` says which kind.
     dbapi_connection.isolation_level = None
-    cursor = dbapi_connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    dbapi_connection.run_async(_set_pragmas)
+
+
+async def _set_pragmas(connection: "aiosqlite.Connection") -> None:
+    """Set what every connection needs.
+
+    Of two connections that switch a new file to WAL at once SQLite tells one, without waiting, that the file is locked,
+    whatever its busy timeout is (SQLite documentation, sqlite3_busy_handler: it would be a deadlock).
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            await connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as fault:
+            if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                raise
+            await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
+        await connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

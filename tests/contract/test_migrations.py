@@ -1,6 +1,7 @@
 """How a database gets its shape, on SQLite and PostgreSQL."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -104,6 +105,16 @@ async def test_upgrades_at_once_end_well(database_url: str) -> None:
     finally:
         for database in databases:
             await database.close()
+
+
+async def test_programs_that_meet_on_a_new_file_do_not_find_it_locked(tmp_path: Path) -> None:
+    # Which of them collide is chance: about one round in twenty did, so there are many.
+    for number in range(60):
+        databases = [Database(f"sqlite:///{tmp_path}/{number}.db") for _ in range(8)]
+        try:
+            assert await asyncio.gather(*(shape(database) for database in databases)) == [Shape.BEHIND] * 8
+        finally:
+            await asyncio.gather(*(database.close() for database in databases))
 
 
 async def test_database_without_a_shape_is_refused(empty_database: Database) -> None:

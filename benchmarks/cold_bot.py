@@ -8,7 +8,7 @@ import stat
 import sys
 from pathlib import Path
 
-from flotilla.protocol import WorkerConfig
+from flotilla.protocol import WorkerConfig, WorkerLimits
 from worker_bot.bot import Bot
 
 EXTENSIONS = ("worker_bot.extensions.core",)
@@ -27,7 +27,7 @@ async def main(token: str, discord_url: str) -> None:
     async def ignore() -> None:
         return
 
-    config = WorkerConfig(discord_url, EXTENSIONS, 1.0, "INFO")
+    config = WorkerConfig(discord_url, EXTENSIONS, "INFO", WorkerLimits())
     await Bot(token, config, on_ready=ignore, on_lost=ignore).run()
 
 

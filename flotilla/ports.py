@@ -8,6 +8,8 @@ from typing import Protocol
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
+from flotilla.domain.happenings import Happening
+from flotilla.domain.vitals import HostVitals
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,16 @@ class FleetStore(Protocol):
     async def record_stacks(self, stacks: Stacks) -> None:
         """Store the stacks that were asked for, in place of those before. Passes over a bot that is gone."""
 
+    async def record_happenings(self, events: Sequence[Happening]) -> None:
+        """Store what happened, keeping the last `HAPPENINGS_KEPT` of each bot. Passes over bots that are gone."""
+
     async def drop(self, bot_ids: Iterable[str]) -> None:
         """Remove bots for good, with all that was observed of them."""
 
-    async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
-        """Record that the supervisor of `slot` is alive."""
+    async def seen(
+        self, slot: int, pid: int, started_at: datetime, now: datetime, vitals: HostVitals | None = None
+    ) -> None:
+        """Record that the supervisor of `slot` is alive, and how its host is."""
 
     async def last_seen(self, slot: int) -> datetime | None:
         """Return when the supervisor of `slot` was last recorded as alive, None if it never was."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
 """Grows when a worker and a supervisor of different releases would misunderstand each other."""
 
 MAX_FRAME_BYTES = 1024 * 1024
@@ -73,12 +73,22 @@ class Failing(_Message, frozen=True, tag=True):
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
-    """How a worker runs its bot. discord_url: REST base. heartbeat_s: seconds between `Beat`s."""
+    """How a worker runs its bot. discord_url: REST base. limits: those that the worker itself looks after."""
 
     discord_url: str
     extensions: tuple[str, ...]
-    heartbeat_s: float
     log_level: str
+    limits: "WorkerLimits"
+
+
+class WorkerLimits(msgspec.Struct, frozen=True):
+    """What a worker looks after itself; of `flotilla.domain.policy.Policy`. heartbeat_s: seconds between `Beat`s."""
+
+    heartbeat_s: float = 1.0
+    delivery_probe: bool = True
+    delivery_quiet_s: float = 30.0
+    delivery_answer_s: float = 10.0
+    response_target_ms: float = 2000.0
 
 
 class Welcome(_Message, frozen=True, tag=True):
@@ -86,6 +96,12 @@ class Welcome(_Message, frozen=True, tag=True):
 
     token: str | None
     config: WorkerConfig
+
+
+class Configure(_Message, frozen=True, tag=True):
+    """The bot's policy has changed: these hold from now on."""
+
+    limits: WorkerLimits
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -152,7 +168,7 @@ class Reaped(_Message, frozen=True, tag=True):
 
 
 FromWorker = Hello | Ready | NotReady | Beat | Failing
-ToWorker = Welcome | Refused
+ToWorker = Welcome | Configure | Refused
 FromForkServer = Warm | Forked | ForkFailed | Reaped
 ToForkServer = Preload | Fork
 

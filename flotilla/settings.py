@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flotilla.discord import API_URL
-from flotilla.domain.policy import MIB, Policy
+from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
 from flotilla.domain.uptime import TARGET
 from flotilla.errors import SetupError
 
@@ -61,14 +61,48 @@ class Settings(BaseSettings):
     poll_interval_s: float = Field(
         1.0, gt=0, le=60, description="Seconds between the supervisor's looks at desired state; nudges come sooner."
     )
-    memory_limit_mb: int = Field(512, ge=64, description="A worker above this many MiB (USS) is killed and restarted.")
+    restart_policy: RestartPolicy = Field(
+        RestartPolicy.ALWAYS,
+        description="Ends of a run that nobody asked for that are followed by a next one: always, on-failure, never.",
+    )
+    memory_limit_mb: int = Field(
+        512, ge=MEMORY_FLOOR_MB, description="A worker above this many MiB (USS) is killed and restarted."
+    )
+    memory_soft_ratio: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Share of the memory limit above which a worker is restarted with its session kept.",
+    )
+    memory_soft_for_s: float = Field(
+        5.0, gt=0, le=86_400, description="Seconds a worker may stay above its soft memory limit before that."
+    )
+    memory_forecast_s: float = Field(
+        3600.0, gt=0, le=2_592_000, description="How many seconds ahead it is foretold that a worker reaches its limit."
+    )
     startup_timeout_s: float = Field(60.0, gt=0, description="Seconds from spawn to READY before a worker is killed.")
     liveness_timeout_s: float = Field(
         8.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."
     )
     stop_grace_s: float = Field(5.0, gt=0, description="Seconds between SIGTERM and SIGKILL when a worker stops.")
+    stable_after_s: float = Field(
+        60.0, gt=0, description="Seconds READY after which failures before do not count as in a row any more."
+    )
     backoff_cap_s: float = Field(300.0, gt=0, description="Longest wait between two runs of a failing worker, seconds.")
     max_failures: int = Field(10, ge=1, description="Failed runs in a row after which a bot is FATAL.")
+    intensity: int = Field(
+        30, ge=1, le=1000, description="Failed runs within FLOTILLA_INTENSITY_PERIOD_S after which a bot is FATAL."
+    )
+    intensity_period_s: float = Field(3600.0, gt=0, description="Seconds that FLOTILLA_INTENSITY looks back.")
+    delivery_probe: bool = Field(True, description="Whether a session that is acknowledged but silent is asked.")
+    delivery_quiet_s: float = Field(30.0, gt=0, description="Seconds without any event before a session is asked.")
+    delivery_answer_s: float = Field(10.0, gt=0, description="Seconds its answer may take before the session is deaf.")
+    response_target_ms: float = Field(
+        2000.0, gt=0, description="Milliseconds within which 95 % of a bot's first responses should come."
+    )
+    session_reserve: int = Field(
+        50, ge=1, le=999, description="Session starts of a token's 1,000 a day that are left for starts by people."
+    )
     bot_log_mb: int = Field(
         8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
     )
@@ -133,15 +167,8 @@ class Settings(BaseSettings):
 
     @property
     def policy(self) -> Policy:
-        """The numbers every worker is held to."""
-        return Policy(
-            startup_timeout_s=self.startup_timeout_s,
-            liveness_timeout_s=self.liveness_timeout_s,
-            stop_grace_s=self.stop_grace_s,
-            backoff_cap_s=self.backoff_cap_s,
-            max_failures=self.max_failures,
-            memory_limit_bytes=self.memory_limit_mb * MIB,
-        )
+        """The numbers every worker is held to, where a bot has none of its own."""
+        return Overrides(**{name: getattr(self, name) for name in KNOBS}).on(Policy())
 
 
 def load_settings() -> Settings:

@@ -10,13 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
+from msgspec import structs
 
+from flotilla.domain.policy import Policy
 from flotilla.domain.worker import BecameReady, Failed, Heartbeat, LostReady, State
 from flotilla.errors import FlotillaError
 from flotilla.ports import FleetStore
 from flotilla.protocol import (
     VERSION,
     Beat,
+    Configure,
     Failing,
     FrameDecoder,
     FromWorker,
@@ -25,8 +28,10 @@ from flotilla.protocol import (
     ProtocolError,
     Ready,
     Refused,
+    ToWorker,
     Welcome,
     WorkerConfig,
+    WorkerLimits,
     encode,
     from_worker,
 )
@@ -62,6 +67,7 @@ class ControlServer:
         self._vault = vault
         self._config = config
         self._server: asyncio.Server | None = None
+        self._links: dict[str, asyncio.StreamWriter] = {}
 
     async def start(self) -> None:
         """Listen. A socket left behind by a dead supervisor is replaced."""
@@ -74,12 +80,25 @@ class ControlServer:
         if self._server is not None:
             self._server.close()
 
+    def tell(self, bot_id: str, message: ToWorker) -> bool:
+        """Send a message to a bot's worker; return False if it is not connected now."""
+        writer = self._links.get(bot_id)
+        if writer is None or writer.is_closing():
+            return False
+        writer.write(encode(message))
+        return True
+
+    def configure(self, member: Member) -> None:
+        """Tell a worker what it is held to from now on. One that is away learns it with its next Welcome."""
+        self.tell(member.bot.id, Configure(limits_of(member.policy)))
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             await self._converse(reader, writer)
         except (OSError, ProtocolError, ValueError, TimeoutError) as fault:
             log.warning("control.dropped", error=f"{type(fault).__name__}: {fault}")
         finally:
+            self._links = {bot_id: link for bot_id, link in self._links.items() if link is not writer}
             writer.close()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -117,7 +136,8 @@ class ControlServer:
         if token is None and not hello.running:
             writer.close()
             return None
-        writer.write(encode(Welcome(token, self._config)))
+        writer.write(encode(Welcome(token, structs.replace(self._config, limits=limits_of(member.policy)))))
+        self._links[hello.bot_id] = writer
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
         elif hello.running:
@@ -187,6 +207,17 @@ class ControlServer:
                 self._fleet.apply(member, Failed(generation, code))
             case Hello():
                 raise ProtocolError("Hello comes once")
+
+
+def limits_of(policy: Policy) -> WorkerLimits:
+    """Return what of a bot's policy its worker looks after."""
+    return WorkerLimits(
+        heartbeat_s=policy.heartbeat_s,
+        delivery_probe=policy.delivery_probe,
+        delivery_quiet_s=policy.delivery_quiet_s,
+        delivery_answer_s=policy.delivery_answer_s,
+        response_target_ms=policy.response_target_ms,
+    )
 
 
 def _peer(writer: asyncio.StreamWriter) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -53,29 +53,29 @@ _FOUND_LOST = Exited | LostReady | DeadlinePassed
 _OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
 
 
-class Fleet:
-    """Bots by id. `spawn` is called with a member and its new secret; `exit_code` tells how a process ended.
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """What the fleet has others do.
 
-    dump_stacks: have a hanging worker write down where it hangs. on_gone: told how an incarnation ended, first of all.
+    spawn: fork a worker, which will prove itself with the secret. on_exit: a process (generation, pid) is gone; call
+    `Fleet.exited` when its exit code is known. dump_stacks: have a hanging worker write down where it hangs.
+    on_gone: told how an incarnation ended, first of all. on_policy: told of a live worker whose policy has changed.
     """
 
-    def __init__(
-        self,
-        policy: Policy,
-        journal: Journal,
-        *,
-        spawn: Callable[[Member, bytes], None],
-        on_exit: Callable[[Member, int, int], None],
-        dump_stacks: Callable[[Member], object],
-        on_gone: Callable[[Member, Exit], None],
-        spawn_concurrency: int,
-    ) -> None:
+    spawn: Callable[[Member, bytes], None]
+    on_exit: Callable[[Member, int, int], None]
+    dump_stacks: Callable[[Member], object]
+    on_gone: Callable[[Member, Exit], None]
+    on_policy: Callable[[Member], None]
+
+
+class Fleet:
+    """Bots by id. policy: the fleet's; a bot may have some of it of its own."""
+
+    def __init__(self, policy: Policy, journal: Journal, shell: Shell, *, spawn_concurrency: int) -> None:
         self._policy = policy
         self._journal = journal
-        self._spawn = spawn
-        self._on_exit = on_exit
-        self._dump_stacks = dump_stacks
-        self._on_gone = on_gone
+        self._shell = shell
         self._spawn_concurrency = spawn_concurrency
         self._members: dict[str, Member] = {}
         self._starting = 0
@@ -96,7 +96,7 @@ class Fleet:
         """Let `event` happen to a worker: step, carry out the effects, record the change."""
         before = member.worker
         try:
-            after, effects = step(before, event, time.monotonic(), self._policy)
+            after, effects = step(before, event, time.monotonic(), member.policy)
         except IllegalTransition as fault:
             log.error("worker.illegal_transition", bot=member.bot.name, what=repr(event), error=str(fault))  # noqa: TRY400
             return
@@ -120,7 +120,7 @@ class Fleet:
         if process is None:
             self.exited(bot_id, generation, None)
         elif member.process is process:
-            process.watch(lambda: self._on_exit(member, generation, pid))
+            process.watch(lambda: self._shell.on_exit(member, generation, pid))
         else:
             process.kill()
             process.release()
@@ -150,7 +150,9 @@ class Fleet:
             return
         now = datetime.now(UTC)
         why = worker.reason if worker.state is State.STOPPING else reason_of_exit(exit_code)
-        self._on_gone(member, Exit(str(ULID.from_datetime(now)), member.bot.id, now, worker.generation, exit_code, why))
+        self._shell.on_gone(
+            member, Exit(str(ULID.from_datetime(now)), member.bot.id, now, worker.generation, exit_code, why)
+        )
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
@@ -170,18 +172,22 @@ class Fleet:
                 first, member.memory_bytes = member.memory_bytes is None, sample.used_bytes
                 if first:
                     self._journal.put(member.status())
-            if sample.exact and sample.used_bytes > self._policy.memory_limit_bytes:
-                used, limit = sample.used_bytes, self._policy.memory_limit_bytes
+            limit = member.policy.memory_limit_bytes
+            if sample.exact and sample.used_bytes > limit:
+                used = sample.used_bytes
                 log.warning("worker.memory_exceeded", bot=member.bot.name, used_bytes=used, limit_bytes=limit)
                 self.apply(member, MemoryExceeded(member.worker.generation))
 
     def memory_targets(self) -> list[MemoryTarget]:
         """Return the live processes to sample."""
-        limit = self._policy.memory_limit_bytes
         return [
             # Before READY a figure says nothing yet; the limit holds all the same.
             MemoryTarget(
-                m.bot.id, m.process.pid, limit, m.shared_bytes, m.memory_bytes is not None or not m.worker.ready
+                m.bot.id,
+                m.process.pid,
+                m.policy.memory_limit_bytes,
+                m.shared_bytes,
+                m.memory_bytes is not None or not m.worker.ready,
             )
             for m in self
             if m.process is not None
@@ -196,8 +202,7 @@ class Fleet:
         for gone in self._members.keys() - wanted.keys():
             self._forget(gone)
         for bot in wanted.values():
-            member = self._members.setdefault(bot.id, Member(bot, epoch=bot.desired_epoch))
-            member.bot = bot
+            member = self._meet(bot)
             command = order(bot, member.worker, member.epoch)
             if isinstance(command, Start):
                 self._waiting[bot.id] = None
@@ -207,6 +212,19 @@ class Fleet:
                 droppable.append(bot.id)
         self.admit()
         return droppable
+
+    def _meet(self, bot: Bot) -> Member:
+        """Return the member of a bot as it is wanted now; a policy that has changed holds from now on."""
+        member = self._members.get(bot.id)
+        if member is None:
+            policy = bot.overrides.on(self._policy)
+            member = self._members[bot.id] = Member(bot, policy, epoch=bot.desired_epoch)
+        elif bot.overrides != member.bot.overrides:
+            member.policy = bot.overrides.on(self._policy)
+            if member.process is not None:
+                self._shell.on_policy(member)
+        member.bot = bot
+        return member
 
     def admit(self) -> None:
         """Start bots that should run, as many at once as may be STARTING: a herd makes every one of them late."""
@@ -248,7 +266,8 @@ class Fleet:
         """
         adopted = 0
         for row in rows:
-            member = self._members[row.bot.id] = remembered(row, self._policy, time.monotonic(), self._random.random())
+            policy = row.bot.overrides.on(self._policy)
+            member = self._members[row.bot.id] = remembered(row, policy, time.monotonic(), self._random.random())
             member.unheard_since = seen_at
             self._starting += member.worker.state is State.STARTING
             status = row.status
@@ -267,7 +286,7 @@ class Fleet:
 
     def _watch_adopted(self, member: Member, process: WorkerProcess) -> None:
         generation = member.worker.generation
-        process.watch(lambda: self._on_exit(member, generation, process.pid))
+        process.watch(lambda: self._shell.on_exit(member, generation, process.pid))
 
     # Effects ---------------------------------------------------------------------------------------------------------
 
@@ -278,10 +297,10 @@ class Fleet:
                 member.secret_hash = hashlib.sha256(secret).digest()
                 member.epoch = member.bot.desired_epoch
                 self._journal.put(member.status())
-                self._spawn(member, secret)
+                self._shell.spawn(member, secret)
             case DumpStacks(pid):
                 if member.process is not None and member.process.pid == pid:
-                    self._dump_stacks(member)
+                    self._shell.dump_stacks(member)
             case Terminate(pid=pid) | Kill(pid=pid):
                 process = member.process
                 if process is None or process.pid != pid:

@@ -6,6 +6,7 @@ from datetime import datetime
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.policy import Policy, backoff_delay_s
 from flotilla.domain.uptime import expected_after
+from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State, Worker
 from flotilla.ports import FleetRow
 from supervisor.processes import WorkerProcess
@@ -15,12 +16,14 @@ from supervisor.processes import WorkerProcess
 class Member:
     """One bot of the fleet with its worker, as the shell sees it.
 
+    policy: the fleet's with what the bot has of its own. vitals: what its probes found last.
     epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
     supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
     worker that has not made itself known yet, when the supervisor before was last seen.
     """
 
     bot: Bot
+    policy: Policy = field(default_factory=Policy)
     worker: Worker = field(default_factory=Worker)
     epoch: int = 0
     secret_hash: bytes | None = None
@@ -32,6 +35,7 @@ class Member:
     heartbeat_at: datetime | None = None
     expected: bool = False
     unheard_since: datetime | None = None
+    vitals: Vitals = NO_VITALS
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
@@ -51,11 +55,15 @@ class Member:
             latency_ms=self.latency_ms,
             since=self.since,
             heartbeat_at=self.heartbeat_at,
+            vitals=self.vitals,
         )
 
 
 def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Member:
-    """Return a bot as the supervisor before left it. now: monotonic second. jitter: uniform draw in [0, 1)."""
+    """Return a bot as the supervisor before left it.
+
+    policy: the bot's own, not the fleet's. now: monotonic second. jitter: uniform draw in [0, 1).
+    """
     status = row.status
     deadlines = {
         State.STARTING: now + policy.startup_timeout_s,
@@ -77,6 +85,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
     epoch = status.epoch if status.generation else row.bot.desired_epoch
     return Member(
         row.bot,
+        policy,
         worker,
         epoch,
         status.secret_hash,
@@ -84,6 +93,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
         latency_ms=status.latency_ms,
         since=status.since,
         heartbeat_at=status.heartbeat_at,
+        vitals=status.vitals,
         # Between a start or restart that was asked for and READY nothing in the status tells; it is a moment.
         expected=expected_after(
             before=status.state is State.RUNNING,

@@ -12,14 +12,16 @@ import structlog
 
 from flotilla.botlog import log_file
 from flotilla.domain.policy import MIB
+from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore, Nudges
-from flotilla.protocol import Fork, WorkerConfig
+from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from supervisor.chronicle import Chronicle
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
-from supervisor.fleet import Fleet
+from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.journal import Journal
 from supervisor.member import Member
@@ -64,23 +66,28 @@ class Supervisor:
             settings.extensions,
             fork_server,
         )
+        self._chronicle = Chronicle(store)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
         self._fleet = Fleet(
             settings.policy,
             self._journal,
-            spawn=self._spawn,
-            on_exit=self._ended,
-            dump_stacks=self._diagnosis.dump,
-            on_gone=self._diagnosis.note_exit,
+            Shell(
+                spawn=self._spawn,
+                on_exit=self._ended,
+                dump_stacks=self._diagnosis.dump,
+                on_gone=self._diagnosis.note_exit,
+                on_policy=self._configure,
+            ),
             spawn_concurrency=settings.spawn_concurrency,
         )
-        config = WorkerConfig(
-            discord_url=settings.discord_url,
-            extensions=settings.extensions,
-            heartbeat_s=min(1.0, settings.liveness_timeout_s / 5),
-            log_level=settings.log_level,
+        self._control = ControlServer(
+            settings.control_socket,
+            self._fleet,
+            self._journal,
+            store,
+            vault,
+            WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
         )
-        self._control = ControlServer(settings.control_socket, self._fleet, self._journal, store, vault, config)
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
         """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
@@ -100,6 +107,7 @@ class Supervisor:
                     self._measure_for_ever(),
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
+                    self._chronicle.run(),
                     self._diagnosis.bound_logs(self._fleet),
                 )
             ]
@@ -112,6 +120,7 @@ class Supervisor:
                 await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
             with contextlib.suppress(TimeoutError, RetryError):
                 await asyncio.wait_for(self._diagnosis.flush(), FINAL_FLUSH_TIMEOUT_S)
+                await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
         for member in self._fleet:
@@ -157,6 +166,7 @@ class Supervisor:
             await self._store.drop(droppable)
             for bot_id in droppable:
                 self._session_path(bot_id).unlink(missing_ok=True)
+                self._chronicle.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -183,7 +193,7 @@ class Supervisor:
         last_vitals = 0.0
         while True:
             with contextlib.suppress(RetryError):
-                await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC))
+                await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC), self._host_vitals())
             if time.monotonic() - last_vitals >= VITALS_INTERVAL_S:
                 last_vitals = time.monotonic()
                 for member in self._fleet:
@@ -191,7 +201,13 @@ class Supervisor:
                         self._journal.put(member.status())
             await asyncio.sleep(SEEN_INTERVAL_S)
 
+    def _host_vitals(self) -> HostVitals:
+        return HostVitals()
+
     # Effects ---------------------------------------------------------------------------------------------------------
+
+    def _configure(self, member: Member) -> None:
+        self._control.configure(member)
 
     def _spawn(self, member: Member, secret: bytes) -> None:
         bot = member.bot

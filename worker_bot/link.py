@@ -18,7 +18,7 @@ from flotilla.protocol import (
     ProtocolError,
     Ready,
     Refused,
-    Welcome,
+    ToWorker,
     encode,
     to_worker,
 )
@@ -52,11 +52,14 @@ class Link:
         self.running = False
         self.ready = False
 
-    async def keep(self, on_welcome: Callable[[Welcome], None]) -> None:
-        """Stay connected for ever. Raises RefusedError when the supervisor refuses this worker."""
+    async def keep(self, on_message: Callable[[ToWorker], None]) -> None:
+        """Stay connected for ever. Raises RefusedError when the supervisor refuses this worker.
+
+        on_message: told of every message but a refusal.
+        """
         while True:
             try:
-                await self._converse(on_welcome)
+                await self._converse(on_message)
             except (OSError, TimeoutError, ProtocolError, EOFError) as error:
                 log.debug("the control connection is gone: %r", error)
             finally:
@@ -83,7 +86,7 @@ class Link:
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(encode(message))
 
-    async def _converse(self, on_welcome: Callable[[Welcome], None]) -> None:
+    async def _converse(self, on_message: Callable[[ToWorker], None]) -> None:
         connecting = asyncio.open_unix_connection(str(self._path))
         reader, writer = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
         try:
@@ -96,6 +99,6 @@ class Link:
                     message = to_worker.decode(body)
                     if isinstance(message, Refused):
                         raise RefusedError(message.why)
-                    on_welcome(message)
+                    on_message(message)
         finally:
             writer.close()

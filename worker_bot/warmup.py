@@ -17,7 +17,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from flotilla.protocol import WorkerConfig
+from flotilla.protocol import WorkerConfig, WorkerLimits
 from worker_bot.bot import Bot
 
 WARM_UP_TIMEOUT_S = 10.0
@@ -71,7 +71,7 @@ async def _dry_life() -> None:
     async def on_lost() -> None:
         return
 
-    config = WorkerConfig(f"{url}/api/v10", EXTENSIONS, 1.0, "INFO")
+    config = WorkerConfig(f"{url}/api/v10", EXTENSIONS, "INFO", WorkerLimits())
     bot = Bot(_DRY_TOKEN, config, on_ready=on_ready, on_lost=on_lost)
     run = asyncio.create_task(bot.run())
     try:

@@ -13,10 +13,11 @@ from typing import NoReturn
 import psutil
 
 from flotilla.log import redact_text
-from flotilla.protocol import Fork, Welcome
+from flotilla.protocol import Fork
 from worker_bot import stacks
 from worker_bot.bot import Bot
 from worker_bot.link import Link, RefusedError
+from worker_bot.orders import Orders
 from worker_bot.session import Continuity, SessionFile
 from worker_bot.triage import reason_of
 
@@ -43,15 +44,10 @@ async def run_worker(fork: Fork) -> int:
     loop.add_signal_handler(HAND_OVER, hand_over.set)
     stacks.install()
     link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
-    welcome: asyncio.Future[Welcome] = loop.create_future()
-
-    def on_welcome(message: Welcome) -> None:
-        if not welcome.done():
-            welcome.set_result(message)
-
-    linking = asyncio.create_task(link.keep(on_welcome))
+    orders = Orders()
+    linking = asyncio.create_task(link.keep(orders.take))
     bots: list[Bot] = []
-    serving = asyncio.create_task(_serve(fork, link, welcome, bots))
+    serving = asyncio.create_task(_serve(fork, link, orders, bots))
     stopping = asyncio.create_task(stop.wait())
     handing = asyncio.create_task(_hand_over(hand_over, bots))
     done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
@@ -105,8 +101,8 @@ def _continuity(path: str) -> Continuity | None:
         return None
 
 
-async def _serve(fork: Fork, link: Link, welcome: asyncio.Future[Welcome], bots: list[Bot]) -> int:
-    message = await asyncio.wait_for(welcome, WELCOME_TIMEOUT_S)
+async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int:
+    message = await asyncio.wait_for(orders.welcome, WELCOME_TIMEOUT_S)
     if message.token is None:
         log.error("the supervisor sent no token to a worker that has none")
         return EXIT_FAILED
@@ -122,7 +118,7 @@ async def _serve(fork: Fork, link: Link, welcome: asyncio.Future[Welcome], bots:
     bots.append(bot)
     del message
     link.running = True
-    beating = asyncio.create_task(_beat(link, bot, welcome.result().config.heartbeat_s))
+    beating = asyncio.create_task(_beat(link, bot, orders))
     try:
         await bot.run()
     except Exception as error:
@@ -141,11 +137,11 @@ async def _serve(fork: Fork, link: Link, welcome: asyncio.Future[Welcome], bots:
             await asyncio.wait_for(bot.close(), CLOSE_TIMEOUT_S)
 
 
-async def _beat(link: Link, bot: Bot, heartbeat_s: float) -> None:
+async def _beat(link: Link, bot: Bot, orders: Orders) -> None:
     process, shared_bytes = psutil.Process(), None
     for number in itertools.count():
         if number % MEASURE_EVERY == 1:
             memory = process.memory_full_info()
             shared_bytes = memory.rss - memory.uss
         link.report_beat(bot.latency_ms, shared_bytes)
-        await asyncio.sleep(heartbeat_s)
+        await asyncio.sleep(orders.limits.heartbeat_s)

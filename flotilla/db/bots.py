@@ -1,6 +1,6 @@
 """Bots: what operators want of them, and the page that shows it beside what the supervisor observes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
-from flotilla.db.rows import bot_of, bots_with_status, status_of
+from flotilla.db.rows import bot_of, bots_with_status, overrides_of, status_of
 from flotilla.db.tables import bot_status, bot_tags, bots
 from flotilla.db.uptime import ratios
 from flotilla.domain.bots import Bot, BotView, Desired
 from flotilla.domain.operations import Selector
+from flotilla.domain.policy import parse_overrides
 from flotilla.domain.uptime import WINDOWS
 from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
@@ -154,6 +155,21 @@ class SqlBots:
         if result.rowcount == 0:
             raise _no_bot()
 
+    async def override(self, bot_id: str, changes: Mapping[str, object]) -> Bot:
+        """Change what a bot has in place of the fleet's policy, and return it; None leaves a name to the fleet.
+
+        Raises NotFoundError, and FixInputError (`policy_invalid`), and then changes nothing.
+        """
+        async with self._database.write() as connection:
+            query = sa.select(bots.c.overrides).where(bots.c.id == bot_id, _LIVE).with_for_update()
+            row = (await connection.execute(query)).one_or_none()
+            if row is None:
+                raise _no_bot()
+            overrides = parse_overrides(overrides_of(row.overrides).given() | dict(changes))
+            change = bots.update().where(bots.c.id == bot_id).values(overrides=overrides.given())
+            await connection.execute(change)
+        return (await self.get(bot_id)).bot
+
     async def remove(self, bot_id: str, now: datetime) -> None:
         """Ask for a bot's removal: the supervisor stops it, then drops the row. Raises NotFoundError."""
         change = bots.update().where(bots.c.id == bot_id, _LIVE).values(deleted_at=now, desired=Desired.STOPPED.value)
@@ -245,4 +261,5 @@ def _bot_values(bot: Bot) -> dict[str, Any]:
         "desired_epoch": bot.desired_epoch,
         "created_at": bot.created_at,
         "deleted_at": bot.deleted_at,
+        "overrides": bot.overrides.given(),
     }

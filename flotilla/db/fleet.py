@@ -1,19 +1,22 @@
 """The database as the supervisor uses it: reads what is wanted, writes what it observes."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.rows import bot_of, bots_with_status, status_of
-from flotilla.db.tables import bot_exits, bot_stacks, bot_status, bot_transitions, bots, supervisors
+from flotilla.db.tables import bot_exits, bot_stacks, bot_status, bot_transitions, bots, happenings, supervisors
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
+from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.vitals import HostVitals
 from flotilla.errors import NotFoundError
 from flotilla.ports import FleetRow
 
@@ -43,7 +46,7 @@ class SqlFleetStore:
         ids = {row.bot_id for row in statuses} | {row.bot_id for row in transitions}
         async with self._database.write() as connection:
             known = await _known(connection, ids)
-            rows = [asdict(status) for status in statuses if status.bot_id in known]
+            rows = [_row_of(status) for status in statuses if status.bot_id in known]
             if rows:
                 await _upsert(connection, bot_status, "bot_id", rows)
             changes = [asdict(transition) for transition in transitions if transition.bot_id in known]
@@ -63,12 +66,23 @@ class SqlFleetStore:
             if await _known(connection, {stacks.bot_id}):
                 await _upsert(connection, bot_stacks, "bot_id", [asdict(stacks)])
 
+    async def record_happenings(self, events: Sequence[Happening]) -> None:
+        async with self._database.write() as connection:
+            known = await _known(connection, {row.bot_id for row in events if row.bot_id is not None})
+            rows = [asdict(row) for row in events if row.bot_id is None or row.bot_id in known]
+            if rows:
+                await connection.execute(happenings.insert(), rows)
+                await connection.execute(_superfluous_happenings({row["bot_id"] for row in rows}))
+
     async def drop(self, bot_ids: Iterable[str]) -> None:
         async with self._database.write() as connection:
             await connection.execute(bots.delete().where(bots.c.id.in_(list(bot_ids)), bots.c.deleted_at.is_not(None)))
 
-    async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
-        row = {"slot": slot, "pid": pid, "started_at": started_at, "seen_at": now}
+    async def seen(
+        self, slot: int, pid: int, started_at: datetime, now: datetime, vitals: HostVitals | None = None
+    ) -> None:
+        shown = msgspec.to_builtins(vitals or HostVitals())
+        row = {"slot": slot, "pid": pid, "started_at": started_at, "seen_at": now, "vitals": shown}
         async with self._database.write() as connection:
             await _upsert(connection, supervisors, "slot", [row])
 
@@ -87,6 +101,21 @@ def _superfluous_exits(bot_ids: set[str]) -> sa.Delete:
     age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
     ranked = sa.select(table.c.id, age).where(table.c.bot_id.in_(bot_ids)).subquery()
     return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > EXITS_KEPT)))
+
+
+def _superfluous_happenings(bot_ids: set[str | None]) -> sa.Delete:
+    table = happenings
+    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
+    of_bots = table.c.bot_id.in_([bot_id for bot_id in bot_ids if bot_id is not None])
+    wanted = sa.or_(of_bots, table.c.bot_id.is_(None)) if None in bot_ids else of_bots
+    ranked = sa.select(table.c.id, age).where(wanted).subquery()
+    return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > HAPPENINGS_KEPT)))
+
+
+def _row_of(status: BotStatus) -> dict[str, Any]:
+    return {field.name: getattr(status, field.name) for field in fields(status)} | {
+        "vitals": msgspec.to_builtins(status.vitals)
+    }
 
 
 async def _upsert(connection: AsyncConnection, table: sa.Table, key: str, rows: list[dict[str, Any]]) -> None:

@@ -6,7 +6,10 @@ import sqlalchemy as sa
 
 from flotilla.db.tables import bot_status, bots
 from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.policy import Overrides, parse_overrides
+from flotilla.domain.vitals import parse_vitals
 from flotilla.domain.worker import State
+from flotilla.errors import FixInputError
 
 
 def bots_with_status() -> sa.Select[Any]:
@@ -28,7 +31,16 @@ def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
         row.created_at,
         row.deleted_at,
         row.stacks_epoch,
+        overrides_of(row.overrides),
     )
+
+
+def overrides_of(stored: dict[str, Any] | None) -> Overrides:
+    """Return stored overrides; what this release does not understand must not keep its bot from running."""
+    try:
+        return parse_overrides(stored or {})
+    except FixInputError:
+        return Overrides()
 
 
 def status_of(row: sa.Row[Any]) -> BotStatus:
@@ -50,4 +62,5 @@ def status_of(row: sa.Row[Any]) -> BotStatus:
         row.status_latency_ms,
         row.status_since,
         row.status_heartbeat_at,
+        parse_vitals(row.status_vitals),
     )

@@ -52,6 +52,7 @@ bots = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("deleted_at", UtcDateTime),
     sa.Column("stacks_epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("overrides", sa.JSON),
 )
 
 bot_tags = sa.Table(
@@ -80,6 +81,7 @@ bot_status = sa.Table(
     sa.Column("latency_ms", sa.Float),
     sa.Column("since", UtcDateTime),
     sa.Column("heartbeat_at", UtcDateTime),
+    sa.Column("vitals", sa.JSON),
 )
 
 bot_transitions = sa.Table(
@@ -126,6 +128,42 @@ supervisors = sa.Table(
     sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("pid", sa.Integer, nullable=False),
     sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("vitals", sa.JSON),
+)
+
+happenings = sa.Table(
+    "happenings",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE")),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Index("ix_happenings_bot_id_id", "bot_id", "id"),
+)
+
+# By application and not by bot: a token that is removed and added again has not got its day back.
+session_starts = sa.Table(
+    "session_starts",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("application_id", sa.String(20), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("cause", sa.String(64), nullable=False),
+    sa.Index("ix_session_starts_application_id_at", "application_id", "at"),
+)
+
+session_limits = sa.Table(
+    "session_limits",
+    metadata,
+    sa.Column("application_id", sa.String(20), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("shards", sa.Integer, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("remaining", sa.Integer, nullable=False),
+    sa.Column("max_concurrency", sa.Integer, nullable=False),
+    sa.Column("resets_at", UtcDateTime, nullable=False),
     sa.Column("seen_at", UtcDateTime, nullable=False),
 )
 

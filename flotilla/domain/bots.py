@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flotilla.domain.policy import NO_OVERRIDES, Overrides
+from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State
 from flotilla.errors import FixInputError
 
@@ -28,6 +30,7 @@ class Bot:
     desired_epoch: grows with every requested restart; the supervisor has done its duty when the status caught up.
     deleted_at: set when removal was asked for; the supervisor stops the bot and then removes the row.
     stacks_epoch: grows with every request for the stacks of its threads.
+    overrides: what it has of its own in place of the fleet's policy.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Bot:
     created_at: datetime
     deleted_at: datetime | None = None
     stacks_epoch: int = 0
+    overrides: Overrides = NO_OVERRIDES
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class BotStatus:
     secret_hash: SHA-256 of the secret with which this generation's worker proves itself.
     memory_bytes: USS of the last sample. latency_ms: the last gateway heartbeat's round trip.
     heartbeat_at: when its event loop last reported; stored every few seconds. Aware UTC.
+    vitals: what its probes found last.
     """
 
     bot_id: str
@@ -66,6 +71,7 @@ class BotStatus:
     latency_ms: float | None = None
     since: datetime | None = None
     heartbeat_at: datetime | None = None
+    vitals: Vitals = NO_VITALS
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ not a state. Times are monotonic seconds.
 from collections.abc import Callable
 from dataclasses import replace
 
-from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.policy import Policy, RestartPolicy, backoff_delay_s
 from flotilla.domain.reasons import Verdict, reason, reason_of_exit
 from flotilla.domain.worker import (
     BecameReady,
@@ -23,6 +23,7 @@ from flotilla.domain.worker import (
     Kill,
     LostReady,
     MemoryExceeded,
+    Renew,
     Restart,
     Spawn,
     Spawned,
@@ -60,14 +61,15 @@ def step(worker: Worker, event: Event, now: float, policy: Policy) -> Outcome:
 # Moves ---------------------------------------------------------------------------------------------------------------
 
 
-def _spawn(worker: Worker, now: float, policy: Policy, *, code: str | None, failures: int) -> Outcome:
+def _spawn(worker: Worker, now: float, policy: Policy, *, code: str | None) -> Outcome:
     generation = worker.generation + 1
     starting = Worker(
         State.STARTING,
         generation,
         deadline=now + policy.startup_timeout_s,
-        failures=failures,
+        failures=worker.failures,
         reason=code,
+        failed_at=worker.failed_at,
     )
     return starting, (Spawn(generation),)
 
@@ -76,17 +78,17 @@ def _rest(worker: Worker, state: State, code: str | None) -> Outcome:
     return Worker(state, worker.generation, failures=worker.failures, reason=code), ()
 
 
-def _stop(worker: Worker, now: float, policy: Policy, *, restart: bool) -> Outcome:
-    """Ask politely; `pid` may not be known yet, then the request follows when it is."""
+def _stop(worker: Worker, now: float, policy: Policy, *, code: str | None = None) -> Outcome:
+    """Ask politely, with a `code` to start again after it; the request follows when `pid` is known."""
     stopping = replace(
         worker,
         state=State.STOPPING,
         deadline=now + policy.stop_grace_s,
-        restart=restart,
+        restart=code is not None,
         ready_at=None,
-        reason="restart_requested" if restart else None,
+        reason=code,
     )
-    return stopping, () if worker.pid is None else (Terminate(worker.pid, warm=restart),)
+    return stopping, () if worker.pid is None else (Terminate(worker.pid, warm=code is not None),)
 
 
 def _kill(worker: Worker, now: float, policy: Policy, *, code: str) -> Outcome:
@@ -112,19 +114,38 @@ def _dump_and_kill(worker: Worker, now: float, policy: Policy, *, code: str) -> 
 
 def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Policy) -> Outcome:
     """Decide what follows a run that ended with `code`."""
-    verdict = reason(code).verdict
-    if verdict is Verdict.RESTART:
-        return _spawn(worker, now, policy, code=None, failures=0)
-    if verdict is Verdict.GIVE_UP:
+    row = reason(code)
+    if row.verdict is Verdict.RESTART:
+        # Asked for by a person it is a new beginning; for a reason of ours it must not hide that a bot keeps failing.
+        asked = code == "restart_requested"
+        return _spawn(replace(worker, failures=0, failed_at=()) if asked else worker, now, policy, code=None)
+    if row.verdict is Verdict.GIVE_UP:
         return _rest(worker, State.FATAL, code)
-    failures = worker.failures + 1
-    if verdict is Verdict.RETRY and failures > policy.max_failures:
-        return _rest(replace(worker, failures=failures), State.FATAL, "crash_loop")
+    if row.ran and not _starts_again(policy.restart, code):
+        return _rest(worker, State.FATAL, "restart_policy")
+    failures, failed_at = worker.failures + 1, worker.failed_at
+    if row.verdict is Verdict.RETRY:
+        since = now - policy.intensity_period_s
+        failed_at = (*(at for at in failed_at if at > since), now)
+    worker = replace(worker, failures=failures, failed_at=failed_at)
+    if row.verdict is Verdict.RETRY and (failures > policy.max_failures or len(failed_at) > policy.intensity):
+        return _rest(worker, State.FATAL, "crash_loop")
     delay_s = backoff_delay_s(failures, policy, jitter)
     if delay_s == 0:
-        return _spawn(worker, now, policy, code=code, failures=failures)
-    waiting = Worker(State.BACKOFF, worker.generation, deadline=now + delay_s, failures=failures, reason=code)
+        return _spawn(worker, now, policy, code=code)
+    waiting = Worker(
+        State.BACKOFF,
+        worker.generation,
+        deadline=now + delay_s,
+        failures=failures,
+        reason=code,
+        failed_at=failed_at,
+    )
     return waiting, ()
+
+
+def _starts_again(policy: RestartPolicy, code: str) -> bool:
+    return policy is RestartPolicy.ALWAYS or (policy is RestartPolicy.ON_FAILURE and code != "exited")
 
 
 # One function per event; each decides every state. -------------------------------------------------------------------
@@ -132,7 +153,7 @@ def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Pol
 
 def _on_start(worker: Worker, _event: Start, now: float, policy: Policy) -> Outcome:
     if worker.state in {State.STOPPED, State.FATAL, State.BACKOFF}:
-        return _spawn(worker, now, policy, code=None, failures=0)
+        return _spawn(replace(worker, failures=0, failed_at=()), now, policy, code=None)
     if worker.state is State.STOPPING and not worker.restart:
         return replace(worker, restart=True, reason="restart_requested"), ()
     return worker, ()
@@ -142,11 +163,12 @@ def _on_stop(worker: Worker, _event: Stop, now: float, policy: Policy) -> Outcom
     if worker.state in {State.BACKOFF, State.FATAL}:
         return Worker(State.STOPPED, worker.generation), ()
     if worker.state in {State.STARTING, State.RUNNING}:
-        return _stop(worker, now, policy, restart=False)
+        return _stop(worker, now, policy)
     if worker.state is State.STOPPING and worker.restart:
         # Asked to hand over, it leaves its session to a next incarnation, which is not wanted any more.
         stopping = replace(worker, restart=False, reason=None)
-        if worker.pid is None or worker.reason != "restart_requested":
+        handing_over = worker.reason is not None and reason(worker.reason).verdict is Verdict.RESTART
+        if worker.pid is None or not handing_over:
             return stopping, ()
         return stopping, (Terminate(worker.pid),)
     return worker, ()
@@ -154,7 +176,7 @@ def _on_stop(worker: Worker, _event: Stop, now: float, policy: Policy) -> Outcom
 
 def _on_restart(worker: Worker, _event: Restart, now: float, policy: Policy) -> Outcome:
     if worker.state in {State.STARTING, State.RUNNING}:
-        return _stop(worker, now, policy, restart=True)
+        return _stop(worker, now, policy, code="restart_requested")
     if worker.state is State.STOPPING:
         return replace(worker, restart=True, reason="restart_requested"), ()
     return _on_start(worker, Start(), now, policy)
@@ -219,6 +241,13 @@ def _on_failed(worker: Worker, event: Failed, now: float, policy: Policy) -> Out
     return worker, ()
 
 
+def _on_renew(worker: Worker, event: Renew, now: float, policy: Policy) -> Outcome:
+    """Only a worker that is well is renewed: one that is starting is new, one that is stopping will be."""
+    if worker.state is State.RUNNING and reason(event.code).verdict is Verdict.RESTART:
+        return _stop(worker, now, policy, code=event.code)
+    return worker, ()
+
+
 def _on_memory_exceeded(worker: Worker, _event: MemoryExceeded, now: float, policy: Policy) -> Outcome:
     if worker.state in {State.STARTING, State.RUNNING}:
         return _kill(worker, now, policy, code="memory_limit")
@@ -244,7 +273,7 @@ def _on_deadline(worker: Worker, event: DeadlinePassed, now: float, policy: Poli
     if worker.deadline is None or now < worker.deadline:
         return worker, ()
     if worker.state is State.BACKOFF:
-        return _spawn(worker, now, policy, code=worker.reason, failures=worker.failures)
+        return _spawn(worker, now, policy, code=worker.reason)
     if worker.pid is None:
         # The fork server never answered. A late `Spawned` is of an old generation by then, or is killed on sight.
         if worker.state is State.STOPPING:
@@ -266,6 +295,7 @@ _TABLE: dict[type, Callable[..., Outcome]] = {
     LostReady: _on_lost_ready,
     Heartbeat: _on_heartbeat,
     Failed: _on_failed,
+    Renew: _on_renew,
     MemoryExceeded: _on_memory_exceeded,
     Exited: _on_exited,
     DeadlinePassed: _on_deadline,

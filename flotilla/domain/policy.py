@@ -1,19 +1,44 @@
-"""The numbers a worker is held to, and the delay between its runs."""
+"""The numbers a worker is held to, which of them each bot may have of its own, and the delay between its runs."""
 
-from dataclasses import dataclass
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from flotilla.errors import FixInputError
 
 MIB = 1024 * 1024
+MEMORY_FLOOR_MB = 64
+"""Lowest memory limit: a connected worker takes 10 to 20 MB, so below this a bot would be killed for being one."""
+
+
+class RestartPolicy(enum.StrEnum):
+    """Which ends of a run that nobody asked for are followed by a next one."""
+
+    ALWAYS = "always"
+    ON_FAILURE = "on-failure"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Limits and patience for one bot. Times in seconds, memory in bytes.
 
-    The defaults are the fleet's targets: memory < 512 MB, and a backoff whose mean at the cap (150 s) stays above
-    86.4 s, the long-run mean that Discord's 1,000 session starts in 24 h allow. A blocked bot is READY again within
-    12 s: 8 s until it is noticed, 0.3 s to write down its stacks, 0.6 s to end it and fork, and the rest for Discord.
+    The defaults are the fleet's targets: memory < 512 MB, uptime > 99.5 %, response < 2 s, and a backoff whose mean at
+    the cap (150 s) stays above 86.4 s, the long-run mean that Discord's 1,000 session starts in 24 h allow. A blocked
+    bot is READY again within 12 s: 8 s until it is noticed, 0.3 s to write down its stacks, 0.6 s to end it and fork,
+    and the rest for Discord. A deaf session is found within 30 s of quiet and two answers of 10 s that do not come.
+
+    max_failures: failed runs in a row. intensity: failed runs in any `intensity_period_s`, whatever lies between them.
+    memory_soft_ratio: share of the limit above which, for `memory_soft_for_s`, a worker is restarted warm.
+    memory_forecast_s: how far ahead a growing worker's limit is foretold. session_reserve: session starts of a day that
+    are left for people.
     """
 
+    restart: RestartPolicy = RestartPolicy.ALWAYS
     startup_timeout_s: float = 60.0
     liveness_timeout_s: float = 8.0
     stop_grace_s: float = 5.0
@@ -23,14 +48,103 @@ class Policy:
     backoff_base_s: float = 1.0
     backoff_cap_s: float = 300.0
     max_failures: int = 10
+    intensity: int = 30
+    intensity_period_s: float = 3600.0
     memory_limit_bytes: int = 512 * MIB
+    memory_soft_ratio: float = 0.9
+    memory_soft_for_s: float = 5.0
+    memory_forecast_s: float = 3600.0
+    delivery_probe: bool = True
+    delivery_quiet_s: float = 30.0
+    delivery_answer_s: float = 10.0
+    response_target_ms: float = 2000.0
+    uptime_target: float = 0.995
+    session_reserve: int = 50
 
     def __post_init__(self) -> None:
         """Raise ValueError for a number that would make the supervisor spin or never act."""
-        for name in self.__slots__:
-            if getattr(self, name) <= 0:
-                msg = f"policy: {name} must be greater than 0"
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and not isinstance(value, bool) and value <= 0:
+                msg = f"policy: {field.name} must be greater than 0"
                 raise ValueError(msg)
+
+    @property
+    def memory_soft_bytes(self) -> int:
+        """The soft memory limit."""
+        return int(self.memory_limit_bytes * self.memory_soft_ratio)
+
+    @property
+    def heartbeat_s(self) -> float:
+        """Seconds between two heartbeats of a worker: several fit into its liveness timeout."""
+        return min(1.0, self.liveness_timeout_s / 5)
+
+
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+
+
+class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What one bot has in place of the fleet's policy; None: as the fleet. Named as the settings are."""
+
+    restart_policy: RestartPolicy | None = None
+    startup_timeout_s: Seconds | None = None
+    liveness_timeout_s: Annotated[float, Meta(ge=1, le=3600)] | None = None
+    stop_grace_s: Seconds | None = None
+    stable_after_s: Seconds | None = None
+    backoff_cap_s: Seconds | None = None
+    max_failures: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    intensity: Annotated[int, Meta(ge=1, le=1000)] | None = None
+    intensity_period_s: Seconds | None = None
+    memory_limit_mb: Annotated[int, Meta(ge=MEMORY_FLOOR_MB, le=1_048_576)] | None = None
+    memory_soft_ratio: Annotated[float, Meta(gt=0, le=1)] | None = None
+    memory_soft_for_s: Seconds | None = None
+    memory_forecast_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] | None = None
+    delivery_probe: bool | None = None
+    delivery_quiet_s: Seconds | None = None
+    delivery_answer_s: Seconds | None = None
+    response_target_ms: Annotated[float, Meta(gt=0, le=3_600_000)] | None = None
+    uptime_target: Share | None = None
+    session_reserve: Annotated[int, Meta(ge=1, le=999)] | None = None
+
+    def given(self) -> dict[str, Any]:
+        """Return what is overridden, as JSON has it."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def on(self, policy: Policy) -> Policy:
+        """Return `policy` with what is overridden here."""
+        return replace(policy, **dict(_as_policy(*item) for item in self.given().items()))
+
+
+NO_OVERRIDES = Overrides()
+KNOBS = Overrides.__struct_fields__
+"""Names of everything that may be overridden."""
+
+
+def _as_policy(name: str, value: Any) -> tuple[str, Any]:  # noqa: ANN401 - as the field is typed
+    if name == "memory_limit_mb":
+        return "memory_limit_bytes", value * MIB
+    if name == "restart_policy":
+        return "restart", RestartPolicy(value)
+    return name, value
+
+
+def parse_overrides(values: Mapping[str, object]) -> Overrides:
+    """Return overrides from JSON's objects; null leaves a name to the fleet.
+
+    Raises FixInputError (`policy_invalid`) that names what is unknown or out of its bounds.
+    """
+    unknown = sorted(set(values) - set(KNOBS))
+    if unknown:
+        shown = ", ".join(name[:40] for name in unknown[:5])
+        raise FixInputError(
+            f"A bot's policy has no {shown}. It has: {', '.join(KNOBS)}.", code="policy_invalid", names=unknown[:5]
+        )
+    try:
+        return msgspec.convert(dict(values), Overrides)
+    except msgspec.ValidationError as fault:
+        raise FixInputError(f"The policy is wrong: {fault}.", code="policy_invalid") from None
 
 
 def backoff_delay_s(failures: int, policy: Policy, u: float) -> float:

@@ -18,13 +18,17 @@ class Verdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One row of the table: what happened (`title`), what it means, and the operator's next step."""
+    """One row of the table: what happened (`title`), what it means, and the operator's next step.
+
+    ran: there was a run that ended so; a restart policy has no say over one that never began.
+    """
 
     code: str
     title: str
     explanation: str
     remedy: str
     verdict: Verdict
+    ran: bool = True
 
 
 _ROWS = (
@@ -65,9 +69,16 @@ _ROWS = (
     ),
     Reason(
         "crashed",
-        "process ended by itself",
-        "The worker process exited without being asked to.",
+        "process crashed",
+        "The worker process exited with an error, without being asked to.",
         "Read the end of the bot's log. Flotilla starts it again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "exited",
+        "process ended by itself",
+        "The worker process exited with code 0 without being asked to.",
+        "Look whether somebody sent it SIGTERM, or its code ends the process. Flotilla starts it again.",
         Verdict.RETRY,
     ),
     Reason(
@@ -104,6 +115,7 @@ _ROWS = (
         "The fork server was not there or could not fork.",
         "Look at the supervisor's log; check free memory and process limits. Flotilla tries again.",
         Verdict.WAIT,
+        ran=False,
     ),
     Reason(
         "discord_unreachable",
@@ -120,18 +132,55 @@ _ROWS = (
         Verdict.WAIT,
     ),
     Reason(
+        "session_budget",
+        "session starts are being saved",
+        "The bot has spent so many of its 1,000 daily session starts that the rest are kept for people.",
+        "Find out why it starts so often. It waits for its budget; a start that you ask for may use the reserve.",
+        Verdict.WAIT,
+        ran=False,
+    ),
+    Reason(
         "token_unreadable",
         "token cannot be decrypted",
         "The stored token was encrypted with a key that is not in the key file.",
         "Put the old key back into the key file, or remove the bot and add it again.",
         Verdict.GIVE_UP,
+        ran=False,
     ),
     Reason(
         "crash_loop",
         "crash loop",
-        "The worker failed too many times in a row without a stable run in between.",
+        "The worker failed too many times in a row, or too many times in its period with stable runs in between.",
         "Read the bot's log for the cause named before this one, mend it, then start the bot.",
         Verdict.GIVE_UP,
+    ),
+    Reason(
+        "restart_policy",
+        "not to be restarted",
+        "The worker ended, and the bot's restart policy (never, or on-failure) leaves it so.",
+        "Look at its last exit: flotilla bots inspect NAME. Start it, or set another restart policy.",
+        Verdict.GIVE_UP,
+    ),
+    Reason(
+        "memory_soft_limit",
+        "restarted before its memory limit",
+        "The worker stayed above its soft memory limit and was restarted with its session kept.",
+        "Nothing now. If it happens again and again, look for a leak, or raise the limit.",
+        Verdict.RESTART,
+    ),
+    Reason(
+        "deaf",
+        "session went deaf",
+        "Discord acknowledged the bot's heartbeats but sent no events, and reconnecting did not help.",
+        "Nothing now: the bot was restarted. If many bots show it, look at Discord's status page.",
+        Verdict.RESTART,
+    ),
+    Reason(
+        "rolled_over",
+        "moved to new code",
+        "The worker was restarted from a new fork server, with its session kept.",
+        "Nothing to do.",
+        Verdict.RESTART,
     ),
     Reason(
         "restart_requested",
@@ -172,4 +221,6 @@ def reason_of_exit(exit_code: int | None) -> str:
 
     exit_code: as `subprocess` gives it: at least 0 for an exit, `-signal` for a signal, None when nobody could see it.
     """
-    return "killed" if exit_code is not None and exit_code < 0 else "crashed"
+    if exit_code is not None and exit_code < 0:
+        return "killed"
+    return "exited" if exit_code == 0 else "crashed"

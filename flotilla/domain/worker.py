@@ -30,6 +30,7 @@ class Worker:
     ready_at: monotonic second since which the worker is READY, None when it is not.
     reason: code of `reasons.REASONS` for the state or for the last failure, None when all is well.
     restart: in STOPPING, start again after the exit.
+    failed_at: when its last failed runs ended, oldest first; those older than the policy's period are forgotten.
     """
 
     state: State = State.STOPPED
@@ -40,6 +41,7 @@ class Worker:
     ready_at: float | None = None
     reason: str | None = None
     restart: bool = False
+    failed_at: tuple[float, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -111,6 +113,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Renew:
+    """Be renewed for a reason of the supervisor's own (`code`, with the verdict RESTART): a warm restart."""
+
+    generation: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryExceeded:
     """A sample above the memory limit."""
 
@@ -143,6 +153,7 @@ Event = (
     | LostReady
     | Heartbeat
     | Failed
+    | Renew
     | MemoryExceeded
     | Exited
     | DeadlinePassed

@@ -295,3 +295,36 @@ async def test_cursor_of_another_make_is_refused(bots: SqlBots, cursor: str) -> 
 async def test_cursor_is_only_a_place_and_any_name_is_one(bots: SqlBots) -> None:
     await bots.add(a_bot(1), b"")
     assert (await bots.page(ALL, 50, ">s:zzz'; DROP TABLE bots; --")).items == []
+
+
+async def test_overrides_are_merged_and_taken_back(bots: SqlBots) -> None:
+    bot = a_bot(1)
+    await bots.add(bot, b"")
+    await bots.override(bot.id, {"memory_limit_mb": 128, "max_failures": 3})
+    after = await bots.override(bot.id, {"memory_limit_mb": None, "restart_policy": "never"})
+    assert after.overrides.given() == {"max_failures": 3, "restart_policy": "never"}
+    assert (await bots.get(bot.id)).bot.overrides == after.overrides
+
+
+async def test_a_wrong_override_changes_nothing(bots: SqlBots) -> None:
+    bot = a_bot(1)
+    await bots.add(bot, b"")
+    await bots.override(bot.id, {"max_failures": 3})
+    with pytest.raises(FixInputError, match="memory_limit_mb"):
+        await bots.override(bot.id, {"max_failures": 4, "memory_limit_mb": 1})
+    assert (await bots.get(bot.id)).bot.overrides.given() == {"max_failures": 3}
+    with pytest.raises(NotFoundError):
+        await bots.override("unknown", {"max_failures": 4})
+
+
+async def test_overrides_made_at_once_are_all_kept(bots: SqlBots) -> None:
+    bot = a_bot(1)
+    await bots.add(bot, b"")
+    changes = [{"max_failures": 3}, {"memory_limit_mb": 100}, {"stop_grace_s": 2}, {"intensity": 9}]
+    await asyncio.gather(*(bots.override(bot.id, change) for change in changes))
+    assert (await bots.get(bot.id)).bot.overrides.given() == {
+        "max_failures": 3,
+        "memory_limit_mb": 100,
+        "stop_grace_s": 2.0,
+        "intensity": 9,
+    }

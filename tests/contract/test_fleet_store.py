@@ -11,9 +11,12 @@ from ulid import ULID
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
-from flotilla.db.tables import bot_exits, bot_transitions
+from flotilla.db.tables import bot_exits, bot_transitions, happenings, supervisors
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
+from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.policy import Overrides
+from flotilla.domain.vitals import HostVitals, Vitals
 from flotilla.domain.worker import State
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow, FleetStore
@@ -31,6 +34,7 @@ class Case:
     ask_removal: Callable[[str, datetime], Awaitable[None]]
     transitions: Callable[[], Awaitable[list[tuple[str, State]]]]
     exits: Callable[[str], Awaitable[list[Exit]]]
+    happenings: Callable[[str | None], Awaitable[list[Happening]]]
 
 
 def memory_case() -> Case:
@@ -48,7 +52,10 @@ def memory_case() -> Case:
     async def exits(bot_id: str) -> list[Exit]:
         return store.exits.get(bot_id, [])[::-1]
 
-    return Case(store, add, ask_removal, transitions, exits)
+    async def told(bot_id: str | None) -> list[Happening]:
+        return store.happenings.get(bot_id, [])[::-1]
+
+    return Case(store, add, ask_removal, transitions, exits, told)
 
 
 def sql_case(database: Database) -> Case:
@@ -65,7 +72,12 @@ def sql_case(database: Database) -> Case:
             rows = await connection.execute(query)
             return [Exit(r.id, r.bot_id, r.at, r.generation, r.exit_code, r.reason, r.tail) for r in rows]
 
-    return Case(SqlFleetStore(database), bots.add, bots.remove, transitions, exits)
+    async def told(bot_id: str | None) -> list[Happening]:
+        query = sa.select(happenings).where(happenings.c.bot_id == bot_id).order_by(happenings.c.id.desc())
+        async with database.read() as connection:
+            return [Happening(*row) for row in await connection.execute(query)]
+
+    return Case(SqlFleetStore(database), bots.add, bots.remove, transitions, exits, told)
 
 
 @pytest.fixture(params=["memory", *BOTH])
@@ -220,3 +232,48 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
             await store.seen(0, 1, T0, T0)
         with pytest.raises(RetryError):
             await store.last_seen(0)
+
+
+def happening(number: int, bot_id: str | None) -> Happening:
+    at = T0 + timedelta(seconds=number)
+    return Happening(str(ULID.from_datetime(at)), bot_id, at, "deaf", {"number": number})
+
+
+async def test_the_last_happenings_of_each_bot_and_of_the_host_are_kept(case: Case) -> None:
+    first, second = a_bot(1), a_bot(2)
+    await case.add(first, b"")
+    await case.add(second, b"")
+    await case.store.record_happenings([happening(0, second.id), happening(1, None)])
+    rows = [happening(number, first.id) for number in range(HAPPENINGS_KEPT + 5)]
+    await case.store.record_happenings([*rows, happening(2, None), happening(3, "gone")])
+    assert await case.happenings(first.id) == rows[:4:-1]
+    assert [row.detail for row in await case.happenings(second.id)] == [{"number": 0}]
+    assert [row.detail for row in await case.happenings(None)] == [{"number": 2}, {"number": 1}]
+    assert await case.happenings("gone") == []
+
+
+async def test_vitals_and_a_policy_of_its_own_come_back_as_they_went(case: Case) -> None:
+    bot = a_bot(1, overrides=Overrides(memory_limit_mb=128, delivery_probe=False))
+    await case.add(bot, b"")
+    vitals = Vitals(memory_slope_bytes_s=1.5, delivery="ok", quarantined=True)
+    await case.store.save([BotStatus(bot.id, State.RUNNING, vitals=vitals)], [])
+    (row,) = await case.store.fleet()
+    assert (row.bot.overrides, row.status.vitals) == (bot.overrides, vitals)
+
+
+async def test_vitals_of_another_release_and_nonsense_keep_no_bot_from_running(sqlite_database: Database) -> None:
+    store, bot = SqlFleetStore(sqlite_database), a_bot(1)
+    await SqlBots(sqlite_database).add(bot, b"")
+    await store.save([BotStatus(bot.id)], [])
+    async with sqlite_database.write() as connection:
+        await connection.execute(sa.text("UPDATE bots SET overrides = :x"), {"x": '{"of_a_later_release": 1}'})
+        await connection.execute(sa.text("UPDATE bot_status SET vitals = :x"), {"x": '{"delivery": 7}'})
+    (row,) = await store.fleet()
+    assert (row.bot.overrides, row.status.vitals) == (Overrides(), Vitals())
+
+
+async def test_a_host_reports_its_vitals_with_its_life(sqlite_database: Database) -> None:
+    await SqlFleetStore(sqlite_database).seen(0, 1, T0, T0, HostVitals(7, "slow"))
+    async with sqlite_database.read() as connection:
+        stored = (await connection.execute(sa.select(supervisors.c.vitals))).scalar_one()
+    assert stored == {"invalid_requests_10m": 7, "brake": "slow"}

@@ -44,18 +44,21 @@ async def test_second_upgrade_changes_nothing(database: Database) -> None:
     assert (await SqlBots(database).get(bot.id)).bot == bot
 
 
+# As the first release wrote a bot.
+AS_0001 = sa.text(
+    "INSERT INTO bots (id, name, application_id, token_encrypted, desired, desired_epoch, created_at)"
+    " VALUES (:id, :id, :id, :token, 'running', 3, :at)"
+).bindparams(sa.bindparam("token", b"x"), sa.bindparam("at", T0, UtcDateTime))
+
+
 async def test_rows_of_the_first_release_survive_and_it_can_go_on_writing(empty_database: Database) -> None:
-    as_0001 = sa.text(
-        "INSERT INTO bots (id, name, application_id, token_encrypted, desired, desired_epoch, created_at)"
-        " VALUES (:id, :id, :id, :token, 'running', 3, :at)"
-    ).bindparams(sa.bindparam("token", b"x"), sa.bindparam("at", T0, UtcDateTime))
     async with empty_database.write() as connection:
         await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "0001"))
-        await connection.execute(as_0001, {"id": "before"})
+        await connection.execute(AS_0001, {"id": "before"})
         await connection.execute(sa.text("INSERT INTO bot_tags (bot_id, tag) VALUES ('before', 'kept')"))
     await upgrade(empty_database)
     async with empty_database.write() as connection:
-        await connection.execute(as_0001, {"id": "after"})
+        await connection.execute(AS_0001, {"id": "after"})
     for name, tags in (("before", ("kept",)), ("after", ())):
         bot = (await SqlBots(empty_database).get(name)).bot
         assert (bot.desired_epoch, bot.stacks_epoch, bot.tags, bot.created_at) == (3, 0, tags, T0)
@@ -73,22 +76,23 @@ async def test_transitions_recorded_before_0002_are_told_apart(empty_database: D
         ("STOPPED", None, False),
         ("FATAL", "token_refused", True),
     ]
-    bot = a_bot(1)
+    bot_id = "first"
     async with empty_database.write() as connection:
         await connection.run_sync(to_first)
-    await SqlBots(empty_database).add(bot, b"")
+    async with empty_database.write() as connection:
+        await connection.execute(AS_0001, {"id": bot_id})
     insert = sa.text(
         "INSERT INTO bot_transitions (bot_id, at, state, ready, generation, reason) "
         "VALUES (:bot_id, :at, :state, :ready, 1, :reason)"
     ).bindparams(sa.bindparam("at", type_=UtcDateTime))
     async with empty_database.write() as connection:
         for state, reason, _ in recorded:
-            values = {"bot_id": bot.id, "at": T0, "state": state, "ready": state == "RUNNING", "reason": reason}
+            values = {"bot_id": bot_id, "at": T0, "state": state, "ready": state == "RUNNING", "reason": reason}
             await connection.execute(insert, values)
     await upgrade(empty_database)
     async with empty_database.write() as connection:
         # A program of the release before, still running.
-        values = {"bot_id": bot.id, "at": T0, "state": "BACKOFF", "ready": False, "reason": "killed"}
+        values = {"bot_id": bot_id, "at": T0, "state": "BACKOFF", "ready": False, "reason": "killed"}
         await connection.execute(insert, values)
     async with empty_database.read() as connection:
         query = sa.select(bot_transitions.c.expected).order_by(bot_transitions.c.id)

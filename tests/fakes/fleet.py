@@ -6,6 +6,8 @@ from datetime import datetime
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
+from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.vitals import HostVitals
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow
 
@@ -21,6 +23,8 @@ class MemoryFleetStore:
         self.transitions: list[Transition] = []
         self.exits: dict[str, list[Exit]] = {}
         self.stacks: dict[str, Stacks] = {}
+        self.happenings: dict[str | None, list[Happening]] = {}
+        self.host_vitals = HostVitals()
         self.reports: dict[int, tuple[int, datetime, datetime]] = {}
 
     def put(self, bot: Bot, token_encrypted: bytes = b"") -> None:
@@ -65,6 +69,12 @@ class MemoryFleetStore:
         if stacks.bot_id in self.bots:
             self.stacks[stacks.bot_id] = stacks
 
+    async def record_happenings(self, events: Sequence[Happening]) -> None:
+        self._require_there()
+        for row in events:
+            if row.bot_id is None or row.bot_id in self.bots:
+                self.happenings[row.bot_id] = [*self.happenings.get(row.bot_id, []), row][-HAPPENINGS_KEPT:]
+
     async def drop(self, bot_ids: Iterable[str]) -> None:
         self._require_there()
         for bot_id in bot_ids:
@@ -74,10 +84,14 @@ class MemoryFleetStore:
                 self.statuses.pop(bot_id, None)
                 self.exits.pop(bot_id, None)
                 self.stacks.pop(bot_id, None)
+                self.happenings.pop(bot_id, None)
                 self.transitions = [row for row in self.transitions if row.bot_id != bot_id]
 
-    async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
+    async def seen(
+        self, slot: int, pid: int, started_at: datetime, now: datetime, vitals: HostVitals | None = None
+    ) -> None:
         self._require_there()
+        self.host_vitals = vitals or HostVitals()
         self.reports[slot] = (pid, started_at, now)
 
     async def last_seen(self, slot: int) -> datetime | None:

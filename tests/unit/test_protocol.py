@@ -19,10 +19,11 @@ from flotilla.protocol import (
     Warm,
     Welcome,
     WorkerConfig,
+    WorkerLimits,
     encode,
 )
 
-CONFIG = WorkerConfig("https://example.org/api/v10", ("a.b",), 1.0, "INFO")
+CONFIG = WorkerConfig("https://example.org/api/v10", ("a.b",), "INFO", WorkerLimits())
 MESSAGES = [
     (protocol.from_worker, Hello(1, "bot", 3, b"secret", running=True, ready=False)),
     (protocol.from_worker, Ready()),

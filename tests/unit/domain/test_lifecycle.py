@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from flotilla.domain.lifecycle import IllegalTransition, step
-from flotilla.domain.policy import Policy
+from flotilla.domain.policy import Policy, RestartPolicy
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
@@ -18,6 +18,7 @@ from flotilla.domain.worker import (
     Kill,
     LostReady,
     MemoryExceeded,
+    Renew,
     Restart,
     Spawn,
     Spawned,
@@ -57,6 +58,7 @@ EVENTS: tuple[Event, ...] = (
     LostReady(3),
     Heartbeat(3),
     Failed(3, "crashed"),
+    Renew(3, "deaf"),
     MemoryExceeded(3),
     Exited(3, 1, 0.5),
     DeadlinePassed(0.5),
@@ -252,3 +254,84 @@ def test_stop_while_a_session_is_handed_over_asks_for_its_end() -> None:
     handing, _ = step(worker_in(State.RUNNING), Restart(), NOW, POLICY)
     stopping, effects = step(handing, Stop(), NOW, POLICY)
     assert (stopping.restart, effects) == (False, (Terminate(42),))
+
+
+def test_worker_that_is_well_is_renewed_with_its_session_kept() -> None:
+    worker = worker_in(State.RUNNING, failures=2)
+    after, effects = step(worker, Renew(3, "memory_soft_limit"), NOW, POLICY)
+    assert (after.state, after.restart, after.reason) == (State.STOPPING, True, "memory_soft_limit")
+    assert effects == (Terminate(42, warm=True),)
+    again, effects = step(after, Exited(3, 0, 0.5), NOW, POLICY)
+    assert (again.state, again.generation, again.failures, effects) == (State.STARTING, 4, 2, (Spawn(4),))
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.STARTING, State.BACKOFF, State.STOPPING, State.FATAL])
+def test_only_a_running_worker_is_renewed(state: State) -> None:
+    worker = worker_in(state)
+    assert step(worker, Renew(3, "deaf"), NOW, POLICY) == (worker, ())
+
+
+def test_renewal_for_a_reason_that_is_a_failure_is_ignored() -> None:
+    worker = worker_in(State.RUNNING)
+    assert step(worker, Renew(3, "crashed"), NOW, POLICY) == (worker, ())
+
+
+def test_stop_of_a_worker_that_is_being_renewed_ends_its_session() -> None:
+    renewing = worker_in(State.STOPPING, restart=True, reason="memory_soft_limit")
+    after, effects = step(renewing, Stop(), NOW, POLICY)
+    assert (after.restart, after.reason, effects) == (False, None, (Terminate(42),))
+
+
+@pytest.mark.parametrize(
+    ("policy", "exit_code", "state"),
+    [
+        (RestartPolicy.ALWAYS, 0, State.STARTING),
+        (RestartPolicy.ALWAYS, 1, State.STARTING),
+        (RestartPolicy.ON_FAILURE, 0, State.FATAL),
+        (RestartPolicy.ON_FAILURE, 1, State.STARTING),
+        (RestartPolicy.ON_FAILURE, -9, State.STARTING),
+        (RestartPolicy.ON_FAILURE, None, State.STARTING),
+        (RestartPolicy.NEVER, 0, State.FATAL),
+        (RestartPolicy.NEVER, 1, State.FATAL),
+    ],
+)
+def test_restart_policy_decides_after_an_end_that_nobody_asked_for(
+    policy: RestartPolicy, exit_code: int | None, state: State
+) -> None:
+    after, _ = step(worker_in(State.RUNNING), Exited(3, exit_code, 0.5), NOW, Policy(restart=policy))
+    assert (after.state, after.reason) == (state, "restart_policy" if state is State.FATAL else after.reason)
+
+
+def test_bot_that_is_never_restarted_is_restarted_when_asked_and_forked_again_when_that_failed() -> None:
+    never = Policy(restart=RestartPolicy.NEVER)
+    stopping, _ = step(worker_in(State.RUNNING), Restart(), NOW, never)
+    assert step(stopping, Exited(3, 0, 0.5), NOW, never)[0].state is State.STARTING
+    unborn = worker_in(State.STARTING, pid=None)
+    assert step(unborn, SpawnFailed(3, 0.5), NOW, never)[0].state is State.STARTING
+
+
+def test_too_many_failures_in_a_period_end_in_fatal_though_each_run_was_stable() -> None:
+    policy = Policy(intensity=3, intensity_period_s=100.0)
+    worker, now = worker_in(State.RUNNING), NOW
+    for _ in range(3):
+        worker, _ = step(worker, Exited(worker.generation, 1, 0.0), now, policy)
+        assert worker.state is State.STARTING
+        worker = replace(worker, state=State.RUNNING, pid=42, failures=0)  # it became READY and was stable
+        now += 20
+    worker, _ = step(worker, Exited(worker.generation, 1, 0.0), now, policy)
+    assert (worker.state, worker.reason) == (State.FATAL, "crash_loop")
+
+
+def test_failures_outside_the_period_do_not_count() -> None:
+    policy = Policy(intensity=3, intensity_period_s=100.0)
+    worker = worker_in(State.RUNNING, failed_at=(NOW - 300, NOW - 200, NOW - 101))
+    after, _ = step(worker, Exited(3, 1, 0.0), NOW, policy)
+    assert (after.state, after.failed_at) == (State.STARTING, (NOW,))
+
+
+def test_restart_that_was_asked_for_forgets_failures_and_one_of_ours_does_not() -> None:
+    failed = worker_in(State.STOPPING, restart=True, failures=3, failed_at=(NOW - 1,))
+    asked, _ = step(replace(failed, reason="restart_requested"), Exited(3, 0, 0.5), NOW, POLICY)
+    ours, _ = step(replace(failed, reason="deaf"), Exited(3, 0, 0.5), NOW, POLICY)
+    assert (asked.failures, asked.failed_at) == (0, ())
+    assert (ours.failures, ours.failed_at) == (3, (NOW - 1,))

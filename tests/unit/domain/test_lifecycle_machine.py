@@ -19,6 +19,7 @@ from flotilla.domain.worker import (
     Kill,
     LostReady,
     MemoryExceeded,
+    Renew,
     Restart,
     Spawn,
     Spawned,
@@ -129,6 +130,11 @@ class Lifecycle(RuleBasedStateMachine):
     def worker_fails(self, code: str) -> None:
         self.told_to_end |= self.current_pids()  # it says that it is about to exit
         self.happen(Failed(self.worker.generation, code))
+
+    @precondition(lambda self: self.worker.generation)
+    @rule(code=st.sampled_from(sorted(REASONS)))
+    def supervisor_renews(self, code: str) -> None:
+        self.happen(Renew(self.worker.generation, code))
 
     @rule(seconds=st.floats(0, 400), jitter=JITTER)
     def time_passes(self, seconds: float, jitter: float) -> None:

@@ -20,7 +20,7 @@ def test_close_codes_that_discord_calls_retryable_are_retried(code: int) -> None
     assert reason(reason_of_close_code(code)).verdict is Verdict.WAIT
 
 
-@pytest.mark.parametrize(("exit_code", "code"), [(0, "crashed"), (1, "crashed"), (-9, "killed"), (None, "crashed")])
+@pytest.mark.parametrize(("exit_code", "code"), [(0, "exited"), (1, "crashed"), (-9, "killed"), (None, "crashed")])
 def test_exit_without_a_word_is_named_by_its_code(exit_code: int | None, code: str) -> None:
     assert reason_of_exit(exit_code) == code
 

@@ -3,16 +3,17 @@
 import asyncio
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.diagnosis import Exit
-from flotilla.domain.policy import Policy
+from flotilla.domain.policy import MIB, Overrides, Policy
 from flotilla.domain.worker import BecameReady, Exited, Heartbeat, LostReady, State
 from flotilla.ports import FleetRow
-from supervisor.fleet import Fleet
+from supervisor.fleet import Fleet, Shell
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.processes import start_ticks
@@ -32,15 +33,19 @@ class Host:
         self.spawned: list[tuple[str, int]] = []
         self.dumped: list[Member] = []
         self.ends: list[Exit] = []
+        self.configured: list[Member] = []
         self.store = MemoryFleetStore()
         self.journal = Journal(self.store)
         self.fleet = Fleet(
             Policy(),
             self.journal,
-            spawn=self.spawn,
-            on_exit=lambda *_: None,
-            dump_stacks=self.dumped.append,
-            on_gone=lambda _, end: self.ends.append(end),
+            Shell(
+                spawn=self.spawn,
+                on_exit=lambda *_: None,
+                dump_stacks=self.dumped.append,
+                on_gone=lambda _, end: self.ends.append(end),
+                on_policy=self.configured.append,
+            ),
             spawn_concurrency=concurrency,
         )
 
@@ -256,3 +261,13 @@ async def test_a_worker_lost_while_it_was_not_wanted_any_more_is_no_downtime(hos
     adopt(host, child, Desired.STOPPED)
     host.fleet.apply(host.member(1), Exited(3, None, 0.5))
     assert not any(expected for _, _, expected in await host.recorded())
+
+
+def test_a_policy_that_changes_holds_from_now_on(host: Host) -> None:
+    host.fleet.reconcile([bot(1)])
+    assert host.member(1).policy == Policy()
+    host.fleet.reconcile([replace(bot(1), overrides=Overrides(memory_limit_mb=64))])
+    assert host.member(1).policy.memory_limit_bytes == 64 * MIB
+    assert host.configured == []  # there is no process to tell
+    host.fleet.reconcile([bot(1)])
+    assert host.member(1).policy == Policy()

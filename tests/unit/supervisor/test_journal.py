@@ -7,6 +7,8 @@ import pytest
 
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
+from flotilla.domain.happenings import Happening
+from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import State
 from flotilla.errors import RetryError
 from flotilla.ports import FleetRow
@@ -42,10 +44,15 @@ class Store:
     async def record_stacks(self, stacks: Stacks) -> None:
         raise NotImplementedError
 
+    async def record_happenings(self, events: Sequence[Happening]) -> None:
+        raise NotImplementedError
+
     async def drop(self, bot_ids: Iterable[str]) -> None:
         raise NotImplementedError
 
-    async def seen(self, slot: int, pid: int, started_at: datetime, now: datetime) -> None:
+    async def seen(
+        self, slot: int, pid: int, started_at: datetime, now: datetime, vitals: HostVitals | None = None
+    ) -> None:
         raise NotImplementedError
 
     async def last_seen(self, slot: int) -> datetime | None:

@@ -1,0 +1,59 @@
+"""What the probes of a bot, and of the host it runs on, found last: stored as it is, shown as it is."""
+
+from typing import TypeVar
+
+import msgspec
+
+
+class Vitals(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of one bot; None: not known.
+
+    memory_slope_bytes_s: how fast it grows. memory_full_in_s: seconds until its limit at that pace, as of the sample.
+    delivery: `ok`, `quiet` (nothing came lately, which may be right), `probing`, `deaf`, or `unprobed` (nothing to
+    ask). quiet_s: seconds since the last event. response_p95_ms: of first responses to interactions in the last five
+    minutes, `responses` their number. invalid_requests_10m: HTTP answers that count against the address' ban, in the
+    last ten minutes; `quarantined`: its requests are held back for them. session_starts_24h: IDENTIFYs spent,
+    `session_starts_left`: of what Discord allows.
+    """
+
+    memory_slope_bytes_s: float | None = None
+    memory_full_in_s: float | None = None
+    delivery: str | None = None
+    quiet_s: float | None = None
+    response_p95_ms: float | None = None
+    responses: int | None = None
+    invalid_requests_10m: int | None = None
+    quarantined: bool | None = None
+    session_starts_24h: int | None = None
+    session_starts_left: int | None = None
+
+
+class HostVitals(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Of the host's address.
+
+    invalid_requests_10m: of all its bots. brake: `none`, `slow`, or `vital` (nothing but answers to interactions).
+    """
+
+    invalid_requests_10m: int = 0
+    brake: str = "none"
+
+
+NO_VITALS = Vitals()
+_Kind = TypeVar("_Kind", Vitals, HostVitals)
+
+
+def parse_vitals(stored: object) -> Vitals:
+    """Return vitals as they were stored; names of another release are passed over, nonsense gives empty ones."""
+    return _parse(stored, Vitals)
+
+
+def parse_host_vitals(stored: object) -> HostVitals:
+    """Return a host's vitals as they were stored, as `parse_vitals` does."""
+    return _parse(stored, HostVitals)
+
+
+def _parse(stored: object, kind: type[_Kind]) -> _Kind:
+    try:
+        return msgspec.convert(stored or {}, kind)
+    except msgspec.ValidationError:
+        return kind()

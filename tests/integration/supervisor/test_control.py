@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from flotilla.protocol import Beat, FrameDecoder, Hello, Refused, encode, to_worker
+from flotilla.protocol import VERSION, Beat, FrameDecoder, Hello, Refused, encode, to_worker
 from tests.stack import Stack, until
 
 
@@ -52,7 +52,7 @@ async def test_hello_with_a_wrong_secret_version_generation_or_bot_is_refused(st
     await stack.all_ready(1)
     secret = os.urandom(32)
 
-    async def hello(version: int = 1, bot: str = bot_id, generation: int = 1) -> str:
+    async def hello(version: int = VERSION, bot: str = bot_id, generation: int = 1) -> str:
         return refusal(await say(stack, encode(Hello(version, bot, generation, secret, running=False, ready=False))))
 
     assert await hello() == "its secret is wrong"

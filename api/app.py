@@ -6,9 +6,11 @@ from quart_schema import hide
 from api.auth import install_auth, public
 from api.bots import BotRoutes
 from api.diagnosis import DiagnosisRoutes
+from api.happenings import HappeningRoutes
 from api.health import HealthRoutes
 from api.openapi import install_openapi
 from api.operations import OperationRoutes
+from api.policies import PolicyRoutes
 from api.problems import install_problems
 from api.services import Services
 from api.status import StatusRoutes
@@ -30,6 +32,8 @@ def create_app(services: Services) -> Quart:
     for routes in (
         BotRoutes(services),
         DiagnosisRoutes(services),
+        PolicyRoutes(services),
+        HappeningRoutes(services),
         OperationRoutes(services),
         StatusRoutes(services),
         HealthRoutes(services),

@@ -29,7 +29,7 @@ class BotRoutes:
         self._vault = services.vault
         self._nudges = services.nudges
         self._uptime = services.uptime
-        self._uptime_target = services.uptime_target
+        self._policy = services.policy
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -85,7 +85,8 @@ class BotRoutes:
     async def get_uptime(self, bot_id: str) -> Response:
         """Show a bot's uptime over 24 hours, 7 and 30 days against its target, from its recorded transitions."""
         report = await self._uptime.report(bot_id, datetime.now(UTC))
-        return answer(BotUptime.of(bot_id, report, self._uptime_target))
+        bot = (await self._bots.get(bot_id)).bot
+        return answer(BotUptime.of(bot_id, report, bot.overrides.on(self._policy).uptime_target))
 
     @requires(Role.ADMIN)
     async def remove_bot(self, bot_id: str) -> Response:

@@ -8,13 +8,15 @@ from quart_schema import document_response, tag_blueprint, validate_querystring
 
 from api.auth import caller, requires
 from api.diagnosis_schemas import BotExit, BotExitPage, BotStacks, Inspection, StacksRequest
-from api.schemas import Bot, PageQuery
+from api.schemas import PageQuery
 from api.services import Services
 from api.wire import answer
+from flotilla.db.happenings import HappeningFilter
 from flotilla.db.keys import Role
 
 PATH = "/api/v1/bots/<bot_id>"
 DAY = timedelta(hours=24)
+SHOWN_HAPPENINGS = 5
 log = structlog.get_logger()
 
 
@@ -24,6 +26,7 @@ class DiagnosisRoutes:
     def __init__(self, services: Services) -> None:
         self._bots = services.bots
         self._diagnosis = services.diagnosis
+        self._happenings = services.happenings
         self._policy = services.policy
         self._nudges = services.nudges
 
@@ -48,10 +51,12 @@ class DiagnosisRoutes:
     @requires(Role.VIEWER)
     @document_response(Inspection)
     async def inspect_bot(self, bot_id: str) -> Response:
-        """Show a bot with its probes, its limits, its restarts of the last 24 hours and its last exits."""
+        """Show a bot with its probes, limits, restarts of the last 24 hours, last exits and what happened to it."""
         view = await self._bots.get(bot_id)
         record = await self._diagnosis.record(bot_id, datetime.now(UTC) - DAY)
-        return answer(Inspection.of(Bot.of(view), record, self._policy))
+        recent = await self._happenings.page(HappeningFilter(bot_id), SHOWN_HAPPENINGS, None)
+        policy = view.bot.overrides.on(self._policy)
+        return answer(Inspection.of(view, record, policy, recent.items))
 
     @requires(Role.OPERATOR)
     @document_response(StacksRequest, 202)

@@ -1,15 +1,20 @@
 """What a bot's past looks like on the wire."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from api.happenings import Happening
 from api.schemas import Bot
 from flotilla.db.diagnosis import Record
+from flotilla.db.happenings import HappeningView
+from flotilla.domain.bots import BotView
 from flotilla.domain.diagnosis import Exit, Stacks, exit_in_words
 from flotilla.domain.policy import Policy
 from flotilla.domain.reasons import reason
+from flotilla.domain.vitals import Vitals
 
 
 class BotExit(Struct, frozen=True):
@@ -65,12 +70,26 @@ class BotStacks(Struct, frozen=True):
 
 
 class Limits(Struct, frozen=True):
-    """What a bot is held to."""
+    """What a bot is held to; `GET …/policy` has all of it and says what is the bot's own."""
 
     startup_timeout_s: float
     liveness_timeout_s: float
     memory_limit_bytes: int
+    memory_soft_bytes: int
     max_failures: int
+    intensity: int
+    intensity_period_s: float
+    delivery_probe: bool
+    delivery_quiet_s: float
+    delivery_answer_s: float
+    response_target_ms: float
+    uptime_target: float
+    session_reserve: int
+
+    @classmethod
+    def of(cls, policy: Policy) -> "Limits":
+        """Return the answer for a policy."""
+        return cls(*(getattr(policy, name) for name in cls.__struct_fields__))
 
 
 class Inspection(Struct, frozen=True):
@@ -78,20 +97,25 @@ class Inspection(Struct, frozen=True):
 
     bot: Bot
     limits: Limits
+    vitals: Vitals
     restarts_24h: Annotated[int, Meta(description="Incarnations begun in the last 24 hours, the first not counted.")]
     failures: Annotated[int, Meta(description="Failed runs in a row.")]
     heartbeat_at: Annotated[datetime, Meta(description="Last seen heartbeat; noted every 5 s.")] | None
     exits: Annotated[list[BotExit], Meta(description="The last three, the newest first.")]
+    happenings: Annotated[list[Happening], Meta(description="The last five, the newest first.")]
 
     @classmethod
-    def of(cls, bot: Bot, record: Record, policy: Policy) -> "Inspection":
+    def of(cls, view: BotView, record: Record, policy: Policy, happenings: Iterable[HappeningView]) -> "Inspection":
         """Return the answer for a bot, its past and its limits."""
+        bot = Bot.of(view)
         is_first = bot.generation <= record.starts
         return cls(
             bot,
-            Limits(policy.startup_timeout_s, policy.liveness_timeout_s, policy.memory_limit_bytes, policy.max_failures),
+            Limits.of(policy),
+            view.status.vitals,
             max(0, record.starts - is_first),
             record.failures,
             record.heartbeat_at,
             [BotExit.of(row) for row in record.exits],
+            [Happening.of(row) for row in happenings],
         )

@@ -9,10 +9,11 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from quart_schema.validation import DataSource
 from werkzeug.routing import Rule
 
-from api import diagnosis_schemas, schemas
+from api import diagnosis_schemas, happenings, policies, schemas
 from api.auth import SCHEME, role_of
 from api.problems import CONTENT_TYPE
 from flotilla import __version__
+from flotilla.domain.policy import Overrides
 
 PATH = "/api/v1/openapi.json"
 _REF = "#/components/schemas/{name}"
@@ -32,6 +33,9 @@ _MODELS = [
     diagnosis_schemas.BotStacks,
     diagnosis_schemas.Inspection,
     diagnosis_schemas.StacksRequest,
+    happenings.HappeningPage,
+    policies.BotPolicy,
+    Overrides,
 ]
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from flotilla.db.bots import SqlBots
 from flotilla.db.diagnosis import SqlDiagnosis
 from flotilla.db.engine import Database
+from flotilla.db.happenings import SqlHappenings
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.policy import Policy
-from flotilla.domain.uptime import TARGET
 from flotilla.nudges import ValkeyNudges
 from flotilla.ports import Nudges
 from flotilla.queue import ArqQueue, JobQueue
@@ -34,19 +34,14 @@ class Services:
     queue: JobQueue
     diagnosis: SqlDiagnosis
     uptime: SqlUptime
+    happenings: SqlHappenings
     policy: Policy = field(default_factory=Policy)
-    uptime_target: float = TARGET
 
 
 def services_on(
-    database: Database,
-    vault: TokenVault,
-    nudges: Nudges,
-    queue: JobQueue,
-    policy: Policy | None = None,
-    uptime_target: float = TARGET,
+    database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue, policy: Policy | None = None
 ) -> Services:
-    """Return the services whose repositories live in `database`. policy: what bots are held to, as it is shown."""
+    """Return the services whose repositories live in `database`. policy: the fleet's, as it is shown."""
     return Services(
         database,
         SqlBots(database),
@@ -58,8 +53,8 @@ def services_on(
         queue,
         SqlDiagnosis(database),
         SqlUptime(database),
+        SqlHappenings(database),
         policy or Policy(),
-        uptime_target,
     )
 
 
@@ -70,14 +65,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     queue = ArqQueue(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
     try:
-        yield services_on(
-            database,
-            TokenVault(settings.key_file),
-            nudges,
-            queue,
-            settings.policy,
-            settings.uptime_target,
-        )
+        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.policy)
     finally:
         await nudges.close()
         await queue.close()

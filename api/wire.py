@@ -8,7 +8,7 @@ from quart import Response, request
 from api.problems import BadInputError
 from flotilla.errors import FixInputError
 
-Model = TypeVar("Model", bound=msgspec.Struct)
+Model = TypeVar("Model")
 
 
 async def read_body(model: type[Model]) -> Model:

@@ -5,7 +5,7 @@ import asyncio
 import aiohttp
 import hikari
 
-from flotilla.domain.reasons import reason_of_close_code
+from flotilla.domain.reasons import reason_of_close_code, reason_of_status
 
 
 class ExtensionFailedError(Exception):
@@ -15,18 +15,16 @@ class ExtensionFailedError(Exception):
 def reason_of(error: BaseException) -> str:
     """Return the reason code for an error out of hikari, lightbulb or the bot's own start-up code.
 
-    A 401 is a dead token only with Discord's code 0 or 40001: 50027 is a dead webhook, which is not the bot's end.
+    docs/supervision.md has the table.
     """
     if isinstance(error, ExtensionFailedError):
         return "bot_code_failed"
-    if isinstance(error, hikari.UnauthorizedError):
-        return "bot_code_failed" if error.code == 50027 else "token_refused"  # noqa: PLR2004 - named above
+    if isinstance(error, hikari.HTTPResponseError):
+        return reason_of_status(int(error.status), int(getattr(error, "code", 0)))
     if isinstance(error, hikari.GatewayServerClosedConnectionError):
         return reason_of_close_code(int(error.code)) if error.code is not None else "discord_unreachable"
     if isinstance(error, RuntimeError) and "more sessions than were allowed" in str(error):
         return "session_limit"
-    if isinstance(error, hikari.ClientHTTPResponseError):
-        return "bot_code_failed"
     if isinstance(error, hikari.HTTPError | hikari.GatewayError | aiohttp.ClientError | asyncio.TimeoutError | OSError):
         return "discord_unreachable"
     return "bot_code_failed"

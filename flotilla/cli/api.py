@@ -74,6 +74,10 @@ class Api(Connection):
         """POST to a path below /api/v1."""
         return self._call("POST", path, body=body)
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
+        """PATCH an object below /api/v1."""
+        return self._call("PATCH", path, body=body)
+
     def delete(self, path: str) -> None:
         """DELETE a path below /api/v1."""
         self._call("DELETE", path)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flotilla import __version__
-from flotilla.cli import bots, local, logs, operations, run, sandbox, status
+from flotilla.cli import bots, happenings, local, logs, operations, run, sandbox, status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,6 +24,7 @@ app.command()(run.down)
 app.command(hidden=True)(run.welcome)
 app.command()(status.status)
 app.command()(logs.logs)
+app.command()(happenings.happenings)
 app.command()(run.doctor)
 
 

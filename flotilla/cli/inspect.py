@@ -112,6 +112,7 @@ def inspection(
     yield facts
     yield ""
     yield _probes(found, now)
+    yield from _happenings(found["happenings"], now)
     yield from _exits(found["exits"], now)
 
 
@@ -132,7 +133,7 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
     probes.add_row("memory", _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"]), _mib(limits))
     probes.add_row("latency", latency(bot.get("latency_ms")), "-")
-    probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), "-")
+    probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), percent(limits["uptime_target"]))
     return probes
 
 
@@ -145,7 +146,20 @@ def _memory(used: int | None, limit: int) -> str:
 def _mib(limits: Mapping[str, Any]) -> str:
     from flotilla.cli.render import memory  # noqa: PLC0415
 
-    return memory(limits["memory_limit_bytes"])
+    return f"{memory(limits['memory_soft_bytes'])} soft, {memory(limits['memory_limit_bytes'])} hard"
+
+
+def _happenings(rows: list[Mapping[str, Any]], now: datetime) -> "Iterator[RenderableType]":
+    from rich.text import Text  # noqa: PLC0415
+
+    from flotilla.cli.happenings import detail  # noqa: PLC0415
+    from flotilla.cli.render import moment  # noqa: PLC0415
+
+    if rows:
+        yield ""
+        yield Text("LAST HAPPENINGS", style="bold")
+    for row in rows:
+        yield f"{moment(row['at'], now)}: {row['title']} ({detail(row['detail'])})"
 
 
 def _exits(exits: list[Mapping[str, Any]], now: datetime) -> "Iterator[RenderableType]":

@@ -117,6 +117,37 @@ class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         return replace(policy, **dict(_as_policy(*item) for item in self.given().items()))
 
 
+class Knobs(msgspec.Struct, frozen=True):
+    """Everything that may be overridden, with the value that holds."""
+
+    restart_policy: RestartPolicy
+    startup_timeout_s: float
+    liveness_timeout_s: float
+    stop_grace_s: float
+    stable_after_s: float
+    backoff_cap_s: float
+    max_failures: int
+    intensity: int
+    intensity_period_s: float
+    memory_limit_mb: int
+    memory_soft_ratio: float
+    memory_soft_for_s: float
+    memory_forecast_s: float
+    delivery_probe: bool
+    delivery_quiet_s: float
+    delivery_answer_s: float
+    response_target_ms: float
+    uptime_target: float
+    session_reserve: int
+
+
+def knobs_of(policy: Policy) -> Knobs:
+    """Return a policy as its overrides name it."""
+    renamed: dict[str, Any] = {"restart_policy": policy.restart, "memory_limit_mb": policy.memory_limit_bytes // MIB}
+    same = {name: getattr(policy, name) for name in KNOBS if name not in renamed}
+    return Knobs(**renamed, **same)
+
+
 NO_OVERRIDES = Overrides()
 KNOBS = Overrides.__struct_fields__
 """Names of everything that may be overridden."""

@@ -216,6 +216,22 @@ def reason_of_close_code(close_code: int) -> str:
     return _FATAL_CLOSE_CODES.get(close_code, "discord_unreachable")
 
 
+def reason_of_status(status: int, code: int = 0) -> str:
+    """Return the reason code for an HTTP answer that ended a worker's start. code: Discord's own, from the body.
+
+    A 401 means a dead token, except with 50027: a webhook's token is wrong then, not the bot's.
+    """
+    if status == 401:  # noqa: PLR2004 - HTTP's own numbers
+        return "bot_code_failed" if code == _DEAD_WEBHOOK else "token_refused"
+    if status == 429 or status >= 500:  # noqa: PLR2004
+        return "discord_unreachable"
+    return "bot_code_failed"
+
+
+_DEAD_WEBHOOK = 50027
+"""Discord, "JSON Error Codes": invalid webhook token provided."""
+
+
 def reason_of_exit(exit_code: int | None) -> str:
     """Return the reason code for a process that ended without telling why.
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 import msgspec
 
 
-class Vitals(msgspec.Struct, frozen=True, omit_defaults=True):
+class Vitals(msgspec.Struct, frozen=True):
     """Of one bot; None: not known.
 
     memory_slope_bytes_s: how fast it grows. memory_full_in_s: seconds until its limit at that pace, as of the sample.
@@ -28,7 +28,7 @@ class Vitals(msgspec.Struct, frozen=True, omit_defaults=True):
     session_starts_left: int | None = None
 
 
-class HostVitals(msgspec.Struct, frozen=True, omit_defaults=True):
+class HostVitals(msgspec.Struct, frozen=True):
     """Of the host's address.
 
     invalid_requests_10m: of all its bots. brake: `none`, `slow`, or `vital` (nothing but answers to interactions).

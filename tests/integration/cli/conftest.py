@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 
+from api.diagnosis_schemas import Limits
 from flotilla.cli import main
+from flotilla.domain.policy import Policy, knobs_of, parse_overrides
+from flotilla.domain.vitals import Vitals
+from flotilla.errors import FixInputError
 from flotilla.settings import Settings
 
 Json = dict[str, Any]
@@ -87,7 +92,18 @@ class FakeFleet:
     stuck: bool = False
     looks_until_done: int = 2
     operation_fails: bool = False
-    past: Json = field(default_factory=lambda: {"restarts_24h": 0, "failures": 0, "heartbeat_at": None, "exits": []})
+    past: Json = field(
+        default_factory=lambda: {
+            "restarts_24h": 0,
+            "failures": 0,
+            "heartbeat_at": None,
+            "exits": [],
+            "happenings": [],
+            "vitals": msgspec.to_builtins(Vitals()),
+        }
+    )
+    happenings: list[Json] = field(default_factory=list)
+    overrides: dict[str, Json] = field(default_factory=dict)
     stacks: list[Json] = field(default_factory=list)
 
     def add(self, name: str, **changes: Any) -> Json:
@@ -124,6 +140,8 @@ class FakeFleet:
             (r"/api/v1/bots/([^/]+)/(start|stop|restart)", self._steer),
             (r"/api/v1/bots/([^/]+)/inspection", self._inspection),
             (r"/api/v1/bots/([^/]+)/stacks", self._stacks),
+            (r"/api/v1/bots/([^/]+)/policy", self._policy),
+            (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/operations", self._operations),
             (r"/api/v1/operations/([^/]+)", self._operation),
             (r"/api/v1/operations/([^/]+)/(items|cancel)", self._part),
@@ -185,8 +203,25 @@ class FakeFleet:
         return 200, bot
 
     def _inspection(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
-        limits = {"startup_timeout_s": 60.0, "liveness_timeout_s": 8.0, "memory_limit_bytes": 2**29, "max_failures": 10}
-        return 200, {"bot": self.bots[bot_id], "limits": limits, **self.past}
+        return 200, {"bot": self.bots[bot_id], "limits": msgspec.to_builtins(Limits.of(Policy())), **self.past}
+
+    def _policy(self, _method: str, _query: dict[str, str], body: Json, bot_id: str) -> tuple[int, Any]:
+        try:
+            own = parse_overrides(self.overrides.get(bot_id, {}) | body)
+        except FixInputError as fault:
+            return 422, {"detail": fault.message, "code": fault.code}
+        self.overrides[bot_id] = own.given()
+        fleet, effective = Policy(), own.on(Policy())
+        policies = {"fleet": knobs_of(fleet), "effective": knobs_of(effective)}
+        return 200, {"bot_id": bot_id, "own": own.given(), **msgspec.to_builtins(policies)}
+
+    def _happenings(self, _method: str, query: dict[str, str], _body: Json) -> tuple[int, Any]:
+        chosen = [
+            row
+            for row in self.happenings
+            if query.get("bot") in {None, row["bot_name"]} and query.get("severity") in {None, row["severity"]}
+        ]
+        return 200, {"items": chosen, "next_cursor": None}
 
     def _stacks(self, method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
         """Answers the second epoch; `stacks` are what looks find, one after the other."""
@@ -274,7 +309,7 @@ def serve(answer: Callable[[str, str, dict[str, str], Json], tuple[int, Any]]) -
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_DELETE = _handle  # noqa: N815 - the library calls them so
+        do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 - the library calls them so
 
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the library's name
             """Stay quiet."""

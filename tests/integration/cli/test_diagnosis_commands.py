@@ -8,11 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from rich.console import Console
 
+from api.diagnosis_schemas import Limits
 from flotilla.botlog import log_file, old_file, stamp
 from flotilla.cli import inspect
+from flotilla.domain.policy import Policy
+from flotilla.domain.vitals import Vitals
 from tests.builders import token_of
 from tests.services import wait_until
 
@@ -130,12 +134,9 @@ def an_inspection(**bot: Any) -> dict[str, Any]:
     }
     return {
         "bot": facts | bot,
-        "limits": {
-            "startup_timeout_s": 60.0,
-            "liveness_timeout_s": 8.0,
-            "memory_limit_bytes": 512 * 1024 * 1024,
-            "max_failures": 10,
-        },
+        "limits": msgspec.to_builtins(Limits.of(Policy())),
+        "vitals": msgspec.to_builtins(Vitals()),
+        "happenings": [{"at": "2026-05-01T11:00:00Z", "title": "session went deaf", "detail": {"quiet_s": 50.123}}],
         "restarts_24h": 3,
         "failures": 1,
         "heartbeat_at": "2026-05-01T11:59:57Z",
@@ -156,7 +157,8 @@ def test_inspection_tells_everything_within_100_columns() -> None:
     for part in (
         *("RUNNING", "2 min ago", "event loop blocked: It blocks.", "Mend it.", "4711", "open files: 23"),
         *("3 in the last 24 hours", "1 of 10 failures", "last heartbeat 3 s ago", "8 s", "gateway session is up"),
-        *("13.0 MiB USS, 3% of its limit", "512.0 MiB", "42 ms", "99.00 %"),
+        *("13.0 MiB USS, 3% of its limit", "460.8 MiB soft, 512.0 MiB hard", "42 ms", "99.00 %", "99.50 %"),
+        "1 h ago: session went deaf (quiet_s 50.1)",
         *("generation 6, 10 min ago: signal 9 (SIGKILL), event loop blocked", "8 lines before", "line 19"),
         "exit code 0, asked to stop",
     ):

@@ -2,13 +2,16 @@
 
 import os
 import re
+import signal
 from pathlib import Path
 
 import pytest
 
+from flotilla.domain.diagnosis import exit_in_words
+from flotilla.domain.happenings import KINDS
 from flotilla.domain.lifecycle import IllegalTransition, step
 from flotilla.domain.policy import Policy
-from flotilla.domain.reasons import REASONS
+from flotilla.domain.reasons import REASONS, reason_of_close_code, reason_of_exit, reason_of_status
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
@@ -95,7 +98,30 @@ def reasons() -> str:
     return "\n".join(["| Code | Title | Then | Means | Do |", "|---|---|---|---|---|", *rows])
 
 
-@pytest.mark.parametrize(("mark", "generate"), [("diagram", diagram), ("reasons", reasons)])
+def happenings() -> str:
+    rows = [f"| `{row.code}` | {row.severity.value} | {row.title} | {row.remedy} |" for row in KINDS.values()]
+    return "\n".join(["| Code | Severity | What | Do |", "|---|---|---|---|", *rows])
+
+
+def faults() -> str:
+    found: dict[tuple[str, str], list[str]] = {}
+    for code in (*range(4000, 4004), 4004, 4005, *range(4007, 4015)):
+        found.setdefault(("gateway closed with", reason_of_close_code(code)), []).append(str(code))
+    for status in (401, 403, 404, 429, 500, 502, 503):
+        found.setdefault(("start refused with HTTP", reason_of_status(status)), []).append(str(status))
+    for exit_code in (0, 1, 2, -signal.SIGSEGV, -signal.SIGKILL, -signal.SIGTERM, None):
+        found.setdefault(("process ended with", reason_of_exit(exit_code)), []).append(exit_in_words(exit_code))
+    rows = [
+        f"| {what} {', '.join(codes)} | `{code}` | {REASONS[code].verdict.value} |"
+        for (what, code), codes in found.items()
+    ]
+    return "\n".join(["| Fault | Reason | Then |", "|---|---|---|", *rows])
+
+
+@pytest.mark.parametrize(
+    ("mark", "generate"),
+    [("diagram", diagram), ("reasons", reasons), ("happenings", happenings), ("faults", faults)],
+)
 def test_generated_parts_are_what_the_code_says(mark: str, generate: "object") -> None:
     assert callable(generate)
     text, expected = DOC.read_text(), generate()

@@ -1,3 +1,5 @@
+from http import HTTPStatus
+
 import aiohttp
 import hikari
 import pytest
@@ -22,6 +24,7 @@ def http_error(kind: type[hikari.ClientHTTPResponseError], code: int) -> hikari.
         (hikari.GatewayServerClosedConnectionError("no", hikari.ShardCloseCode(4014), False), "intents_refused"),
         (hikari.GatewayServerClosedConnectionError("no", hikari.ShardCloseCode(4001), False), "discord_unreachable"),
         (RuntimeError("Attempted to start more sessions than were allowed in the given time-window"), "session_limit"),
+        (hikari.InternalServerError("http://x", HTTPStatus.BAD_GATEWAY, {}, b""), "discord_unreachable"),
         (hikari.HTTPError("Connection error"), "discord_unreachable"),
         (hikari.GatewayConnectionError("gone"), "discord_unreachable"),
         (aiohttp.ClientConnectionError(), "discord_unreachable"),

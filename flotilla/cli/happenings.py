@@ -1,0 +1,65 @@
+"""`flotilla happenings`: what happened to bots and to the host."""
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def happenings(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only of this bot.")] = None,
+    severity: Annotated[str | None, typer.Option("--severity", help="info, warning or critical.")] = None,
+    count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what happened that somebody should know, the newest first."""
+    from flotilla.cli.api import Api  # noqa: PLC0415
+    from flotilla.settings import load_settings  # noqa: PLC0415
+
+    with Api.of(load_settings()) as api:
+        if name is not None:
+            api.bot_named(name)
+        found = list(itertools.islice(api.pages("/happenings", bot=name, severity=severity), count))
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    from flotilla.cli.render import console, now  # noqa: PLC0415
+
+    if found:
+        console().print(happenings_table(found, now()))
+    else:
+        print("Nothing happened that somebody should know.")
+
+
+def happenings_table(found: Iterable[Mapping[str, Any]], now: datetime) -> "RenderableType":
+    """Return a table of happenings."""
+    from rich.text import Text  # noqa: PLC0415
+
+    from flotilla.cli.render import moment, table  # noqa: PLC0415
+
+    shown = table("WHEN", "BOT", "SEVERITY", "WHAT", "DETAIL")
+    for row in found:
+        severity = Text(row["severity"], style=_STYLES.get(row["severity"], ""))
+        shown.add_row(
+            moment(row["at"], now), row["bot_name"] or "(host)", severity, row["title"], detail(row["detail"])
+        )
+    return shown
+
+
+_STYLES = {"critical": "bold red", "warning": "yellow"}
+
+
+def detail(facts: Mapping[str, Any]) -> str:
+    """Return the figures of a happening in one line; long texts are left to `--json`."""
+    short = {name: value for name, value in facts.items() if not isinstance(value, str) or len(value) <= 80}  # noqa: PLR2004 - a line
+    return ", ".join(f"{name} {_figure(value)}" for name, value in short.items())
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -52,9 +52,10 @@ async def run_worker(fork: Fork) -> int:
     handing = asyncio.create_task(_hand_over(hand_over, bots))
     done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
     if handing in done and bots:
-        _leave()
+        _leave(EXIT_OK)
     if stopping not in done and linking in done:
-        return await _end_refused(linking, serving)
+        await _hear_refusal(linking, bots)
+        _leave(EXIT_REFUSED)
     if serving in done:
         linking.cancel()
         return serving.result()
@@ -65,15 +66,17 @@ async def run_worker(fork: Fork) -> int:
     return EXIT_OK
 
 
-async def _end_refused(linking: asyncio.Task[None], serving: asyncio.Task[int]) -> int:
+async def _hear_refusal(linking: asyncio.Task[None], bots: list[Bot]) -> None:
+    """Leave the session to whoever comes next: a supervisor of another release, or the worker that replaced this one.
+
+    To close it would cost that one an IDENTIFY, or even end the session that it goes on with.
+    """
     try:
         await linking
     except RefusedError as refusal:
         log.warning("refused by the supervisor: %s", refusal)
-    serving.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
-    return EXIT_REFUSED
+    for bot in bots:
+        await bot.hand_over()
 
 
 async def _hand_over(asked: asyncio.Event, bots: list[Bot]) -> None:
@@ -83,12 +86,12 @@ async def _hand_over(asked: asyncio.Event, bots: list[Bot]) -> None:
         await bot.hand_over()
 
 
-def _leave() -> NoReturn:
+def _leave(code: int) -> NoReturn:
     """End at once: an orderly end would close the session. The kernel closes the socket, which keeps it resumable."""
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(EXIT_OK)
+    os._exit(code)
 
 
 def _continuity(path: str) -> Continuity | None:

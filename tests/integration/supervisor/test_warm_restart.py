@@ -89,3 +89,18 @@ async def test_session_that_discord_refuses_is_followed_by_a_new_one(stack: Stac
     told = await application(stack)
     assert (told["identifies"], told["resumes"]) == (2, 0)
     assert (await use(stack, told["id"]))["status"] == "answered"
+
+
+async def test_supervisor_of_a_release_with_another_protocol_renews_workers_warm(stack: Stack) -> None:
+    (bot_id,) = await stack.add_bots(1)
+    supervisor = await stack.start_supervisor()
+    before = (await stack.all_ready(1))[bot_id]
+    await supervisor.end(signal.SIGKILL)
+    release = stack.home / "later-release"
+    release.mkdir()
+    (release / "sitecustomize.py").write_text("from flotilla import protocol\nprotocol.VERSION = 99\n")
+    await stack.start_supervisor(PYTHONPATH=str(release))
+    after = await stack.observed(bot_id, lambda s: s.generation == 2 and s.ready, "the bot is READY again")
+    assert after.pid != before.pid
+    told = await application(stack)
+    assert (told["identifies"], told["resumes"]) == (1, 1)

@@ -9,6 +9,7 @@ from typing import Protocol
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
+from flotilla.domain.rollover_record import RolloverStatus, RolloverView
 from flotilla.domain.vitals import HostVitals
 
 
@@ -55,6 +56,19 @@ class FleetStore(Protocol):
 
     async def last_seen(self, slot: int) -> datetime | None:
         """Return when the supervisor of `slot` was last recorded as alive, None if it never was."""
+
+
+class RolloverStore(Protocol):
+    """Roll-overs as the supervisor meets them. Every call raises RetryError when the database is away."""
+
+    async def unfinished(self) -> RolloverView | None:
+        """Return the roll-over that is not finished, None if there is none."""
+
+    async def save(self, status: RolloverStatus) -> None:
+        """Store where a roll-over stands."""
+
+    async def last_server(self) -> int:
+        """Return the highest number that a fork server of this fleet had, 0 if there was none."""
 
 
 class Nudges(Protocol):

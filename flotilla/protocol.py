@@ -129,18 +129,29 @@ class Fork(_Message, frozen=True, tag=True):
 
 
 class Preload(_Message, frozen=True, tag=True):
-    """Import these modules, so that all workers forked later share them."""
+    """Import these modules, so that all workers forked later share them.
+
+    path: folders where they may lie besides what is installed, searched last.
+    """
 
     modules: tuple[str, ...]
+    path: tuple[str, ...] = ()
 
 
 # Fork server to supervisor -------------------------------------------------------------------------------------------
 
 
 class Warm(_Message, frozen=True, tag=True):
-    """The fork server has imported and warmed everything. warm_s: how long that took."""
+    """The fork server has imported and warmed itself. warm_s: how long that took. version: of this protocol."""
 
     warm_s: float
+    version: int = 0
+
+
+class Preloaded(_Message, frozen=True, tag=True):
+    """The answer to `Preload`. fault: the tracebacks of what failed, empty if nothing did; it serves all the same."""
+
+    fault: str = ""
 
 
 class Forked(_Message, frozen=True, tag=True):
@@ -169,7 +180,7 @@ class Reaped(_Message, frozen=True, tag=True):
 
 FromWorker = Hello | Ready | NotReady | Beat | Failing
 ToWorker = Welcome | Configure | Refused
-FromForkServer = Warm | Forked | ForkFailed | Reaped
+FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)

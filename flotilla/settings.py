@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flotilla.discord import API_URL
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
+from flotilla.domain.rollover import Pace
 from flotilla.domain.uptime import TARGET
 from flotilla.errors import SetupError
 
@@ -55,6 +56,9 @@ class Settings(BaseSettings):
     extensions: ModuleNames = Field(
         ("worker_bot.extensions.core",),
         description="Lightbulb extensions that every bot loads: module paths, separated by commas.",
+    )
+    extensions_path: Path | None = Field(
+        None, description="Folder with extensions that are not installed; searched after what is."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or one JSON object each.")
@@ -113,6 +117,15 @@ class Settings(BaseSettings):
         description="Share of its time that a bot should be up; what is missing is its error budget.",
     )
     spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
+    preload_timeout_s: float = Field(
+        60.0, gt=0, description="Seconds a fork server may take to import everything before it is killed."
+    )
+    rollover_watch_s: float = Field(
+        5.0, ge=0, le=3600, description="Seconds a bot is watched after its move to a new fork server."
+    )
+    rollover_max_unavailable: float = Field(
+        0.1, gt=0, le=1, description="Share of the bots that may be in motion at once in a roll-over; one always may."
+    )
     api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")
     url: HttpUrl | None = Field(None, description="Where the command line finds the API; default: on this host.")
 
@@ -166,13 +179,23 @@ class Settings(BaseSettings):
         return self.url or f"http://127.0.0.1:{self.http_port}"
 
     @property
+    def pace(self) -> Pace:
+        """How fast a roll-over goes. A move takes a hand-over and a start."""
+        return Pace(
+            in_motion=self.spawn_concurrency,
+            max_unavailable=self.rollover_max_unavailable,
+            ready_within_s=self.stop_grace_s + self.startup_timeout_s,
+            watch_s=self.rollover_watch_s,
+        )
+
+    @property
     def policy(self) -> Policy:
         """The numbers every worker is held to, where a bot has none of its own."""
         return Overrides(**{name: getattr(self, name) for name in KNOBS}).on(Policy())
 
 
 def load_settings() -> Settings:
-    """Return the settings in the environment, `home` made absolute.
+    """Return the settings in the environment, their folders made absolute.
 
     Raises SetupError (`settings_invalid`) that names every faulty variable and what it may be, never its value.
     """
@@ -181,7 +204,8 @@ def load_settings() -> Settings:
     except ValidationError as fault:
         lines = [f"FLOTILLA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in fault.errors()]
         raise SetupError("Settings are wrong. " + "; ".join(lines) + ".", code="settings_invalid") from None
-    settings = settings.model_copy(update={"home": settings.home.absolute()})
+    folders = {"home": settings.home, "extensions_path": settings.extensions_path}
+    settings = settings.model_copy(update={name: path and path.absolute() for name, path in folders.items()})
     socket_path = bytes(settings.run_dir / LONGEST_SOCKET_NAME)
     if len(socket_path) > MAX_SOCKET_PATH_BYTES:
         raise SetupError(

@@ -1,77 +1,119 @@
-"""The supervisor's side of the fork server: keeps one running, hands it orders, learns exit codes from it."""
+"""The supervisor's side of one fork server process: hands it orders, learns exit codes, hears what it says."""
 
 import asyncio
-import random
-import time
+import contextlib
+import signal
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
+from flotilla.log import redact_text
 from flotilla.protocol import (
+    VERSION,
     Fork,
     Forked,
     ForkFailed,
     FrameDecoder,
     FromForkServer,
     Preload,
+    Preloaded,
     ProtocolError,
     Reaped,
     Warm,
     encode,
     from_fork_server,
 )
+from supervisor.processes import catches
 from supervisor.zygote import ForkServerProcess
 
 READ_BYTES = 64 * 1024
-RESTART_CAP_S = 10.0
-STABLE_AFTER_S = 30.0
 EXIT_CODE_TIMEOUT_S = 0.5
 """A pidfd tells of an exit first; the fork server's word on the exit code follows within milliseconds, or never."""
 
+STACKS_WAIT_S = 0.3
+OUTPUT_LINES = 200
+OUTPUT_LINE_BYTES = 2000
+MAX_LOGGED_LINES = 500
+"""Of what one fork server prints; after that only the last lines are kept, and not logged."""
+
+DETAILS_CHARS = 8000
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class ForkHandlers:
-    """What becomes of an order: exactly one of the two is called for every order that was sent."""
+    """What becomes of an order: exactly one of the two is called for every order that was sent.
 
-    forked: Callable[[Forked], None]
+    forked is told the number of the fork server, too.
+    """
+
+    forked: Callable[[Forked, int], None]
     failed: Callable[[ForkFailed], None]
 
 
-class ForkServerClient:
-    """Keeps a fork server running and forks workers through it.
+class NotUpError(Exception):
+    """A fork server cannot serve. why: a sentence. details: a traceback or its last words, without secrets."""
 
-    preload: modules that the fork server imports for all of its workers. first: one that was started already.
-    Orders given while it is not warm yet wait for it; those it took to its grave are answered as failed.
+    def __init__(self, why: str, details: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+        self.details = details
+
+
+class ForkServer:
+    """One fork server, from its start to its end. number: which one of this fleet, ever growing.
+
+    Orders given before it is warm wait for it; those it took to its grave are answered as failed. `unsent` has those it
+    never got.
     """
 
-    def __init__(
-        self, handlers: ForkHandlers, preload: tuple[str, ...], first: ForkServerProcess | None = None
-    ) -> None:
-        self._preload = preload
-        self._first = first
+    def __init__(self, number: int, process: ForkServerProcess, handlers: ForkHandlers, preload: Preload) -> None:
+        self.number = number
+        self.ended = asyncio.Event()
+        self.unsent: list[Fork] = []
+        self.warm = False
+        self._process = process
         self._handlers = handlers
+        self._preload = preload
         self._writer: asyncio.StreamWriter | None = None
-        self._waiting: list[Fork] = []
         self._under_way: dict[tuple[str, int], Fork] = {}
         self._exit_codes: dict[int, asyncio.Future[int]] = {}
         self._pids: set[int] = set()
-        self.warm = asyncio.Event()
+        self._children: set[int] = set()
+        self._up: asyncio.Future[NotUpError | None] = asyncio.get_running_loop().create_future()
+        self._said: deque[str] = deque(maxlen=OUTPUT_LINES)
+        self._heard = 0
+        self._changed = asyncio.Event()
+        self._why_ended = ""
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.process.pid
+
+    async def idle(self) -> None:
+        """Return when it has neither children nor orders, or has ended."""
+        while self._children or self._under_way or self.unsent:
+            self._changed.clear()
+            await self._changed.wait()
 
     def fork(self, order: Fork) -> None:
         """Ask for a worker."""
-        if self._writer is None or not self.warm.is_set():
-            self._waiting.append(order)
+        if self._writer is None or not self.warm:
+            self.unsent.append(order)
             return
         self._under_way[order.bot_id, order.generation] = order
         self._writer.write(encode(order))
 
+    def is_parent_of(self, pid: int) -> bool:
+        """Return whether it forked the worker whose exit code was not asked for yet."""
+        return pid in self._pids
+
     async def exit_code(self, pid: int) -> int | None:
-        """Return the exit code of a worker that has ended, or None if no living fork server was its parent."""
-        if pid not in self._pids:
-            return None
+        """Return the exit code of a worker that has ended, or None if that cannot be known."""
         future = self._exit_code_future(pid)
         try:
             return await asyncio.wait_for(asyncio.shield(future), EXIT_CODE_TIMEOUT_S)
@@ -81,31 +123,67 @@ class ForkServerClient:
             self._exit_codes.pop(pid, None)
             self._pids.discard(pid)
 
-    async def run(self) -> None:
-        """Keep a fork server alive until cancelled; a dead one is replaced after a jittered, capped wait."""
-        failures = 0
-        while True:
-            began = time.monotonic()
-            await self._run_once()
-            failures = 1 if time.monotonic() - began > STABLE_AFTER_S else failures + 1
-            delay_s = random.uniform(0, min(RESTART_CAP_S, 0.1 * 2**failures))  # noqa: S311 - jitter
-            log.error("forkserver.died", restart_in_s=round(delay_s, 2), failures=failures)
-            await asyncio.sleep(delay_s)
+    async def up(self, timeout_s: float) -> None:
+        """Return when it is warm and has imported everything.
 
-    async def _run_once(self) -> None:
-        started, self._first = self._first or ForkServerProcess.spawn(), None
-        log.info("forkserver.started", pid=started.process.pid)
-        reader, writer = await asyncio.open_connection(sock=started.socket)
-        self._writer = writer
-        writer.write(encode(Preload(self._preload)))
+        Raises NotUpError if it ends before, if an import fails, or if it takes longer than `timeout_s`: then the
+        process is killed.
+        """
         try:
+            fault = await asyncio.wait_for(asyncio.shield(self._up), timeout_s)
+        except TimeoutError:
+            stacks = await self._stacks()
+            self.kill(f"it was not up within {timeout_s:g} s")
+            raise NotUpError(
+                f"The fork server was not up within {timeout_s:g} s (FLOTILLA_PRELOAD_TIMEOUT_S): an extension may not "
+                "end being imported. Mend it; the details show where it was.",
+                stacks,
+            ) from None
+        if fault is not None:
+            raise fault
+
+    def close(self) -> None:
+        """Let it end; its workers stay."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def kill(self, why: str) -> None:
+        """End it at once; its workers stay."""
+        log.error("forkserver.killed", number=self.number, pid=self.pid, why=why)
+        self._process.process.kill()
+
+    async def run(self) -> None:
+        """Serve until the process ends or `close` is called. Cancelled, it ends the process."""
+        log.info("forkserver.started", number=self.number, pid=self.pid)
+        listening = asyncio.create_task(self._listen())
+        try:
+            reader, self._writer = await asyncio.open_connection(sock=self._process.socket)
+            self._writer.write(encode(self._preload))
             await self._read(reader)
         finally:
-            self._writer = None
-            self.warm.clear()
-            writer.close()
-            await asyncio.to_thread(started.end)
-            self._fail_orders()
+            if self._writer is not None:
+                self._writer.close()
+            self._writer, self.warm = None, False
+            await self._bury(listening)
+
+    async def _bury(self, listening: asyncio.Task[None]) -> None:
+        await asyncio.to_thread(self._process.end)
+        with contextlib.suppress(TimeoutError, OSError):
+            await asyncio.wait_for(listening, 1.0)
+        if not self._up.done():
+            code = self._process.process.returncode
+            why = self._why_ended or f"The fork server ended before it was up, with exit code {code}."
+            self._up.set_result(NotUpError(why, self._last_words()))
+        lost, self._under_way = self._under_way, {}
+        self._pids.clear()
+        self._children.clear()
+        self._exit_codes.clear()
+        self.ended.set()
+        self._changed.set()
+        for order in lost.values():
+            self._handlers.failed(ForkFailed(order.bot_id, order.generation, "the fork server died"))
+
+    # What it says ----------------------------------------------------------------------------------------------------
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         decoder = FrameDecoder()
@@ -113,35 +191,86 @@ class ForkServerClient:
             while received := await reader.read(READ_BYTES):
                 for body in decoder.feed(received):
                     self._take(from_fork_server.decode(body))
-        except (OSError, ProtocolError) as fault:
-            log.error("forkserver.broken", error=str(fault))  # noqa: TRY400 - the cause is one line, not a traceback
+        except (OSError, ProtocolError, msgspec.DecodeError) as fault:
+            self._why_ended = f"The fork server does not speak as this supervisor does ({fault}). {_RESTART_FIRST}"
+            log.error("forkserver.broken", number=self.number, error=str(fault))  # noqa: TRY400 - the cause is one line
 
     def _take(self, message: FromForkServer) -> None:
         match message:
-            case Warm():
-                log.info("forkserver.warm", warm_s=round(message.warm_s, 2))
-                self.warm.set()
-                waiting, self._waiting = self._waiting, []
-                for order in waiting:
-                    self.fork(order)
+            case Warm(warm_s, version):
+                self._warmed(warm_s, version)
+            case Preloaded(fault):
+                self._preloaded(redact_text(fault))
             case Forked():
                 self._under_way.pop((message.bot_id, message.generation), None)
                 self._pids.add(message.pid)
-                self._handlers.forked(message)
+                self._children.add(message.pid)
+                self._handlers.forked(message, self.number)
             case ForkFailed():
                 self._under_way.pop((message.bot_id, message.generation), None)
                 self._handlers.failed(message)
             case Reaped():
+                self._children.discard(message.pid)
                 future = self._exit_code_future(message.pid)
                 if not future.done():
                     future.set_result(message.exit_code)
+        self._changed.set()
+
+    def _warmed(self, warm_s: float, version: int) -> None:
+        if version != VERSION:
+            raise ProtocolError(f"it speaks protocol {version}, this supervisor {VERSION}")
+        log.info("forkserver.warm", number=self.number, warm_s=round(warm_s, 2))
+        self.warm = True
+        waiting, self.unsent = self.unsent, []
+        for order in waiting:
+            self.fork(order)
+
+    def _preloaded(self, fault: str) -> None:
+        details = fault[-DETAILS_CHARS:]
+        if fault:
+            log.error("forkserver.preload_failed", number=self.number, traceback=details)
+        if not self._up.done():
+            why = "An extension could not be imported. Mend it; the details show the traceback."
+            self._up.set_result(NotUpError(why, details) if fault else None)
 
     def _exit_code_future(self, pid: int) -> asyncio.Future[int]:
         return self._exit_codes.setdefault(pid, asyncio.get_running_loop().create_future())
 
-    def _fail_orders(self) -> None:
-        lost, self._under_way = self._under_way, {}
-        self._pids.clear()
-        self._exit_codes.clear()
-        for order in lost.values():
-            self._handlers.failed(ForkFailed(order.bot_id, order.generation, "the fork server died"))
+    # What it prints --------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        """Pass what it prints on to the log, and keep the last lines."""
+        reader = asyncio.StreamReader(limit=READ_BYTES)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), self._process.output)
+        try:
+            rest = b""
+            while chunk := await reader.read(READ_BYTES):
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    self._hear(line)
+                rest = rest[-OUTPUT_LINE_BYTES:]
+            self._hear(rest)
+        finally:
+            transport.close()
+
+    def _hear(self, line: bytes) -> None:
+        text = redact_text(line[:OUTPUT_LINE_BYTES].decode(errors="replace").rstrip())
+        if text:
+            self._said.append(text)
+            self._heard += 1
+            if self._heard <= MAX_LOGGED_LINES:
+                log.warning("forkserver.said", number=self.number, line=text)
+
+    def _last_words(self) -> str:
+        return "\n".join(self._said)[-DETAILS_CHARS:]
+
+    async def _stacks(self) -> str:
+        """Have a fork server that hangs in an import write where, and return that."""
+        if catches(self.pid, signal.SIGUSR2):
+            self._process.process.send_signal(signal.SIGUSR2)
+            await asyncio.sleep(STACKS_WAIT_S)
+        return self._last_words()
+
+
+_RESTART_FIRST = "Perhaps Flotilla itself was upgraded: run `flotilla supervisor restart` first."

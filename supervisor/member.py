@@ -19,7 +19,8 @@ class Member:
     policy: the fleet's with what the bot has of its own. vitals: what its probes found last.
     epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
     supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
-    worker that has not made itself known yet, when the supervisor before was last seen.
+    worker that has not made itself known yet, when the supervisor before was last seen. fork_server: number of the one
+    that made the process, or the last process.
     """
 
     bot: Bot
@@ -36,6 +37,7 @@ class Member:
     expected: bool = False
     unheard_since: datetime | None = None
     vitals: Vitals = NO_VITALS
+    fork_server: int | None = None
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
@@ -56,6 +58,7 @@ class Member:
             since=self.since,
             heartbeat_at=self.heartbeat_at,
             vitals=self.vitals,
+            fork_server=self.fork_server,
         )
 
 
@@ -94,6 +97,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
         since=status.since,
         heartbeat_at=status.heartbeat_at,
         vitals=status.vitals,
+        fork_server=status.fork_server,
         # Between a start or restart that was asked for and READY nothing in the status tells; it is a moment.
         expected=expected_after(
             before=status.state is State.RUNNING,

@@ -11,21 +11,24 @@ from pathlib import Path
 import structlog
 
 from flotilla.botlog import log_file
+from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
-from flotilla.ports import FleetStore, Nudges
-from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
+from flotilla.ports import FleetStore, Nudges, RolloverStore
+from flotilla.protocol import Fork, Forked, Preload, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.fleet import Fleet, Shell
-from supervisor.forkserver import ForkHandlers, ForkServerClient
+from supervisor.forkserver import ForkHandlers
+from supervisor.forkservers import ForkServers
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.rollover import Rollovers
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -49,6 +52,7 @@ class Supervisor:
         store: FleetStore,
         nudges: Nudges,
         vault: TokenVault,
+        rollovers: RolloverStore,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -58,12 +62,14 @@ class Supervisor:
         self._stopping = False
         self._exits: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
-        self._forks = ForkServerClient(
+        path = () if settings.extensions_path is None else (str(settings.extensions_path),)
+        self._forks = ForkServers(
             ForkHandlers(
-                forked=lambda m: self._fleet.forked(m.bot_id, m.generation, m.pid, m.started_at),
+                forked=self._forked,
                 failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
             ),
-            settings.extensions,
+            Preload(settings.extensions, path),
+            settings.preload_timeout_s,
             fork_server,
         )
         self._chronicle = Chronicle(store)
@@ -75,11 +81,13 @@ class Supervisor:
                 spawn=self._spawn,
                 on_exit=self._ended,
                 dump_stacks=self._diagnosis.dump,
-                on_gone=self._diagnosis.note_exit,
+                on_gone=self._gone,
                 on_policy=self._configure,
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
+        self._rollover_store = rollovers
+        self._rollovers = Rollovers(rollovers, self._fleet, self._forks, settings.pace, settings.poll_interval_s)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -109,10 +117,14 @@ class Supervisor:
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
                     self._diagnosis.bound_logs(self._fleet),
+                    self._note_adoption(),
                 )
             ]
+            rolling = group.create_task(self._rollovers.run())
             await stop.wait()
             self._stopping = True
+            # The next supervisor carries on; what is being stopped must not be restarted.
+            rolling.cancel()
             if await stop_bots:
                 await self._stop_bots()
             self._control.close()
@@ -131,6 +143,7 @@ class Supervisor:
 
     async def _take_over(self) -> None:
         rows = await self._store.fleet()
+        self._forks.count_from(await self._rollover_store.last_server())
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
@@ -174,6 +187,23 @@ class Supervisor:
         async with self._nudges.listen() as taps:
             async for _ in taps:
                 self._look_now.set()
+                self._rollovers.look()
+
+    async def _note_adoption(self) -> None:
+        """Say when every adopted worker has made itself known, and store that they were heard of."""
+        began = time.monotonic()
+        adopted = [member for member in self._fleet if member.process is not None]
+        waiting = {member.bot.id: (member.worker.generation, member.heartbeat_at) for member in adopted}
+        while waiting:
+            for bot_id, (generation, heard_at) in list(waiting.items()):
+                member = self._fleet.get(bot_id)
+                if member is None or member.worker.generation != generation or member.heartbeat_at != heard_at:
+                    del waiting[bot_id]
+            await asyncio.sleep(TICK_S)
+        for member in adopted:
+            if self._fleet.get(member.bot.id) is member:
+                self._journal.put(member.status())
+        log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
 
     async def _tick_for_ever(self) -> None:
         while True:
@@ -222,6 +252,16 @@ class Supervisor:
                 str(self._session_path(bot.id)),
             )
         )
+
+    def _forked(self, message: Forked, fork_server: int) -> None:
+        member = self._fleet.get(message.bot_id)
+        if member is not None and member.worker.generation == message.generation:
+            member.fork_server = fork_server
+        self._fleet.forked(message.bot_id, message.generation, message.pid, message.started_at)
+
+    def _gone(self, member: Member, end: Exit) -> None:
+        self._diagnosis.note_exit(member, end)
+        self._rollovers.note_exit(member, end)
 
     def _session_path(self, bot_id: str) -> Path:
         return self._settings.session_dir / f"{bot_id}.session"

@@ -5,30 +5,42 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import IO
 
 STOP_TIMEOUT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class ForkServerProcess:
-    """A fork server that was started, and our end of the socket between us. It ends when that end is closed."""
+    """A fork server that was started, and our end of the socket between us. It ends when that end is closed.
+
+    output: what it and the modules it imports print, until its workers have logs of their own.
+    """
 
     process: subprocess.Popen[bytes]
     socket: socket.socket
+    output: IO[bytes]
 
     @classmethod
     def spawn(cls) -> "ForkServerProcess":
-        """Start one. It warms itself up and says so on the socket."""
+        """Start one. It warms itself up and says so on the socket. Raises OSError."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(  # noqa: S603 - our own program
-                [sys.executable, "-P", "-m", "worker_bot.forkserver", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                env=_environment(),
-            )
-        return cls(process, ours)
+            try:
+                process = subprocess.Popen(  # noqa: S603 - our own program
+                    [sys.executable, "-P", "-m", "worker_bot.forkserver", str(theirs.fileno())],
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    env=_environment(),
+                )
+            except OSError:
+                ours.close()
+                raise
+        assert process.stdout is not None  # noqa: S101 - asked for with PIPE
+        return cls(process, ours, process.stdout)
 
     def end(self) -> None:
         """Close the socket, wait for the end, insist if it does not come. Blocks for up to STOP_TIMEOUT_S."""

@@ -7,6 +7,7 @@ the supervisor is gone it ends; the workers stay.
 
 import contextlib
 import errno
+import faulthandler
 import os
 import select
 import signal
@@ -18,7 +19,19 @@ from pathlib import Path
 
 import setproctitle
 
-from flotilla.protocol import Fork, Forked, ForkFailed, FrameDecoder, Preload, Reaped, Warm, encode, to_fork_server
+from flotilla.protocol import (
+    VERSION,
+    Fork,
+    Forked,
+    ForkFailed,
+    FrameDecoder,
+    Preload,
+    Preloaded,
+    Reaped,
+    Warm,
+    encode,
+    to_fork_server,
+)
 from worker_bot.child import become_worker
 from worker_bot.memory import freeze
 from worker_bot.warmup import preload, warm_up
@@ -54,11 +67,21 @@ class ForkServer:
         for body in self._decoder.feed(received):
             order = to_fork_server.decode(body)
             if isinstance(order, Preload):
-                preload(order.modules)
-                freeze()
+                self._preload(order)
             else:
                 self._fork(order)
         return bool(received)
+
+    def _preload(self, order: Preload) -> None:
+        # The supervisor asks where it is when an import does not end. Workers have an answer of their own to that.
+        faulthandler.register(signal.SIGUSR2)
+        fault = preload(order.modules, order.path)
+        faulthandler.unregister(signal.SIGUSR2)
+        freeze()
+        # What an extension printed must not be printed again by every worker.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._supervisor.sendall(encode(Preloaded(fault)))
 
     def _fork(self, order: Fork) -> None:
         try:
@@ -114,7 +137,7 @@ def main() -> None:
     server = ForkServer(supervisor)
     freeze()
     try:
-        supervisor.sendall(encode(Warm(time.monotonic() - began)))
+        supervisor.sendall(encode(Warm(time.monotonic() - began, VERSION)))
         server.serve()
     except (BrokenPipeError, ConnectionResetError):
         return

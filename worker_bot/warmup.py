@@ -11,8 +11,13 @@ import contextlib
 import importlib
 import json
 import logging
+import sys
+import threading
 import time
+import traceback
 import zlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -21,6 +26,7 @@ from flotilla.protocol import WorkerConfig, WorkerLimits
 from worker_bot.bot import Bot
 
 WARM_UP_TIMEOUT_S = 10.0
+MAX_FAULT_CHARS = 32_000
 EXTENSIONS = ("worker_bot.extensions.core",)
 _ID = "100000000000000001"
 _USER: dict[str, Any] = {
@@ -37,13 +43,38 @@ _DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("=
 log = logging.getLogger("flotilla.warmup")
 
 
-def preload(modules: tuple[str, ...]) -> None:
-    """Import `modules`. Never raises: what fails here is told by the worker that needs it."""
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception:
-            log.warning("%s could not be imported before the fork", module, exc_info=True)
+def preload(modules: Iterable[str], path: Iterable[str] = ()) -> str:
+    """Import `modules`, also from the folders of `path`; return what went wrong, empty if nothing did.
+
+    Never raises, whatever a module does short of ending the process: the worker that needs it tells as well. No
+    bytecode is written for them: Python takes a file that changed within a second for the one it has compiled.
+    """
+    sys.dont_write_bytecode = True
+    faults = [_add_folder(folder) for folder in path if folder not in sys.path]
+    importlib.invalidate_caches()
+    faults += [_import(module) for module in modules]
+    text = "\n".join(fault for fault in faults if fault)
+    return (
+        text if len(text) <= MAX_FAULT_CHARS else f"{text[: MAX_FAULT_CHARS // 2]}\n…\n{text[-MAX_FAULT_CHARS // 2 :]}"
+    )
+
+
+def _add_folder(folder: str) -> str:
+    if not Path(folder).is_dir():
+        return f"FLOTILLA_EXTENSIONS_PATH names {folder}, which is not a folder that can be read.\n"
+    sys.path.append(folder)
+    return ""
+
+
+def _import(module: str) -> str:
+    threads = threading.active_count()
+    try:
+        importlib.import_module(module)
+    except BaseException:  # noqa: BLE001 - a module that calls sys.exit must not end the fork server
+        return f"{module} could not be imported:\n{traceback.format_exc()}"
+    if threading.active_count() > threads:
+        return f"{module} starts a thread when it is imported; workers would not have it. Start it in the bot's run.\n"
+    return ""
 
 
 def warm_up() -> None:

@@ -63,4 +63,5 @@ def status_of(row: sa.Row[Any]) -> BotStatus:
         row.status_since,
         row.status_heartbeat_at,
         parse_vitals(row.status_vitals),
+        row.status_fork_server,
     )

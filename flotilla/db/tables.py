@@ -82,6 +82,7 @@ bot_status = sa.Table(
     sa.Column("since", UtcDateTime),
     sa.Column("heartbeat_at", UtcDateTime),
     sa.Column("vitals", sa.JSON),
+    sa.Column("fork_server", sa.Integer),
 )
 
 bot_transitions = sa.Table(
@@ -193,6 +194,34 @@ operation_items = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("detail", sa.Text),
     sa.Column("target_epoch", sa.Integer),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("finished_at", UtcDateTime),
+)
+
+# Roll-overs ----------------------------------------------------------------------------------------------------------
+
+rollovers = sa.Table(
+    "rollovers",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("requested_by", sa.String(64), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+)
+
+# Written by the supervisor alone.
+rollover_status = sa.Table(
+    "rollover_status",
+    metadata,
+    sa.Column("rollover_id", sa.ForeignKey("rollovers.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("phase", sa.String(16), nullable=False),
+    sa.Column("wave", sa.Integer, nullable=False),
+    sa.Column("old_server", sa.Integer),
+    sa.Column("new_server", sa.Integer),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("moved", sa.Integer, nullable=False),
+    sa.Column("moving", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("details", sa.Text),
     sa.Column("started_at", UtcDateTime),
     sa.Column("finished_at", UtcDateTime),
 )

@@ -55,6 +55,7 @@ class BotStatus:
     memory_bytes: USS of the last sample. latency_ms: the last gateway heartbeat's round trip.
     heartbeat_at: when its event loop last reported; stored every few seconds. Aware UTC.
     vitals: what its probes found last.
+    fork_server: number of the fork server that made the process; the same number means the same code.
     """
 
     bot_id: str
@@ -72,6 +73,7 @@ class BotStatus:
     since: datetime | None = None
     heartbeat_at: datetime | None = None
     vitals: Vitals = NO_VITALS
+    fork_server: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

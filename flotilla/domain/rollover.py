@@ -171,6 +171,23 @@ def step(rollover: Rollover, event: Event, now: float, pace: Pace) -> Outcome:
     return _TABLE[type(event)](rollover, event, now, pace)
 
 
+def taken_up(phase: Phase) -> Rollover:
+    """Return where a roll-over stands for a supervisor that finds it in `phase`, as a supervisor before left it.
+
+    Fork servers end with their supervisor, and the one of this supervisor has the new code. So what has begun is
+    carried on without a way back, and what was on the way back ends where it is.
+    """
+    if phase in {Phase.PENDING, Phase.WARMING}:
+        return Rollover()
+    if phase in _FORTH:
+        return Rollover(way_back=False)
+    why = (
+        "The supervisor ended while it was taking bots back, and the fork server with the old code with it. "
+        "Bots that were not taken back yet run the new code. Mend the code, then roll over again."
+    )
+    return Rollover(Phase.INTERRUPTED, way_back=False, reason=why)
+
+
 def wave_sizes(bots: int) -> list[int]:
     """Return how many bots each wave has when `bots` move: 1, 2, 4 and so on, the last one what is left."""
     sizes: list[int] = []
@@ -229,7 +246,8 @@ def _on_bot_failed(rollover: Rollover, event: BotFailed, now: float, _pace: Pace
         when = "before it was READY" if bot_id in rollover.moving else "soon after it was READY"
         return _turn_back(rollover, f"{event.name} failed {when} with the new code: {why.title}. {why.remedy}")
     if why.verdict is Verdict.GIVE_UP:
-        return replace(rollover, moving=_without(rollover.moving, (bot_id,))), ()
+        unjudged = rollover.unjudged | {bot_id}
+        return replace(rollover, moving=_without(rollover.moving, (bot_id,)), unjudged=unjudged), ()
     return rollover, ()
 
 
@@ -302,7 +320,10 @@ def _next_wave(rollover: Rollover, bots: Sights, now: float) -> Outcome:
         unjudged = rollover.unjudged | frozenset(ahead)
         return replace(rollover, phase=Phase.ROLLING, wave=wave, queue=tuple(ahead), unjudged=unjudged), ()
     if rollover.patience is not None and now >= rollover.patience:
-        why = "No bot is READY and stable, so the new code could not be tried on one. Mend the bots first: flotilla status"
+        why = (
+            "No bot is READY and stable, so the new code could not be tried on one. "
+            "Mend the bots first: flotilla bots ls"
+        )
         return _failed(rollover, why), (Discard() if rollover.way_back else Promote(),)
     return rollover, ()
 
@@ -345,15 +366,20 @@ def _look_back(rollover: Rollover, bots: Sights, now: float, pace: Pace) -> Outc
     moving = _without(rollover.moving, back + left)
     rollover = replace(rollover, moving=moving, left=rollover.left | frozenset(left))
     ahead = [
-        bot_id
-        for bot_id in _by_name(bots)
-        if bots[bot_id].wanted and bots[bot_id].new and bot_id not in moving and bot_id not in rollover.left
+        bot_id for bot_id in _by_name(bots) if _must_go_back(rollover, bots, bot_id) and bot_id not in rollover.moving
     ]
     if not ahead and not moving:
         return _come_back(rollover, bots)
     begun = ahead[: max(0, pace.in_motion - len(moving))]
     moving = {**moving, **dict.fromkeys(begun, now + pace.ready_within_s)}
     return replace(rollover, moving=moving), tuple(map(MoveBack, begun))
+
+
+def _must_go_back(rollover: Rollover, bots: Sights, bot_id: str) -> bool:
+    sight = bots[bot_id]
+    # One that rests for reasons of its own has its next try from the fork server that serves, without being hurried.
+    its_own_affair = sight.resting and bot_id in rollover.unjudged
+    return sight.wanted and sight.new and bot_id not in rollover.left and not its_own_affair
 
 
 def _come_back(rollover: Rollover, bots: Sights) -> Outcome:
@@ -368,9 +394,7 @@ def _come_back(rollover: Rollover, bots: Sights) -> Outcome:
 
 
 def _failed(rollover: Rollover, why: str, details: str = "") -> Rollover:
-    return replace(
-        rollover, phase=Phase.FAILED, queue=(), moving={}, reason=why, details=details or rollover.details
-    )
+    return replace(rollover, phase=Phase.FAILED, queue=(), moving={}, reason=why, details=details or rollover.details)
 
 
 def _without(times: Mapping[str, float], gone: Iterable[str]) -> dict[str, float]:

@@ -27,6 +27,7 @@ from flotilla.domain.rollover import (
     Sight,
     StartServer,
     step,
+    taken_up,
     wave_sizes,
 )
 from flotilla.domain.rollover_record import FINISHED, Phase
@@ -328,6 +329,19 @@ def test_an_old_fork_server_that_ends_on_the_way_back_is_told() -> None:
     assert "they run the new code again" in str(world.rollover.reason)
 
 
+@pytest.mark.parametrize("phase", list(Phase))
+def test_one_that_a_supervisor_left_behind_is_never_left_hanging(phase: Phase) -> None:
+    world = fleet(3)
+    if phase in FINISHED:
+        return
+    world.rollover = taken_up(phase)
+    if phase is Phase.ROLLING_BACK:
+        assert world.rollover.phase is Phase.INTERRUPTED
+        return
+    assert world.rollover.way_back == (phase in {Phase.PENDING, Phase.WARMING})
+    assert world.begin().run().rollover.phase is Phase.DONE
+
+
 # Always --------------------------------------------------------------------------------------------------------------
 
 EVENTS: list[Event] = [
@@ -374,8 +388,8 @@ def test_whatever_happens_it_ends_and_no_bot_is_left_in_between(
         end = 100.0 + looks
         while world.now < end and world.rollover.phase not in FINISHED:
             world.look()
-        bot_id = f"{number:03d}"
-        disturb(world, what, bot_id)
+        if world.rollover.phase not in FINISHED:
+            disturb(world, what, f"{number:03d}")
     world.run()
     if world.rollover.phase is Phase.ROLLED_BACK:
         assert {bot_id for bot_id in world.new if world.bots[bot_id].wanted} <= world.rollover.left

@@ -1,0 +1,97 @@
+"""Roll-overs: asked for by the API, reported by the supervisor; each writes a table of its own."""
+
+from dataclasses import asdict
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from flotilla.db.engine import Database
+from flotilla.db.paging import Page, select_keyset_page
+from flotilla.db.tables import bot_status, rollover_status, rollovers
+from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus, RolloverView
+from flotilla.errors import ConflictError, NotFoundError
+
+_UNFINISHED = sa.or_(
+    rollover_status.c.phase.is_(None), rollover_status.c.phase.not_in([phase.value for phase in FINISHED])
+)
+
+
+class SqlRollovers:
+    """Both sides, on SQLite or PostgreSQL; for the supervisor it is its `RolloverStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # The API's side --------------------------------------------------------------------------------------------------
+
+    async def request(self, request: RolloverRequest) -> RolloverView:
+        """Ask for a roll-over. Raises ConflictError (`rollover_under_way`) while another one is not finished."""
+        async with self._database.write() as connection:
+            if connection.dialect.name == "postgresql":
+                # Of two that ask at once one waits, and then finds the other's. SQLite has one writer at a time.
+                await connection.execute(sa.text("LOCK TABLE rollovers IN SHARE ROW EXCLUSIVE MODE"))
+            found = await _first(connection, _views().where(_UNFINISHED))
+            if found is not None:
+                raise ConflictError(
+                    f"Roll-over {found.request.id} is under way ({found.status.phase}), and there is one at a time. "
+                    "It ends by itself; `flotilla supervisor rollovers` shows how far it is.",
+                    code="rollover_under_way",
+                )
+            await connection.execute(rollovers.insert().values(**asdict(request)))
+        return RolloverView(request, RolloverStatus(request.id, Phase.PENDING))
+
+    async def get(self, rollover_id: str) -> RolloverView:
+        """Return one roll-over. Raises NotFoundError (`rollover_unknown`)."""
+        async with self._database.read() as connection:
+            found = await _first(connection, _views().where(rollovers.c.id == rollover_id))
+        if found is None:
+            raise NotFoundError("There is no roll-over with this id.", code="rollover_unknown")
+        return found
+
+    async def page(self, limit: int, cursor: str | None) -> Page[RolloverView]:
+        """Return up to `limit` roll-overs, newest first. Raises FixInputError for the cursor."""
+        async with self._database.read() as connection:
+            rows = await select_keyset_page(connection, _views().order_by(rollovers.c.id.desc()), limit, cursor)
+        return Page([_view(row) for row in rows.items], rows.next_cursor)
+
+    # The supervisor's side -------------------------------------------------------------------------------------------
+
+    async def unfinished(self) -> RolloverView | None:
+        async with self._database.read() as connection:
+            return await _first(connection, _views().where(_UNFINISHED).order_by(rollovers.c.id))
+
+    async def save(self, status: RolloverStatus) -> None:
+        dialect = postgresql if self._database.url.get_backend_name() == "postgresql" else sqlite
+        insert = dialect.insert(rollover_status)
+        changed = {column.name: insert.excluded[column.name] for column in rollover_status.c if not column.primary_key}
+        values = asdict(status) | {"phase": status.phase.value}
+        async with self._database.write() as connection:
+            known = sa.select(rollovers.c.id).where(rollovers.c.id == status.rollover_id)
+            if (await connection.execute(known)).one_or_none() is not None:
+                upsert = insert.on_conflict_do_update(index_elements=["rollover_id"], set_=changed)
+                await connection.execute(upsert, [values])
+
+    async def last_server(self) -> int:
+        highest = (sa.func.max(column) for column in (bot_status.c.fork_server, rollover_status.c.new_server))
+        async with self._database.read() as connection:
+            return max([(await connection.execute(sa.select(number))).scalar() or 0 for number in highest])
+
+
+def _views() -> sa.Select[Any]:
+    observed = [column.label(f"status_{column.name}") for column in rollover_status.c]
+    return sa.select(*rollovers.c, *observed).select_from(rollovers.outerjoin(rollover_status))
+
+
+async def _first(connection: AsyncConnection, query: sa.Select[Any]) -> RolloverView | None:
+    row = (await connection.execute(query.limit(1))).first()
+    return None if row is None else _view(row)
+
+
+def _view(row: sa.Row[Any]) -> RolloverView:
+    request = RolloverRequest(row.id, row.requested_by, row.created_at)
+    if row.status_rollover_id is None:
+        return RolloverView(request, RolloverStatus(row.id, Phase.PENDING))
+    observed = {column.name: getattr(row, f"status_{column.name}") for column in rollover_status.c}
+    return RolloverView(request, RolloverStatus(**observed | {"phase": Phase(observed["phase"])}))

@@ -12,6 +12,7 @@ from api.openapi import install_openapi
 from api.operations import OperationRoutes
 from api.policies import PolicyRoutes
 from api.problems import install_problems
+from api.rollovers import RolloverRoutes
 from api.services import Services
 from api.status import StatusRoutes
 from api.tracing import install_tracing
@@ -35,6 +36,7 @@ def create_app(services: Services) -> Quart:
         PolicyRoutes(services),
         HappeningRoutes(services),
         OperationRoutes(services),
+        RolloverRoutes(services),
         StatusRoutes(services),
         HealthRoutes(services),
     ):

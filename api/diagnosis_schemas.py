@@ -101,6 +101,7 @@ class Inspection(Struct, frozen=True):
     restarts_24h: Annotated[int, Meta(description="Incarnations begun in the last 24 hours, the first not counted.")]
     failures: Annotated[int, Meta(description="Failed runs in a row.")]
     heartbeat_at: Annotated[datetime, Meta(description="Last seen heartbeat; noted every 5 s.")] | None
+    fork_server: Annotated[int, Meta(description="Which one made its process; the same number, the same code.")] | None
     exits: Annotated[list[BotExit], Meta(description="The last three, the newest first.")]
     happenings: Annotated[list[Happening], Meta(description="The last five, the newest first.")]
 
@@ -116,6 +117,7 @@ class Inspection(Struct, frozen=True):
             max(0, record.starts - is_first),
             record.failures,
             record.heartbeat_at,
+            record.fork_server,
             [BotExit.of(row) for row in record.exits],
             [Happening.of(row) for row in happenings],
         )

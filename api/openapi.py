@@ -9,7 +9,7 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from quart_schema.validation import DataSource
 from werkzeug.routing import Rule
 
-from api import diagnosis_schemas, happenings, policies, schemas
+from api import diagnosis_schemas, happenings, policies, rollover_schemas, schemas
 from api.auth import SCHEME, role_of
 from api.problems import CONTENT_TYPE
 from flotilla import __version__
@@ -36,6 +36,10 @@ _MODELS = [
     happenings.HappeningPage,
     policies.BotPolicy,
     Overrides,
+    rollover_schemas.NewRollover,
+    rollover_schemas.Rollover,
+    rollover_schemas.RolloverDryRun,
+    rollover_schemas.RolloverPage,
 ]
 
 

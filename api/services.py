@@ -10,9 +10,11 @@ from flotilla.db.engine import Database
 from flotilla.db.happenings import SqlHappenings
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
+from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.policy import Policy
+from flotilla.domain.rollover import Pace
 from flotilla.nudges import ValkeyNudges
 from flotilla.ports import Nudges
 from flotilla.queue import ArqQueue, JobQueue
@@ -35,13 +37,20 @@ class Services:
     diagnosis: SqlDiagnosis
     uptime: SqlUptime
     happenings: SqlHappenings
+    rollovers: SqlRollovers
     policy: Policy = field(default_factory=Policy)
+    pace: Pace = field(default_factory=Pace)
 
 
 def services_on(
-    database: Database, vault: TokenVault, nudges: Nudges, queue: JobQueue, policy: Policy | None = None
+    database: Database,
+    vault: TokenVault,
+    nudges: Nudges,
+    queue: JobQueue,
+    policy: Policy | None = None,
+    pace: Pace | None = None,
 ) -> Services:
-    """Return the services whose repositories live in `database`. policy: the fleet's, as it is shown."""
+    """Return the services whose repositories live in `database`. policy, pace: the fleet's, as they are shown."""
     return Services(
         database,
         SqlBots(database),
@@ -54,7 +63,9 @@ def services_on(
         SqlDiagnosis(database),
         SqlUptime(database),
         SqlHappenings(database),
+        SqlRollovers(database),
         policy or Policy(),
+        pace or Pace(),
     )
 
 
@@ -65,7 +76,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     queue = ArqQueue(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
     try:
-        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.policy)
+        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.policy, settings.pace)
     finally:
         await nudges.close()
         await queue.close()

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flotilla import __version__
-from flotilla.cli import bots, happenings, local, logs, operations, run, sandbox, status
+from flotilla.cli import bots, happenings, local, logs, operations, run, sandbox, status, supervisor
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 app.add_typer(bots.app, name="bots")
 app.add_typer(operations.app, name="ops")
+app.add_typer(supervisor.app, name="supervisor")
 app.add_typer(local.api_keys, name="api-keys")
 app.add_typer(local.secrets, name="secrets")
 app.add_typer(local.db, name="db")

@@ -103,7 +103,9 @@ def inspection(
     files = "not readable" if open_files is None else str(open_files)
     running = f"{bot['pid']}; open files: {files}" if bot.get("pid") else "none"
     facts.add_row("Process", running)
-    facts.add_row("Generation", str(bot.get("generation", 0)))
+    fork_server = found.get("fork_server")
+    made = "" if fork_server is None else f", from fork server {fork_server}"
+    facts.add_row("Generation", f"{bot.get('generation', 0)}{made}")
     facts.add_row(
         "Restarts",
         f"{found['restarts_24h']} in the last 24 hours; "

@@ -19,12 +19,16 @@ LAST_EXITS = 3
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A bot's recent past. starts: incarnations begun since the moment asked for. heartbeat_at: aware UTC."""
+    """A bot's recent past. starts: incarnations begun since the moment asked for. heartbeat_at: aware UTC.
+
+    fork_server: the number of the one that made its last process.
+    """
 
     starts: int
     failures: int
     heartbeat_at: datetime | None
     exits: tuple[Exit, ...]
+    fork_server: int | None = None
 
 
 class SqlDiagnosis:
@@ -46,14 +50,15 @@ class SqlDiagnosis:
         starts = sa.select(sa.func.count(sa.distinct(table.c.generation))).where(
             table.c.bot_id == bot_id, table.c.at >= since, table.c.state == State.STARTING.value
         )
-        status = sa.select(bot_status.c.failures, bot_status.c.heartbeat_at).where(bot_status.c.bot_id == bot_id)
+        columns = (bot_status.c.failures, bot_status.c.heartbeat_at, bot_status.c.fork_server)
+        status = sa.select(*columns).where(bot_status.c.bot_id == bot_id)
         async with self._database.read() as connection:
             await _require_bot(connection, bot_id)
             started = (await connection.execute(starts)).scalar_one()
             observed = (await connection.execute(status)).one_or_none()
             exits = (await connection.execute(_exits_of(bot_id).limit(LAST_EXITS))).all()
-        failures, heartbeat_at = (0, None) if observed is None else (observed.failures, observed.heartbeat_at)
-        return Record(started, failures, heartbeat_at, tuple(_exit(row) for row in exits))
+        failures, heartbeat_at, fork_server = (0, None, None) if observed is None else observed
+        return Record(started, failures, heartbeat_at, tuple(_exit(row) for row in exits), fork_server)
 
     async def ask_stacks(self, bot_id: str) -> int:
         """Ask for a bot's stacks; return the epoch that the answer will have or exceed.

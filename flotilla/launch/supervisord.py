@@ -1,4 +1,4 @@
-"""supervisord's XML-RPC over its Unix socket: who runs, and 'stop everything'."""
+"""supervisord's XML-RPC over its Unix socket: who runs, stop or start one program, and 'stop everything'."""
 
 import contextlib
 import http.client
@@ -11,6 +11,7 @@ from typing import Any
 from flotilla.errors import RetryError
 
 TIMEOUT_S = 3.0
+GROUP = "fleet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +64,20 @@ class Supervisord:
         with contextlib.suppress(xmlrpc.client.Fault):
             self._call("supervisor.shutdown")
 
-    def _call(self, method: str) -> Any:  # noqa: ANN401 - XML-RPC answers are of any type
+    def stop(self, program: str) -> None:
+        """Ask it to stop one of our programs; return at once. One that does not run is left as it is."""
+        with contextlib.suppress(xmlrpc.client.Fault):
+            self._call("supervisor.stopProcess", f"{GROUP}:{program}", False)
+
+    def start(self, program: str) -> None:
+        """Ask it to start one of our programs; return at once. One that runs is left as it is."""
+        with contextlib.suppress(xmlrpc.client.Fault):
+            self._call("supervisor.startProcess", f"{GROUP}:{program}", False)
+
+    def _call(self, method: str, *arguments: str | bool) -> Any:  # noqa: ANN401 - XML-RPC answers are of any type
         connection = _UnixConnection(self._socket_path)
         try:
-            connection.request("POST", "/RPC2", xmlrpc.client.dumps((), method), {"content-type": "text/xml"})
+            connection.request("POST", "/RPC2", xmlrpc.client.dumps(arguments, method), {"content-type": "text/xml"})
             answer = connection.getresponse().read()
         except (http.client.HTTPException, OSError) as fault:
             raise RetryError("supervisord does not answer on its socket.", code="supervisord_away") from fault

@@ -22,6 +22,8 @@ REQUESTS = [
     ("GET", "/api/v1/operations", Role.VIEWER),
     ("GET", "/api/v1/operations/x", Role.VIEWER),
     ("GET", "/api/v1/operations/x/items", Role.VIEWER),
+    ("GET", "/api/v1/rollovers", Role.VIEWER),
+    ("GET", "/api/v1/rollovers/x", Role.VIEWER),
     ("GET", "/api/v1/status", Role.VIEWER),
     ("POST", "/api/v1/bots/x/start", Role.OPERATOR),
     ("POST", "/api/v1/bots/x/stop", Role.OPERATOR),
@@ -31,6 +33,7 @@ REQUESTS = [
     ("POST", "/api/v1/operations", Role.OPERATOR),
     ("POST", "/api/v1/operations/x/cancel", Role.OPERATOR),
     ("POST", "/api/v1/bots", Role.ADMIN),
+    ("POST", "/api/v1/rollovers", Role.ADMIN),
     ("DELETE", "/api/v1/bots/x", Role.ADMIN),
 ]
 
@@ -52,7 +55,7 @@ async def test_every_route_is_in_the_list_above_or_public(api: Api) -> None:
     for rule in api.app.url_map.iter_rules():
         if rule.endpoint in {"openapi", "swagger_ui"} or role_of(api.app.view_functions[rule.endpoint]) is None:
             continue
-        path = rule.rule.replace("<bot_id>", "x").replace("<operation_id>", "x")
+        path = rule.rule.replace("<bot_id>", "x").replace("<operation_id>", "x").replace("<rollover_id>", "x")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert (method, path) in listed
 

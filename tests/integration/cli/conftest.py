@@ -105,6 +105,7 @@ class FakeFleet:
     happenings: list[Json] = field(default_factory=list)
     overrides: dict[str, Json] = field(default_factory=dict)
     stacks: list[Json] = field(default_factory=list)
+    rollovers: list[Json] = field(default_factory=list)
 
     def add(self, name: str, **changes: Any) -> Json:
         bot: Json = {
@@ -142,6 +143,8 @@ class FakeFleet:
             (r"/api/v1/bots/([^/]+)/stacks", self._stacks),
             (r"/api/v1/bots/([^/]+)/policy", self._policy),
             (r"/api/v1/happenings", self._happenings),
+            (r"/api/v1/rollovers", self._rollovers),
+            (r"/api/v1/rollovers/([^/]+)", self._rollover),
             (r"/api/v1/operations", self._operations),
             (r"/api/v1/operations/([^/]+)", self._operation),
             (r"/api/v1/operations/([^/]+)/(items|cancel)", self._part),
@@ -244,6 +247,27 @@ class FakeFleet:
             }
         self.bots[bot_id] = bot | {"looks": 0 if self.stuck else self.looks_until_done, "then": then}
         return 202, bot
+
+    def _rollovers(self, method: str, _query: dict[str, str], body: Json) -> tuple[int, Any]:
+        """One that begins goes through the states of `rollovers`, one at each look."""
+        if method == "GET":
+            return 200, {"items": self.rollovers, "next_cursor": None}
+        if body.get("dry_run"):
+            total = len(self.bots)
+            waves = [1, total - 1] if total > 1 else [1] * total
+            return 200, {
+                "total": total,
+                "canary": min((bot["name"] for bot in self.bots.values()), default=None),
+                "waves": waves,
+                "unjudged": 0,
+                "in_motion": 1,
+                "least_s": 10.0,
+                "session_starts": total,
+            }
+        return 202, self.rollovers[0]
+
+    def _rollover(self, _method: str, _query: dict[str, str], _body: Json, _rollover_id: str) -> tuple[int, Any]:
+        return 200, self.rollovers.pop(0) if len(self.rollovers) > 1 else self.rollovers[0]
 
     def _operations(self, method: str, _query: dict[str, str], body: Json) -> tuple[int, Any]:
         if method == "GET":

@@ -45,6 +45,7 @@ class Fleet:
             "FLOTILLA_HOME": str(home),
             "FLOTILLA_HTTP_PORT": str(free_port()),
             "FLOTILLA_DEMO_BOTS": str(BOTS),
+            "FLOTILLA_ROLLOVER_WATCH_S": "0.2",
         }
         self.process: subprocess.Popen[str] | None = None
         self.said = ""
@@ -197,6 +198,24 @@ def test_restarting_all_is_an_operation_that_ends_well(fleet: Fleet) -> None:
     assert operation
     assert operation[1] in fleet.cli("ops", "ls").stdout
     assert "demo-2" in fleet.cli("ops", "show", operation[1]).stdout
+
+
+def test_a_new_supervisor_keeps_the_bots_and_a_new_fork_server_gets_them_all(fleet: Fleet) -> None:
+    before, supervisor = fleet.bots(), fleet.pid_of("supervisor")
+    restarted = fleet.cli("supervisor", "restart")
+    assert restarted.returncode == 0, restarted.stdout + restarted.stderr + fleet.logs()
+    assert f"has adopted {BOTS} bots." in restarted.stdout
+    assert restarted.stdout.endswith("No bot was restarted.\n")
+    assert fleet.pid_of("supervisor") != supervisor
+    moved = fleet.cli("supervisor", "rollover", "--yes")
+    assert moved.returncode == 0, moved.stdout + moved.stderr + fleet.logs()
+    assert f"This moves {BOTS} bots to the code as it is now, at most 1 at once." in moved.stdout
+    assert "First demo-1 alone, as a canary; waves of 1, 1." in moved.stdout
+    assert re.search(rf"Done: {BOTS} bots run the new code, from fork server \d+\.", moved.stdout)
+    assert {
+        name: bot["generation"] - before[name]["generation"] for name, bot in fleet.bots().items()
+    } == dict.fromkeys(before, 1)
+    assert re.search(r"Generation +\d+, from fork server \d+", fleet.cli("bots", "inspect", "demo-1").stdout)
 
 
 def test_a_bot_is_added_from_stdin_and_removed(fleet: Fleet) -> None:

@@ -33,6 +33,9 @@ READ_BYTES = 64 * 1024
 EXIT_CODE_TIMEOUT_S = 0.5
 """A pidfd tells of an exit first; the fork server's word on the exit code follows within milliseconds, or never."""
 
+WARM_TIMEOUT_S = 60.0
+"""An idle machine takes 1 s, and `worker_bot.warmup` gives up by itself after 10."""
+
 STACKS_WAIT_S = 0.3
 OUTPUT_LINES = 200
 OUTPUT_LINE_BYTES = 2000
@@ -83,6 +86,7 @@ class ForkServer:
         self._exit_codes: dict[int, asyncio.Future[int]] = {}
         self._pids: set[int] = set()
         self._children: set[int] = set()
+        self._warmed_up: asyncio.Future[NotUpError | None] = asyncio.get_running_loop().create_future()
         self._up: asyncio.Future[NotUpError | None] = asyncio.get_running_loop().create_future()
         self._said: deque[str] = deque(maxlen=OUTPUT_LINES)
         self._heard = 0
@@ -123,24 +127,24 @@ class ForkServer:
             self._exit_codes.pop(pid, None)
             self._pids.discard(pid)
 
-    async def up(self, timeout_s: float) -> None:
+    async def up(self, preload_timeout_s: float) -> None:
         """Return when it is warm and has imported everything.
 
-        Raises NotUpError if it ends before, if an import fails, or if it takes longer than `timeout_s`: then the
-        process is killed.
+        Raises NotUpError if it ends before, if an import fails, or if it is not warm within WARM_TIMEOUT_S or the
+        imports take longer than `preload_timeout_s`: then the process is killed.
         """
-        try:
-            fault = await asyncio.wait_for(asyncio.shield(self._up), timeout_s)
-        except TimeoutError:
-            stacks = await self._stacks()
-            self.kill(f"it was not up within {timeout_s:g} s")
-            raise NotUpError(
-                f"The fork server was not up within {timeout_s:g} s (FLOTILLA_PRELOAD_TIMEOUT_S): an extension may not "
-                "end being imported. Mend it; the details show where it was.",
-                stacks,
-            ) from None
-        if fault is not None:
-            raise fault
+        warming = (self._warmed_up, WARM_TIMEOUT_S, "The fork server was not warm")
+        importing = (self._up, preload_timeout_s, "The fork server had not imported all extensions")
+        for future, timeout_s, what in (warming, importing):
+            try:
+                fault = await asyncio.wait_for(asyncio.shield(future), timeout_s)
+            except TimeoutError:
+                why = f"{what} within {timeout_s:g} s. Mend what hangs (the details show where it was)"
+                details = await self._stacks()
+                self.kill(why)
+                raise NotUpError(f"{why}, or raise FLOTILLA_PRELOAD_TIMEOUT_S.", details) from None
+            if fault is not None:
+                raise fault
 
     def close(self) -> None:
         """Let it end; its workers stay."""
@@ -170,10 +174,9 @@ class ForkServer:
         await asyncio.to_thread(self._process.end)
         with contextlib.suppress(TimeoutError, OSError):
             await asyncio.wait_for(listening, 1.0)
-        if not self._up.done():
-            code = self._process.process.returncode
-            why = self._why_ended or f"The fork server ended before it was up, with exit code {code}."
-            self._up.set_result(NotUpError(why, self._last_words()))
+        code = self._process.process.returncode
+        why = self._why_ended or f"The fork server ended before it was up, with exit code {code}."
+        self._come(NotUpError(why, self._last_words()), self._warmed_up, self._up)
         lost, self._under_way = self._under_way, {}
         self._pids.clear()
         self._children.clear()
@@ -221,6 +224,7 @@ class ForkServer:
             raise ProtocolError(f"it speaks protocol {version}, this supervisor {VERSION}")
         log.info("forkserver.warm", number=self.number, warm_s=round(warm_s, 2))
         self.warm = True
+        self._come(None, self._warmed_up)
         waiting, self.unsent = self.unsent, []
         for order in waiting:
             self.fork(order)
@@ -229,9 +233,14 @@ class ForkServer:
         details = fault[-DETAILS_CHARS:]
         if fault:
             log.error("forkserver.preload_failed", number=self.number, traceback=details)
-        if not self._up.done():
-            why = "An extension could not be imported. Mend it; the details show the traceback."
-            self._up.set_result(NotUpError(why, details) if fault else None)
+        why = "An extension could not be imported. Mend it; the details show the traceback."
+        self._come(NotUpError(why, details) if fault else None, self._up)
+
+    @staticmethod
+    def _come(fault: NotUpError | None, *futures: "asyncio.Future[NotUpError | None]") -> None:
+        for future in futures:
+            if not future.done():
+                future.set_result(fault)
 
     def _exit_code_future(self, pid: int) -> asyncio.Future[int]:
         return self._exit_codes.setdefault(pid, asyncio.get_running_loop().create_future())

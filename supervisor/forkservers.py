@@ -144,9 +144,9 @@ class ForkServers:
         """From now on fork this bot from the new one."""
         self._moved.add(bot_id)
 
-    def move_back(self, bot_id: str) -> None:
-        """From now on fork this bot from the one that serves."""
-        self._moved.discard(bot_id)
+    def return_all(self) -> None:
+        """From now on fork all bots from the one that serves."""
+        self._moved.clear()
 
     def promote(self) -> None:
         """Let the new one serve from now on, if it is there; the old one ends when its last worker is gone."""

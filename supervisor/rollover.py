@@ -26,6 +26,7 @@ from flotilla.domain.rollover import (
     OldLost,
     Pace,
     Promote,
+    Return,
     Sight,
     StartServer,
     step,
@@ -102,13 +103,13 @@ class _Run:
         self._left_by_another = not self._plan.way_back
         self._old: int | None = None
         self._new: int | None = None
-        self._failed: list[BotFailed] = []
         self._saved: RolloverStatus | None = None
         self._saved_at = 0.0
 
     def note_exit(self, member: Member, end: Exit) -> None:
+        """Decide before the next incarnation is forked, so that it comes from the right fork server."""
         if end.reason is not None and self._is_new(member):
-            self._failed.append(BotFailed(member.bot.id, member.bot.name, end.reason))
+            self._give(BotFailed(member.bot.id, member.bot.name, end.reason))
 
     async def carry_out(self) -> None:
         """Go on until it is finished and stored as that. Raises RetryError when it cannot even begin."""
@@ -128,8 +129,8 @@ class _Run:
             if self._left_by_another:
                 self._new = await self._servers.serving()
             else:
-                self._new = await self._servers.start_new()
                 self._old = self._servers.serving_number
+                self._new = await self._servers.start_new()
         except NotUpError as fault:
             return NotUp(fault.why, fault.details)
         return CameUp()
@@ -143,8 +144,6 @@ class _Run:
             yield OldLost()
         if self._new is not None and not self._servers.lives(self._new):
             yield NewLost()
-        failed, self._failed = self._failed, []
-        yield from failed
         yield Looked({member.bot.id: self._sight(member) for member in self._fleet})
 
     def _sight(self, member: Member) -> Sight:
@@ -153,10 +152,12 @@ class _Run:
             name=member.bot.name,
             wanted=is_wanted(member.bot),
             alive=worker.state in _OWNS_PROCESS,
+            starting=worker.state is State.STARTING,
             ready=worker.ready,
             sound=worker.ready and worker.failures == 0,
             new=self._is_new(member),
             resting=worker.state in _RESTS,
+            failing=worker.failures > 0,
         )
 
     def _is_new(self, member: Member) -> bool:
@@ -191,8 +192,9 @@ class _Run:
             case Move(bot_id):
                 self._servers.move(bot_id)
                 self._renew(bot_id)
+            case Return():
+                self._servers.return_all()
             case MoveBack(bot_id):
-                self._servers.move_back(bot_id)
                 self._renew(bot_id)
             case Promote():
                 self._servers.promote()

@@ -241,6 +241,7 @@ class Supervisor:
 
     def _spawn(self, member: Member, secret: bytes) -> None:
         bot = member.bot
+        member.fork_server = None  # until it is known which one has made the process
         self._forks.fork(
             Fork(
                 bot.id,

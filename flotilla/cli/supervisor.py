@@ -116,6 +116,8 @@ def progress(row: dict[str, Any]) -> str:
 def _tell_end(row: dict[str, Any]) -> None:
     if row["state"] == "done":
         print(f"Done: {row['moved']} bots run the new code, from fork server {row['new_server']}.")
+        if row["moved"] < row["total"]:
+            print(f"The other {row['total'] - row['moved']} get it with their next start. See: flotilla bots ls")
         return
     _explain(row)
     print(f"Roll-over {row['id']} {row['state'].replace('_', ' ')}.", file=sys.stderr)

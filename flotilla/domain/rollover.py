@@ -37,17 +37,21 @@ class Pace:
 class Sight:
     """A bot as one look finds it.
 
-    wanted: it should run. alive: it has a process. sound: READY, and no failure since its last stable run. new: its
-    process, or the last one, is of the new fork server. resting: it waits for its next try, or has given up.
+    wanted: it should run. alive: it has a process. starting: which is not READY yet; it has taken up a session that it
+    could not hand over now. sound: READY, and no failure since its last stable run. new: its
+    process, or the last one, is of the new fork server. resting: it waits for its next try, or has given up. failing:
+    it has failed since its last stable run.
     """
 
     name: str
     wanted: bool = True
     alive: bool = True
+    starting: bool = False
     ready: bool = True
     sound: bool = True
     new: bool = False
     resting: bool = False
+    failing: bool = False
 
 
 Sights = Mapping[str, Sight]
@@ -110,7 +114,7 @@ class OldLost:
 
 @dataclass(frozen=True, slots=True)
 class BotFailed:
-    """A worker of the new fork server ended; code: of `reasons.REASONS`."""
+    """A worker of the new fork server ended, and nothing was done about it yet; code: of `reasons.REASONS`."""
 
     bot_id: str
     name: str
@@ -140,6 +144,11 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """From now on fork all bots from the fork server that serves."""
+
+
+@dataclass(frozen=True, slots=True)
 class MoveBack:
     """Restart a bot from the fork server that serves."""
 
@@ -157,7 +166,7 @@ class Discard:
 
 
 Event = Begun | CameUp | NotUp | NewLost | OldLost | BotFailed | Looked
-Effect = StartServer | Move | MoveBack | Promote | Discard
+Effect = StartServer | Move | Return | MoveBack | Promote | Discard
 Outcome = tuple[Rollover, tuple[Effect, ...]]
 
 
@@ -236,7 +245,7 @@ def _on_old_lost(rollover: Rollover, _event: OldLost, _now: float, _pace: Pace) 
     return replace(rollover, way_back=False), ()
 
 
-def _on_bot_failed(rollover: Rollover, event: BotFailed, now: float, _pace: Pace) -> Outcome:
+def _on_bot_failed(rollover: Rollover, event: BotFailed, now: float, pace: Pace) -> Outcome:
     bot_id = event.bot_id
     judged = bot_id in rollover.moving or now < rollover.moved.get(bot_id, now)
     if rollover.phase not in _FORTH or not judged or bot_id in rollover.unjudged:
@@ -244,7 +253,12 @@ def _on_bot_failed(rollover: Rollover, event: BotFailed, now: float, _pace: Pace
     why = reason(event.code)
     if speaks_against_code(event.code):
         when = "before it was READY" if bot_id in rollover.moving else "soon after it was READY"
-        return _turn_back(rollover, f"{event.name} failed {when} with the new code: {why.title}. {why.remedy}")
+        turned, effects = _turn_back(
+            rollover, f"{event.name} failed {when} with the new code: {why.title}. {why.remedy}"
+        )
+        # It comes back by itself, or rests and is hurried; either way it is waited for.
+        waited = {bot_id: now + pace.ready_within_s} if turned.phase is Phase.ROLLING_BACK else {}
+        return replace(turned, moving=waited), effects
     if why.verdict is Verdict.GIVE_UP:
         unjudged = rollover.unjudged | {bot_id}
         return replace(rollover, moving=_without(rollover.moving, (bot_id,)), unjudged=unjudged), ()
@@ -307,25 +321,30 @@ def _settle(rollover: Rollover, bots: Sights, now: float, pace: Pace) -> Rollove
 
 
 def _next_wave(rollover: Rollover, bots: Sights, now: float) -> Outcome:
-    ahead = [bot_id for bot_id in _by_name(bots) if _may_move(bots, bot_id) and bot_id not in rollover.left]
-    sound = [bot_id for bot_id in ahead if bots[bot_id].sound]
+    ahead = [bot_id for bot_id in _by_name(bots) if _must_move(bots, bot_id) and bot_id not in rollover.left]
     if not ahead:
         return replace(rollover, phase=Phase.DONE), (Promote(),)
+    ahead = [bot_id for bot_id in ahead if _may_move(bots, bot_id)]
+    sound = [bot_id for bot_id in ahead if bots[bot_id].sound]
+    if not ahead:
+        return rollover, ()  # they are starting, and that ends by itself
     wave = rollover.wave + 1
     if sound:
         queue = tuple(sound[: 2 ** (wave - 1)])
         phase = Phase.CANARY if wave == 1 else Phase.ROLLING
         return replace(rollover, phase=phase, wave=wave, queue=queue), ()
-    if rollover.moved:
-        unjudged = rollover.unjudged | frozenset(ahead)
-        return replace(rollover, phase=Phase.ROLLING, wave=wave, queue=tuple(ahead), unjudged=unjudged), ()
-    if rollover.patience is not None and now >= rollover.patience:
-        why = (
-            "No bot is READY and stable, so the new code could not be tried on one. "
-            "Mend the bots first: flotilla bots ls"
-        )
-        return _failed(rollover, why), (Discard() if rollover.way_back else Promote(),)
-    return rollover, ()
+    if not rollover.moved:
+        if rollover.patience is not None and now < rollover.patience:
+            return rollover, ()
+        if not all(bots[bot_id].failing for bot_id in ahead):
+            why = (
+                "No bot is READY and stable, so the new code could not be tried on one. "
+                "Mend the bots first: flotilla bots ls"
+            )
+            return _failed(rollover, why), (Discard() if rollover.way_back else Promote(),)
+    # Those that fail anyway have nothing to lose, and may be what the new code is to mend.
+    unjudged = rollover.unjudged | frozenset(ahead)
+    return replace(rollover, phase=Phase.ROLLING, wave=wave, queue=tuple(ahead), unjudged=unjudged), ()
 
 
 def _begin(rollover: Rollover, bots: Sights, now: float, pace: Pace) -> Outcome:
@@ -335,9 +354,13 @@ def _begin(rollover: Rollover, bots: Sights, now: float, pace: Pace) -> Outcome:
     return replace(rollover, moving=moving, queue=rollover.queue[len(begun) :]), tuple(map(Move, begun))
 
 
-def _may_move(bots: Sights, bot_id: str) -> bool:
+def _must_move(bots: Sights, bot_id: str) -> bool:
     sight = bots.get(bot_id)
     return sight is not None and sight.wanted and sight.alive and not sight.new
+
+
+def _may_move(bots: Sights, bot_id: str) -> bool:
+    return _must_move(bots, bot_id) and not bots[bot_id].starting
 
 
 # Back ----------------------------------------------------------------------------------------------------------------
@@ -352,27 +375,29 @@ def _turn_back(rollover: Rollover, why: str) -> Outcome:
             "undisturbed; for the others mend the code, then roll over again.",
         ), (Promote(),)
     turned = replace(rollover, phase=Phase.ROLLING_BACK, queue=(), moving={}, moved={}, left=frozenset(), reason=why)
-    return turned, ()
+    return turned, (Return(),)
 
 
 def _look_back(rollover: Rollover, bots: Sights, now: float, pace: Pace) -> Outcome:
     back, left = [], []
     for bot_id, until in rollover.moving.items():
         sight = bots.get(bot_id)
-        if sight is None or not sight.wanted or (not sight.new and (sight.ready or sight.resting)):
+        if sight is None or not sight.wanted or sight.resting or (not sight.new and sight.ready):
             back.append(bot_id)
         elif now >= until:
             left.append(bot_id)
     moving = _without(rollover.moving, back + left)
-    rollover = replace(rollover, moving=moving, left=rollover.left | frozenset(left))
-    ahead = [
-        bot_id for bot_id in _by_name(bots) if _must_go_back(rollover, bots, bot_id) and bot_id not in rollover.moving
-    ]
+    rollover = replace(rollover, left=rollover.left | frozenset(left))
+    ahead = [bot_id for bot_id in _by_name(bots) if _must_go_back(rollover, bots, bot_id) and bot_id not in moving]
     if not ahead and not moving:
-        return _come_back(rollover, bots)
+        return _come_back(replace(rollover, moving=moving), bots)
+    # One that is starting goes back by itself if it fails, and if not, as soon as it has a session to hand over.
+    ahead = [bot_id for bot_id in ahead if not bots[bot_id].starting]
     begun = ahead[: max(0, pace.in_motion - len(moving))]
     moving = {**moving, **dict.fromkeys(begun, now + pace.ready_within_s)}
-    return replace(rollover, moving=moving), tuple(map(MoveBack, begun))
+    # What rests again after it was taken back once does so for reasons of its own.
+    unjudged = rollover.unjudged | frozenset(begun)
+    return replace(rollover, moving=moving, unjudged=unjudged), tuple(map(MoveBack, begun))
 
 
 def _must_go_back(rollover: Rollover, bots: Sights, bot_id: str) -> bool:

@@ -66,6 +66,12 @@ def test_a_rollover_shows_its_plan_asks_and_follows(cli: Any, fleet: FakeFleet) 
     assert result.out.endswith("Done: 3 bots run the new code, from fork server 2.\n")
 
 
+def test_bots_that_are_down_get_the_new_code_with_their_next_start(cli: Any, fleet: FakeFleet) -> None:
+    fleet.rollovers = [a_rollover("done", moved=1)]
+    result = cli("supervisor", "rollover", "--yes")
+    assert result.out.endswith("The other 2 get it with their next start. See: flotilla bots ls\n")
+
+
 def test_a_rollover_that_is_not_confirmed_begins_nothing(cli: Any, fleet: FakeFleet) -> None:
     assert cli("supervisor", "rollover", stdin="n\n").code == 1
     assert [body for _, _, body in fleet.received] == [{"dry_run": True}]

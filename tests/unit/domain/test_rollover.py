@@ -23,6 +23,7 @@ from flotilla.domain.rollover import (
     OldLost,
     Pace,
     Promote,
+    Return,
     Rollover,
     Sight,
     StartServer,
@@ -56,7 +57,9 @@ class World:
             if isinstance(effect, Move | MoveBack):
                 new = isinstance(effect, Move)
                 sight = self.bots[effect.bot_id]
-                self.bots[effect.bot_id] = replace(sight, ready=False, sound=False, alive=True, resting=False)
+                self.bots[effect.bot_id] = replace(
+                    sight, ready=False, sound=False, alive=True, resting=False, failing=False
+                )
                 self.under_way[effect.bot_id] = (self.now + 0.2, new)
         self.most_moving = max(self.most_moving, len(self.rollover.moving))
         return effects
@@ -67,7 +70,7 @@ class World:
             if self.now >= at:
                 del self.under_way[bot_id]
                 well = not (new and bot_id in self.stuck_on_new)
-                self.bots[bot_id] = replace(self.bots[bot_id], new=new, ready=well, sound=well)
+                self.bots[bot_id] = replace(self.bots[bot_id], new=new, ready=well, sound=well, starting=False)
         return self.give(Looked(dict(self.bots)))
 
     def begin(self) -> "World":
@@ -89,7 +92,11 @@ class World:
         return self.run(lambda: self.rollover.wave == number)
 
     def fail(self, bot_id: str, code: str = "crashed") -> None:
+        """A worker of the new fork server ends; it starts again from the one that serves if there is a way back."""
         self.give(BotFailed(bot_id, self.bots[bot_id].name, code))
+        if self.rollover.phase is Phase.ROLLING_BACK:
+            self.bots[bot_id] = replace(self.bots[bot_id], new=False, ready=False, sound=False, starting=True)
+            self.under_way[bot_id] = (self.now + 0.2, False)
 
     @property
     def new(self) -> set[str]:
@@ -207,6 +214,16 @@ def test_without_a_sound_bot_nothing_is_moved_and_it_fails_after_its_patience() 
     assert world.now - began >= PACE.ready_within_s
 
 
+def test_a_fleet_that_fails_anyway_gets_what_may_mend_it() -> None:
+    world = fleet(3, sound=False, ready=False, failing=True).begin().run()
+    assert (world.rollover.phase, len(world.new)) == (Phase.DONE, 3)
+
+
+def test_a_fleet_that_has_given_up_gets_the_new_code_with_its_next_start() -> None:
+    world = fleet(3, sound=False, ready=False, alive=False, resting=True, failing=True).begin()
+    assert world.look() == (Promote(),)
+
+
 def test_a_fleet_that_is_only_starting_is_waited_for() -> None:
     world = fleet(2, sound=False, ready=False).begin()
     world.look()
@@ -232,7 +249,7 @@ def test_a_canary_that_is_not_ready_in_time_goes_back() -> None:
     world.begin().run()
     assert world.rollover.phase is Phase.ROLLED_BACK
     assert world.moves() == ["000"]
-    assert world.told[-2:] == [MoveBack("000"), Discard()]
+    assert world.told[-3:] == [Return(), MoveBack("000"), Discard()]
     assert "bot-000 was not READY within 10 s" in str(world.rollover.reason)
 
 
@@ -246,7 +263,7 @@ def test_a_failure_within_the_watch_takes_all_moved_bots_back(code: str) -> None
     assert world.rollover.phase is Phase.ROLLING_BACK
     world.run()
     assert (world.rollover.phase, world.new) == (Phase.ROLLED_BACK, set())
-    assert moved <= {effect.bot_id for effect in world.told if isinstance(effect, MoveBack)}
+    assert moved - {watched} <= {effect.bot_id for effect in world.told if isinstance(effect, MoveBack)}
 
 
 def test_a_failure_after_the_watch_does_not_turn_back() -> None:
@@ -306,6 +323,55 @@ def test_a_bot_that_gave_up_on_the_way_back_holds_nothing_up() -> None:
     world.bots["000"] = Sight("bot-000", ready=False, alive=False, resting=True)
     world.look()
     assert world.rollover.phase is Phase.ROLLED_BACK
+
+
+def test_what_fails_goes_back_by_itself_and_is_waited_for() -> None:
+    world = fleet(2).begin().run_until_canary()
+    world.fail("000")
+    assert world.told[-1] == Return()
+    assert world.look() == ()
+    assert world.rollover.phase is Phase.ROLLING_BACK
+    assert world.run().rollover.phase is Phase.ROLLED_BACK
+    assert isinstance(world.told[-1], Discard)
+    assert world.bots["000"].ready
+
+
+def test_what_failed_and_rests_is_hurried_once() -> None:
+    world = fleet(2).begin().run_until_canary()
+    world.fail("000")
+    del world.under_way["000"]
+    resting = Sight("bot-000", ready=False, sound=False, alive=False, new=True, resting=True)
+    world.bots["000"] = resting
+    assert world.look() == (MoveBack("000"),)
+    del world.under_way["000"]
+    world.bots["000"] = resting
+    assert world.look() == (Discard(),)
+
+
+def test_a_bot_that_is_starting_is_not_disturbed_on_the_way_back() -> None:
+    world = fleet(4).begin().run_until_wave(2)
+    world.run(lambda: "001" in world.rollover.moving)
+    del world.under_way["001"]
+    world.bots["001"] = Sight("bot-001", ready=False, sound=False, starting=True, new=True)
+    world.give(NewLost())
+    for _ in range(5):
+        assert MoveBack("001") not in world.look()
+    assert world.rollover.phase is Phase.ROLLING_BACK
+    world.bots["001"] = Sight("bot-001", new=True)
+    assert MoveBack("001") in world.look()
+    assert world.run().rollover.phase is Phase.ROLLED_BACK
+
+
+def test_a_bot_that_is_starting_is_not_disturbed_on_the_way_forth() -> None:
+    world = fleet(2)
+    world.bots["001"] = Sight("bot-001", ready=False, sound=False, starting=True)
+    world.begin().run_until_canary()
+    for _ in range(50):
+        world.look()
+    assert (world.moves(), world.rollover.phase) == (["000"], Phase.CANARY)
+    world.bots["001"] = Sight("bot-001")
+    assert world.run().rollover.phase is Phase.DONE
+    assert world.moves() == ["000", "001"]
 
 
 def test_without_a_way_back_it_stops_where_it_is() -> None:

@@ -155,6 +155,7 @@ class ForkServer:
         """End it at once; its workers stay."""
         log.error("forkserver.killed", number=self.number, pid=self.pid, why=why)
         self._process.process.kill()
+        self.close()
 
     async def run(self) -> None:
         """Serve until the process ends or `close` is called. Cancelled, it ends the process."""
@@ -194,7 +195,9 @@ class ForkServer:
             while received := await reader.read(READ_BYTES):
                 for body in decoder.feed(received):
                     self._take(from_fork_server.decode(body))
-        except (OSError, ProtocolError, msgspec.DecodeError) as fault:
+        except OSError as fault:
+            log.error("forkserver.lost", number=self.number, error=str(fault))  # noqa: TRY400 - the cause is one line
+        except (ProtocolError, msgspec.DecodeError) as fault:
             self._why_ended = f"The fork server does not speak as this supervisor does ({fault}). {_RESTART_FIRST}"
             log.error("forkserver.broken", number=self.number, error=str(fault))  # noqa: TRY400 - the cause is one line
 

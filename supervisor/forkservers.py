@@ -1,6 +1,7 @@
 """Which fork servers there are: one that serves and is kept alive, in a roll-over a new one beside it."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Coroutine
@@ -130,9 +131,11 @@ class ForkServers:
     async def start_new(self) -> int:
         """Start one beside the one that serves and return its number once it is up.
 
-        Raises NotUpError if it does not come up; `discard` is called then.
+        The one that serves comes up first, or fails to. Raises NotUpError if the new one does not come up; `discard` is
+        called then.
         """
-        await self._running.wait()
+        with contextlib.suppress(NotUpError):
+            await self.serving()
         try:
             self._new = server = self._start()
         except OSError as fault:

@@ -193,16 +193,17 @@ class Supervisor:
         """Say when every adopted worker has made itself known, and store that they were heard of."""
         began = time.monotonic()
         adopted = [member for member in self._fleet if member.process is not None]
-        waiting = {member.bot.id: (member.worker.generation, member.heartbeat_at) for member in adopted}
+        waiting = {member.bot.id: member.worker.generation for member in adopted}
         while waiting:
-            for bot_id, (generation, heard_at) in list(waiting.items()):
+            for bot_id, generation in list(waiting.items()):
                 member = self._fleet.get(bot_id)
-                if member is None or member.worker.generation != generation or member.heartbeat_at != heard_at:
+                if member is None or member.process is None or member.worker.generation != generation:
                     del waiting[bot_id]
+                elif member.unheard_since is None:
+                    del waiting[bot_id]
+                    member.heartbeat_at = datetime.now(UTC)
+                    self._journal.put(member.status())
             await asyncio.sleep(TICK_S)
-        for member in adopted:
-            if self._fleet.get(member.bot.id) is member:
-                self._journal.put(member.status())
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
 
     async def _tick_for_ever(self) -> None:

@@ -212,9 +212,16 @@ async def test_a_supervisor_killed_midway_is_followed_by_one_that_finishes(scene
 async def test_a_new_fork_server_that_is_killed_midway_turns_back(scene: Scene) -> None:
     rollover_id = await scene.ask()
     begun = await scene.at(rollover_id, Phase.CANARY, Phase.ROLLING)
+
+    async def canary_moved() -> bool:
+        statuses = (await scene.stack.statuses()).values()
+        return any(status.ready and status.fork_server == begun.new_server for status in statuses)
+
+    await until(canary_moved, "the canary has moved")
     os.kill(scene.fork_servers()[-1], signal.SIGKILL)
     ended = await scene.end(rollover_id)
     assert ended.phase is Phase.ROLLED_BACK, ended
     assert "The new fork server ended by itself." in str(ended.reason)
     await scene.stack.all_ready(3)
     assert await scene.servers() == {begun.old_server}
+    assert [item["identifies"] for item in await scene.applications()] == [1, 1, 1]

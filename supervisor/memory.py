@@ -74,7 +74,7 @@ class MemoryProbe:
         for index, target in enumerate(targets):
             with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
                 if target.pid not in self._known:
-                    self._known[target.pid] = before.pop(target.pid, None) or _Known(target.pid)
+                    self._known[target.pid] = before.pop(target.pid) if target.pid in before else _Known(target.pid)
                 samples.append(self._known[target.pid].sample(target, turn + index))
         for gone in before.values():
             gone.close()

@@ -1,7 +1,7 @@
 import asyncio
-import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import pytest
@@ -122,16 +122,20 @@ async def test_at_rest_a_worker_is_measured_exactly_rarely_and_soon_when_it_has_
         await child.wait()
 
 
+def _open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 async def test_a_process_that_has_ended_since_the_last_look_is_passed_over_and_let_go_of() -> None:
     child = await asyncio.create_subprocess_exec("sleep", "60")
     probe, targets = MemoryProbe(), [MemoryTarget("bot", child.pid, LIMIT)]
     try:
-        before = len(os.listdir("/proc/self/fd"))
+        before = _open_files()
         assert await probe.sample(targets)
-        assert len(os.listdir("/proc/self/fd")) == before + 1
+        assert _open_files() == before + 1
     finally:
         child.kill()
         await child.wait()
     assert await probe.sample(targets) == []
     assert await probe.sample([]) == []
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert _open_files() == before

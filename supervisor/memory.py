@@ -6,7 +6,6 @@ is read when RSS is near, and for display soon after RSS has moved and else now 
 """
 
 import asyncio
-import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,10 +71,15 @@ class MemoryProbe:
         before, self._known = self._known, {}
         samples = []
         for index, target in enumerate(targets):
-            with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
-                if target.pid not in self._known:
-                    self._known[target.pid] = before.pop(target.pid) if target.pid in before else _Known(target.pid)
-                samples.append(self._known[target.pid].sample(target, turn + index))
+            known = before.pop(target.pid, None)
+            try:
+                known = known or _Known(target.pid)
+                samples.append(known.sample(target, turn + index))
+                self._known[target.pid] = known
+            except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+                # Not kept: its pid may be another worker's by the next pass.
+                if known is not None:
+                    known.close()
         for gone in before.values():
             gone.close()
         return samples

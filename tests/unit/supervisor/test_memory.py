@@ -126,7 +126,7 @@ def _open_files() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
-async def test_a_process_that_has_ended_since_the_last_look_is_passed_over_and_let_go_of() -> None:
+async def test_a_process_that_has_ended_is_let_go_of_at_once_since_its_pid_may_be_used_again() -> None:
     child = await asyncio.create_subprocess_exec("sleep", "60")
     probe, targets = MemoryProbe(), [MemoryTarget("bot", child.pid, LIMIT)]
     try:
@@ -137,5 +137,17 @@ async def test_a_process_that_has_ended_since_the_last_look_is_passed_over_and_l
         child.kill()
         await child.wait()
     assert await probe.sample(targets) == []
-    assert await probe.sample([]) == []
     assert _open_files() == before
+
+
+async def test_a_worker_that_is_not_to_be_looked_at_any_more_is_let_go_of() -> None:
+    child = await asyncio.create_subprocess_exec("sleep", "60")
+    probe = MemoryProbe()
+    try:
+        before = _open_files()
+        assert await probe.sample([MemoryTarget("bot", child.pid, LIMIT)])
+        assert await probe.sample([]) == []
+        assert _open_files() == before
+    finally:
+        child.kill()
+        await child.wait()

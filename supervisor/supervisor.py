@@ -170,7 +170,7 @@ class Supervisor:
             self._look_now.clear()
 
     async def _reconcile(self) -> None:
-        rows = await self._store.fleet()
+        rows = await self._store.wanted()
         if self._stopping:
             return
         droppable = self._fleet.reconcile(row.bot for row in rows)

@@ -8,11 +8,12 @@ import pytest
 import sqlalchemy as sa
 from ulid import ULID
 
+from flotilla.db import tables
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.tables import bot_exits, bot_transitions, happenings, supervisors
-from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
 from flotilla.domain.policy import Overrides
@@ -32,6 +33,7 @@ class Case:
     store: FleetStore
     add: Callable[[Bot, bytes], Awaitable[None]]
     ask_removal: Callable[[str, datetime], Awaitable[None]]
+    change: Callable[[Bot], Awaitable[None]]
     transitions: Callable[[], Awaitable[list[tuple[str, State]]]]
     exits: Callable[[str], Awaitable[list[Exit]]]
     happenings: Callable[[str | None], Awaitable[list[Happening]]]
@@ -46,6 +48,9 @@ def memory_case() -> Case:
     async def ask_removal(bot_id: str, now: datetime) -> None:
         store.ask_removal(bot_id, now)
 
+    async def change(bot: Bot) -> None:
+        store.put(bot)
+
     async def transitions() -> list[tuple[str, State]]:
         return [(row.bot_id, row.state) for row in store.transitions]
 
@@ -55,11 +60,17 @@ def memory_case() -> Case:
     async def told(bot_id: str | None) -> list[Happening]:
         return store.happenings.get(bot_id, [])[::-1]
 
-    return Case(store, add, ask_removal, transitions, exits, told)
+    return Case(store, add, ask_removal, change, transitions, exits, told)
 
 
 def sql_case(database: Database) -> Case:
     bots = SqlBots(database)
+
+    async def change(bot: Bot) -> None:
+        values = {column.name: getattr(bot, column.name) for column in tables.bots.c if hasattr(bot, column.name)}
+        values["overrides"] = bot.overrides.given()
+        async with database.write() as connection:
+            await connection.execute(tables.bots.update().where(tables.bots.c.id == bot.id).values(**values))
 
     async def transitions() -> list[tuple[str, State]]:
         async with database.read() as connection:
@@ -77,7 +88,7 @@ def sql_case(database: Database) -> Case:
         async with database.read() as connection:
             return [Happening(*row) for row in await connection.execute(query)]
 
-    return Case(SqlFleetStore(database), bots.add, bots.remove, transitions, exits, told)
+    return Case(SqlFleetStore(database), bots.add, bots.remove, change, transitions, exits, told)
 
 
 @pytest.fixture(params=["memory", *BOTH])
@@ -219,6 +230,7 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
     for store in stores:
         for call in (
             store.fleet(),
+            store.wanted(),
             store.encrypted_token("x"),
             store.save([], []),
             store.record_exits([]),
@@ -277,3 +289,64 @@ async def test_a_host_reports_its_vitals_with_its_life(sqlite_database: Database
     async with sqlite_database.read() as connection:
         stored = (await connection.execute(sa.select(supervisors.c.vitals))).scalar_one()
     assert stored == {"invalid_requests_10m": 7, "brake": "slow"}
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "name": {"name": "renamed"},
+    "application": {"application_id": "42"},
+    "desired": {"desired": Desired.STOPPED},
+    "restart": {"desired_epoch": 1},
+    "removal": {"deleted_at": T0 + timedelta(microseconds=1)},
+    "stacks": {"stacks_epoch": 1},
+    "policy": {"overrides": Overrides(memory_limit_mb=128)},
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+async def test_every_change_of_what_is_wanted_is_seen(case: Case, what: str) -> None:
+    bot, other = a_bot(1), a_bot(2)
+    for row in (bot, other):
+        await case.add(row, b"")
+    before = await case.store.wanted()
+    assert {row.bot.id: row.bot for row in before} == {bot.id: bot, other.id: other}
+    changed = replace(bot, **CHANGES[what])  # type: ignore[arg-type]
+    await case.change(changed)
+    assert {row.bot.id: row.bot for row in await case.store.wanted()} == {bot.id: changed, other.id: other}
+    await case.change(bot)
+    assert {row.bot.id: row.bot for row in await case.store.wanted()} == {bot.id: bot, other.id: other}
+
+
+async def test_what_is_wanted_follows_bots_that_come_and_go_and_answers_that_were_given(case: Case) -> None:
+    assert await case.store.wanted() == []
+    bot = a_bot(1)
+    await case.add(bot, b"")
+    assert await case.store.wanted() == await case.store.fleet()
+    await case.store.record_stacks(Stacks(bot.id, 1, T0, 1, "in main", None))
+    assert [row.stacks_answered for row in await case.store.wanted()] == [1]
+    await case.ask_removal(bot.id, T0)
+    await case.store.drop([bot.id])
+    assert await case.store.wanted() == []
+
+
+async def test_two_bots_that_change_places_are_seen(case: Case) -> None:
+    """Counts and sums of what is wanted stay as they were."""
+    one, two = a_bot(1), replace(a_bot(2), desired=Desired.STOPPED)
+    for row in (one, two):
+        await case.add(row, b"")
+    await case.store.wanted()
+    await case.change(replace(one, desired=Desired.STOPPED))
+    await case.change(replace(two, desired=Desired.RUNNING))
+    assert {row.bot.id: row.bot.desired for row in await case.store.wanted()} == {
+        one.id: Desired.STOPPED,
+        two.id: Desired.RUNNING,
+    }
+
+
+async def test_rows_are_not_read_again_while_only_observed_state_changes(database: Database) -> None:
+    case = sql_case(database)
+    bot = a_bot(1)
+    await case.add(bot, b"")
+    before = await case.store.wanted()
+    await case.store.save([BotStatus(bot.id, State.RUNNING)], [])
+    await case.store.seen(0, 1, T0, T0)
+    assert await case.store.wanted() is before

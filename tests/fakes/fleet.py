@@ -47,6 +47,9 @@ class MemoryFleetStore:
             for bot in self.bots.values()
         ]
 
+    async def wanted(self) -> list[FleetRow]:
+        return await self.fleet()
+
     async def encrypted_token(self, bot_id: str) -> bytes:
         self._require_there()
         if bot_id not in self.bots:

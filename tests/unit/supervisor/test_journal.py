@@ -35,6 +35,9 @@ class Store:
     async def fleet(self) -> list[FleetRow]:
         return []
 
+    async def wanted(self) -> list[FleetRow]:
+        return []
+
     async def encrypted_token(self, bot_id: str) -> bytes:
         raise NotImplementedError
 

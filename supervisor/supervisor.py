@@ -15,7 +15,7 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore, Nudges
-from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
+from flotilla.protocol import Fork, ToWorker, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
@@ -26,6 +26,7 @@ from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.requests import Requests
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -80,6 +81,15 @@ class Supervisor:
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
+        self._requests = Requests(
+            settings.request_rules,
+            settings.slow_requests_per_s,
+            settings.run_dir / "invalid-requests.json",
+            self._fleet,
+            self._journal,
+            self._chronicle,
+            self._tell,
+        )
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -87,6 +97,7 @@ class Supervisor:
             store,
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
+            self._requests,
         )
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
@@ -108,6 +119,7 @@ class Supervisor:
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
+                    self._requests.run(),
                     self._diagnosis.bound_logs(self._fleet),
                 )
             ]
@@ -123,6 +135,7 @@ class Supervisor:
                 await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
+            self._requests.save()
         for member in self._fleet:
             if member.process is not None:
                 member.process.release()
@@ -132,6 +145,7 @@ class Supervisor:
     async def _take_over(self) -> None:
         rows = await self._store.fleet()
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
+        self._requests.remember()
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
 
@@ -202,7 +216,10 @@ class Supervisor:
             await asyncio.sleep(SEEN_INTERVAL_S)
 
     def _host_vitals(self) -> HostVitals:
-        return HostVitals()
+        return self._requests.vitals()
+
+    def _tell(self, bot_id: str, message: ToWorker) -> None:
+        self._control.tell(bot_id, message)
 
     # Effects ---------------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,9 @@ ORDERS_LAPSE_S = INVALID_REQUESTS_WINDOW_S
 SLOW_WAIT_MAX_S = 30.0
 """A request that would wait longer for its turn fails at once, so that no line grows without end."""
 
+UNDER_WAY_MAX = 20
+"""Calls of a bot at once that are not vital: at 400 ms each still the 50 a second that Discord allows a bot."""
+
 DEAD_TOKEN_AFTER = 5
 """Refusals of the token in a row that prove it dead. One could be Discord's own mistake."""
 
@@ -97,7 +100,8 @@ class RequestGuard:
         self._news, self._urgent = asyncio.Event(), asyncio.Event()
         self._next_at = 0.0
         self._refusals = 0
-        self._one_by_one = asyncio.Lock()
+        self._under_way, self._one_by_one = asyncio.Semaphore(UNDER_WAY_MAX), asyncio.Lock()
+        self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._alone = False
         self.starting = True
         self.token_refused = asyncio.Event()
@@ -113,6 +117,7 @@ class RequestGuard:
         if (limits.brake, limits.quarantined) != (self._limits.brake, self._limits.quarantined):
             held = ", quarantined" if limits.quarantined else ""
             log.warning("requests of this bot: brake %s%s", limits.brake.value, held)
+            self._wake()
         self._limits, self._obeyed_at, self._unanswered_since = limits, self._clock(), None
 
     def tell_all(self) -> None:
@@ -169,21 +174,32 @@ class RequestGuard:
                 BIN_S,
             )
 
+    async def outlast(self, waiting: "asyncio.Future[None]", call: Call) -> None:
+        """Return when `waiting` is done. Raises HeldBackError as soon as the call may not be made any more."""
+        while not waiting.done():
+            await asyncio.wait({waiting, self._changed}, return_when=asyncio.FIRST_COMPLETED)
+            self.require(call)
+
     @asynccontextmanager
     async def passing(self, call: Call) -> AsyncIterator[None]:
         """Let a call through, in its turn while all are slowed. Raises HeldBackError.
 
-        While the bot's token is in doubt its calls go one by one, so that a dead token costs few of them.
+        So many calls are under way at once that a brake leaves few of them behind it. While the bot's token is in doubt
+        they go one by one, so that a dead token costs few of them.
         """
-        self.require(call)
-        if self._brake() is Brake.SLOW and not self._is_vital(call):
-            await self._take_turn(call)
-        if not (call.as_bot and self._refusals):
-            yield
-            return
-        async with self._one_by_one:
+        if self._is_vital(call):
             self.require(call)
             yield
+            return
+        await self._take_turn(call)
+        async with self._under_way:
+            self.require(call)
+            if not (call.as_bot and self._refusals):
+                yield
+                return
+            async with self._one_by_one:
+                self.require(call)
+                yield
 
     def answered(self, call: Call, status: int, scope: str | None, code: int | None) -> None:
         """Count an answer. scope: of X-RateLimit-Scope. code: Discord's JSON code, None if it is not known."""
@@ -207,6 +223,12 @@ class RequestGuard:
             self._refusals = 0
         if self._refusals >= DEAD_TOKEN_AFTER:
             self.token_refused.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let all that waits look again."""
+        self._changed.set_result(None)
+        self._changed = asyncio.get_running_loop().create_future()
 
     # Why not ---------------------------------------------------------------------------------------------------------
 
@@ -241,6 +263,10 @@ class RequestGuard:
         return self._alone
 
     async def _take_turn(self, call: Call) -> None:
+        """Wait for the call's turn while all are slowed. Raises HeldBackError, also for a wait that is too long."""
+        self.require(call)
+        if self._brake() is not Brake.SLOW:
+            return
         now = self._clock()
         wait_s = max(0.0, self._next_at - now)
         if wait_s > SLOW_WAIT_MAX_S:
@@ -250,6 +276,6 @@ class RequestGuard:
                 wait_s,
             )
         self._next_at = max(now, self._next_at) + random.uniform(0.5, 1.5) / self._limits.slow_per_s  # noqa: S311 - jitter
-        if wait_s:
-            await asyncio.sleep(wait_s)
-        self.require(call)
+        while self._brake() is Brake.SLOW and (left_s := now + wait_s - self._clock()) > 0:
+            await asyncio.wait({self._changed}, timeout=left_s)
+            self.require(call)

@@ -4,10 +4,10 @@ Like `worker_bot.session` it touches hikari's private names, for hikari has no p
 pins them. What a bot's code asks of Discord without hikari is not seen.
 """
 
+import asyncio
 import json
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -45,19 +45,32 @@ class _Passage:
 
     def __init__(self, bucket: Any, guard: RequestGuard, route: Any, call: Call) -> None:  # noqa: ANN401 - hikari's
         self._bucket, self._guard, self._route, self._call = bucket, guard, route, call
-        self._stack = AsyncExitStack()
+        self._passing = guard.passing(call)
 
     async def __aenter__(self) -> None:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._bucket)
-            try:
-                await stack.enter_async_context(self._guard.passing(self._call))
-            except HeldBackError as why:
-                raise RequestHeldBackError(self._route, why) from None
-            self._stack = stack.pop_all()
+        try:
+            await self._enter()
+        except HeldBackError as why:
+            raise RequestHeldBackError(self._route, why) from None
+
+    async def _enter(self) -> None:
+        # A waiter that is cancelled would take its place in hikari's bucket along for ever, so it goes on by itself.
+        entering = asyncio.ensure_future(self._bucket.__aenter__())
+        try:
+            await self._guard.outlast(entering, self._call)
+            await asyncio.shield(entering)
+            await self._passing.__aenter__()
+        except BaseException:
+            entering.add_done_callback(self._give_back)
+            raise
 
     async def __aexit__(self, *_error: object) -> None:
-        await self._stack.aclose()
+        await self._passing.__aexit__(None, None, None)
+        self._bucket.release()
+
+    def _give_back(self, entered: "asyncio.Future[None]") -> None:
+        if not entered.cancelled() and entered.exception() is None:
+            self._bucket.release()
 
 
 _current: list[RequestGuard] = []

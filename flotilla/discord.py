@@ -18,8 +18,8 @@ SESSION_STARTS_PER_DAY = 1000
 INVALID_REQUESTS_MAX = 10_000
 """Invalid requests of an IP address in the window. Source: Discord, "Rate Limits", invalid request limit.
 
-Those answered with 401, 403 or 429, for webhooks and interactions too. A 429 with the scope `shared` is none; a 401 for a
-dead webhook (code 50027) is one.
+Those answered with 401, 403 or 429, for webhooks and interactions too. A 429 with the scope `shared` is none; a 401 for
+a dead webhook (code 50027) is one.
 """
 
 INVALID_REQUESTS_WINDOW_S = 600.0

@@ -53,8 +53,10 @@ def test_after_a_reboot_the_wall_clock_tells_the_age(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"nonsense", b"{}", b"\xff\xfe", b'{"boot_id":1}', os.urandom(200)]
-    + [b'{"boot_id":"","monotonic_s":-1e308,"wall_s":-1.5e308,"saved":{"counts":[["a",1,2,3]]}}'],
+    [
+        *(b"", b"nonsense", b"{}", b"\xff\xfe", b'{"boot_id":1}', os.urandom(200)),
+        b'{"boot_id":"","monotonic_s":-1e308,"wall_s":-1.5e308,"saved":{"counts":[["a",1,2,3]]}}',
+    ],
 )
 def test_damaged_file_is_passed_over(path: Path, content: bytes) -> None:
     path.write_bytes(content)

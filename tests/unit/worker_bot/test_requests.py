@@ -1,6 +1,7 @@
 """What a worker lets its bot ask of Discord, and what it counts."""
 
 import asyncio
+import random
 from collections.abc import Callable
 
 import pytest
@@ -8,7 +9,6 @@ import pytest
 from flotilla.domain.requests import Brake, bin_of
 from flotilla.protocol import InvalidRequests, RequestLimits
 from tests.stack import until
-from worker_bot import requests as module
 from worker_bot.requests import (
     ANSWER_WITHIN_S,
     DEAD_TOKEN_AFTER,
@@ -143,7 +143,7 @@ async def test_vital_requests_pass_always_and_others_as_the_supervisor_says(
 async def test_refusal_says_why_and_what_to_do(guard: RequestGuard) -> None:
     guard.answered(SEND, 403, None, 50001)
     guard.obey(RequestLimits(quarantined=True))
-    with pytest.raises(HeldBackError, match="quarantined.*403 POST /channels.*flotilla status") as caught:
+    with pytest.raises(HeldBackError, match=r"quarantined.*403 POST /channels.*flotilla status") as caught:
         guard.require(SEND)
     assert caught.value.retry_after_s > 0
 
@@ -194,7 +194,7 @@ async def test_slow_lets_requests_through_at_the_pace_that_is_set(guard: Request
 
 async def test_line_of_waiting_requests_has_an_end(guard: RequestGuard, monkeypatch: pytest.MonkeyPatch) -> None:
     guard.obey(RequestLimits(Brake.SLOW, slow_per_s=1))
-    monkeypatch.setattr(module.random, "uniform", lambda *_: 1.0)
+    monkeypatch.setattr(random, "uniform", lambda *_: 1.0)
 
     async def ask() -> None:
         async with guard.passing(SEND):

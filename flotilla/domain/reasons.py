@@ -143,7 +143,7 @@ _ROWS = (
         "request_budget",
         "requests of this host are held back",
         "So many requests were answered with 401, 403 or 429 that only answers to interactions are let through.",
-        "Nothing to do for this bot: it is tried again. Look for the bots that make them: flotilla status.",
+        "Nothing to do for this bot: it is tried again. Look for the bots that make them: flotilla happenings.",
         Verdict.WAIT,
     ),
     Reason(

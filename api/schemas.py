@@ -12,6 +12,7 @@ from flotilla.domain.bots import BotView, Desired
 from flotilla.domain.operations import ItemState, Kind, OperationState
 from flotilla.domain.reasons import reason
 from flotilla.domain.uptime import Report, Uptime, budget, burn_rate
+from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import State
 
 # PostgreSQL's text cannot hold NUL; without this the database would refuse what the caller should be told.
@@ -293,16 +294,17 @@ class DryRun(Struct, frozen=True):
 
 
 class Supervisor(Struct, frozen=True):
-    """When the supervisor of a slot last reported."""
+    """When the supervisor of a slot last reported, and how the address of its host is."""
 
     slot: int
     pid: int
     seen_at: datetime
+    vitals: HostVitals
 
     @classmethod
     def of(cls, seen: SupervisorSeen) -> "Supervisor":
         """Return the answer for a report."""
-        return cls(seen.slot, seen.pid, seen.seen_at)
+        return cls(seen.slot, seen.pid, seen.seen_at, seen.vitals)
 
 
 class FleetStatus(Struct, frozen=True):

@@ -15,6 +15,16 @@ API_URL = "https://discord.com/api/v10"
 SESSION_STARTS_PER_DAY = 1000
 """IDENTIFYs per application in 24 h; RESUME is not counted. Source: Discord, "Gateway", session start limit."""
 
+INVALID_REQUESTS_MAX = 10_000
+"""Invalid requests of an IP address in the window. Source: Discord, "Rate Limits", invalid request limit.
+
+Those answered with 401, 403 or 429, for webhooks and interactions too. A 429 with the scope `shared` is none; a 401 for
+a dead webhook (code 50027) is one.
+"""
+
+INVALID_REQUESTS_WINDOW_S = 600.0
+"""The window slides. Source: as above."""
+
 _TOKEN = re.compile(r"(?P<id>[A-Za-z0-9_-]{20,40})\.(?P<stamp>[A-Za-z0-9_-]{5,10})\.(?P<mac>[A-Za-z0-9_-]{25,110})")
 _SNOWFLAKE = re.compile(r"[0-9]{15,20}")
 

@@ -6,8 +6,11 @@ A frame is 4 bytes of length, big-endian, and that many bytes of MessagePack.
 
 import struct
 from collections.abc import Iterator
+from typing import Annotated
 
 import msgspec
+
+from flotilla.domain.requests import Brake
 
 VERSION = 2
 """Grows when a worker and a supervisor of different releases would misunderstand each other."""
@@ -69,7 +72,34 @@ class Failing(_Message, frozen=True, tag=True):
     detail: str
 
 
+class InvalidRequests(_Message, frozen=True, tag=True):
+    """HTTP answers that count against the host's address, as (bin, how many this worker had in it so far).
+
+    Bins are those of `flotilla.domain.requests`; after each Welcome all of the window are told, so a lost message costs
+    nothing and none is counted twice. most: the status and route that brought the most, such as
+    `403 POST /channels/{channel}/messages`.
+    """
+
+    bins: tuple[tuple[int, int], ...]
+    most: Annotated[str, msgspec.Meta(max_length=200)] = ""
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
+
+
+class RequestLimits(msgspec.Struct, frozen=True):
+    """What a worker may ask of Discord, for the sake of the host's address.
+
+    brake: of `flotilla.domain.requests.Brake`. slow_per_s: requests a second while it is `slow`. quarantined: only
+    vital requests, whatever the brake. report_at: invalid requests that are told at once. alone: how many a worker may
+    make in a window while no supervisor is there.
+    """
+
+    brake: Brake = Brake.NONE
+    quarantined: bool = False
+    slow_per_s: float = 5.0
+    report_at: int = 10
+    alone: int = 1000
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
@@ -79,6 +109,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     extensions: tuple[str, ...]
     log_level: str
     limits: "WorkerLimits"
+    requests: RequestLimits = RequestLimits()
 
 
 class WorkerLimits(msgspec.Struct, frozen=True):
@@ -102,6 +133,12 @@ class Configure(_Message, frozen=True, tag=True):
     """The bot's policy has changed: these hold from now on."""
 
     limits: WorkerLimits
+
+
+class Throttle(_Message, frozen=True, tag=True):
+    """What the worker may ask of Discord from now on."""
+
+    requests: RequestLimits
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -178,9 +215,9 @@ class Reaped(_Message, frozen=True, tag=True):
     exit_code: int
 
 
-FromWorker = Hello | Ready | NotReady | Beat | Failing
-ToWorker = Welcome | Configure | Refused
 FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped
+FromWorker = Hello | Ready | NotReady | Beat | Failing | InvalidRequests
+ToWorker = Welcome | Configure | Throttle | Refused
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)

@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from flotilla.discord import API_URL
+from flotilla.discord import API_URL, INVALID_REQUESTS_MAX
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
+from flotilla.domain.requests import Rules
 from flotilla.domain.rollover import Pace
 from flotilla.domain.uptime import TARGET
 from flotilla.errors import SetupError
@@ -107,6 +108,23 @@ class Settings(BaseSettings):
     session_reserve: int = Field(
         50, ge=1, le=999, description="Session starts of a token's 1,000 a day that are left for starts by people."
     )
+    invalid_requests_limit: int = Field(
+        INVALID_REQUESTS_MAX,
+        ge=10,
+        le=INVALID_REQUESTS_MAX,
+        description="Requests answered with 401, 403 or 429 that this host may make in 10 minutes: Discord bans its "
+        "address at 10,000. Less, if others share the address.",
+    )
+    slow_requests_per_s: float = Field(
+        5.0, gt=0, le=50, description="Requests a second that each bot may make while half of that is used up."
+    )
+    quarantine_s: float = Field(
+        300.0,
+        ge=1,
+        le=3600,
+        description="Seconds that the requests of a bot that makes the most of them are held back; the next time twice "
+        "as long.",
+    )
     bot_log_mb: int = Field(
         8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
     )
@@ -187,6 +205,11 @@ class Settings(BaseSettings):
             ready_within_s=self.stop_grace_s + self.startup_timeout_s,
             watch_s=self.rollover_watch_s,
         )
+
+    @property
+    def request_rules(self) -> Rules:
+        """The budget of invalid requests of this host's address."""
+        return Rules(self.invalid_requests_limit, self.quarantine_s)
 
     @property
     def policy(self) -> Policy:

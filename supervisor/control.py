@@ -24,6 +24,7 @@ from flotilla.protocol import (
     FrameDecoder,
     FromWorker,
     Hello,
+    InvalidRequests,
     NotReady,
     ProtocolError,
     Ready,
@@ -39,6 +40,7 @@ from flotilla.secrets import TokenVault
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.requests import Requests
 
 HELLO_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 30.0
@@ -59,6 +61,7 @@ class ControlServer:
         store: FleetStore,
         vault: TokenVault,
         config: WorkerConfig,
+        requests: Requests,
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -66,6 +69,7 @@ class ControlServer:
         self._store = store
         self._vault = vault
         self._config = config
+        self._requests = requests
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
 
@@ -136,7 +140,9 @@ class ControlServer:
         if token is None and not hello.running:
             writer.close()
             return None
-        writer.write(encode(Welcome(token, structs.replace(self._config, limits=limits_of(member.policy)))))
+        requests = self._requests.limits_of(member.bot.id)
+        config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
+        writer.write(encode(Welcome(token, config)))
         self._links[hello.bot_id] = writer
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
@@ -205,6 +211,8 @@ class ControlServer:
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, code))
+            case InvalidRequests():
+                self._requests.take(member, generation, message)
             case Hello():
                 raise ProtocolError("Hello comes once")
 

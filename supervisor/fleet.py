@@ -86,6 +86,10 @@ class Fleet:
         """Iterate over the members as they are now."""
         return iter(list(self._members.values()))
 
+    def __len__(self) -> int:
+        """Return how many members there are."""
+        return len(self._members)
+
     def get(self, bot_id: str) -> Member | None:
         """Return a member, or None if there is no such bot."""
         return self._members.get(bot_id)

@@ -16,7 +16,7 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore, Nudges, RolloverStore
-from flotilla.protocol import Fork, Forked, Preload, WorkerConfig, WorkerLimits
+from flotilla.protocol import Fork, Forked, Preload, ToWorker, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
@@ -28,6 +28,7 @@ from supervisor.forkservers import ForkServers
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.zygote import ForkServerProcess
 
@@ -88,6 +89,15 @@ class Supervisor:
         )
         self._rollover_store = rollovers
         self._rollovers = Rollovers(rollovers, self._fleet, self._forks, settings.pace, settings.poll_interval_s)
+        self._requests = Requests(
+            settings.request_rules,
+            settings.slow_requests_per_s,
+            settings.run_dir / "invalid-requests.json",
+            self._fleet,
+            self._journal,
+            self._chronicle,
+            self._tell,
+        )
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -95,6 +105,7 @@ class Supervisor:
             store,
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
+            self._requests,
         )
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
@@ -116,6 +127,7 @@ class Supervisor:
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
+                    self._requests.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                 )
@@ -135,6 +147,7 @@ class Supervisor:
                 await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
+            self._requests.save()
         for member in self._fleet:
             if member.process is not None:
                 member.process.release()
@@ -145,6 +158,7 @@ class Supervisor:
         rows = await self._store.fleet()
         self._forks.count_from(await self._rollover_store.last_server())
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
+        self._requests.remember()
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
 
@@ -233,7 +247,10 @@ class Supervisor:
             await asyncio.sleep(SEEN_INTERVAL_S)
 
     def _host_vitals(self) -> HostVitals:
-        return HostVitals()
+        return self._requests.vitals()
+
+    def _tell(self, bot_id: str, message: ToWorker) -> None:
+        self._control.tell(bot_id, message)
 
     # Effects ---------------------------------------------------------------------------------------------------------
 

@@ -2,13 +2,15 @@
 
 import asyncio
 
-from flotilla.protocol import Configure, ToWorker, Welcome, WorkerLimits
+from flotilla.protocol import Configure, Throttle, ToWorker, Welcome, WorkerLimits
+from worker_bot.requests import RequestGuard
 
 
 class Orders:
     """Takes the supervisor's messages and holds what follows from them. Made inside a running event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, guard: RequestGuard) -> None:
+        self._guard = guard
         self.limits = WorkerLimits()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
 
@@ -17,7 +19,11 @@ class Orders:
         match message:
             case Welcome():
                 self.limits = message.config.limits
+                self._guard.obey(message.config.requests)
+                self._guard.tell_all()
                 if not self.welcome.done():
                     self.welcome.set_result(message)
             case Configure(limits):
                 self.limits = limits
+            case Throttle(requests):
+                self._guard.obey(requests)

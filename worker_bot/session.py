@@ -1,8 +1,8 @@
 """Carries a gateway session from one process to the next, so that a restart loses no event and spends no IDENTIFY.
 
-The only module that touches hikari's private names, for hikari has no public way to do this; a contract test pins them.
-The session lies in a small file that the worker maps into memory: it outlives a SIGKILL, and an event costs one write
-to it. The file is worth nothing without the bot's token.
+It touches hikari's private names, as only `worker_bot.rest` does too, for hikari has no public way to do this; a
+contract test pins them. The session lies in a small file that the worker maps into memory: it outlives a SIGKILL, and
+an event costs one write to it. The file is worth nothing without the bot's token.
 """
 
 import asyncio

@@ -6,10 +6,22 @@ import aiohttp
 import hikari
 
 from flotilla.domain.reasons import reason_of_close_code, reason_of_status
+from worker_bot.rest import RequestHeldBackError
 
 
 class ExtensionFailedError(Exception):
     """The bot's own code raised while it was loaded; the cause is chained."""
+
+
+class TokenRefusedError(Exception):
+    """Discord refuses the token of a bot that runs."""
+
+
+_OURS: dict[type[BaseException], str] = {
+    ExtensionFailedError: "bot_code_failed",
+    TokenRefusedError: "token_refused",
+    RequestHeldBackError: "request_budget",
+}
 
 
 def reason_of(error: BaseException) -> str:
@@ -17,8 +29,9 @@ def reason_of(error: BaseException) -> str:
 
     docs/supervision.md has the table.
     """
-    if isinstance(error, ExtensionFailedError):
-        return "bot_code_failed"
+    for ours, code in _OURS.items():
+        if isinstance(error, ours):
+            return code
     if isinstance(error, hikari.HTTPResponseError):
         return reason_of_status(int(error.status), int(getattr(error, "code", 0)))
     if isinstance(error, hikari.GatewayServerClosedConnectionError):

@@ -12,14 +12,17 @@ from typing import NoReturn
 
 import psutil
 
+from flotilla.discord import application_id_of
+from flotilla.errors import FixInputError
 from flotilla.log import redact_text
 from flotilla.protocol import Fork
-from worker_bot import stacks
+from worker_bot import rest, stacks
 from worker_bot.bot import Bot
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
+from worker_bot.requests import RequestGuard
 from worker_bot.session import Continuity, SessionFile
-from worker_bot.triage import reason_of
+from worker_bot.triage import TokenRefusedError, reason_of
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -29,6 +32,7 @@ HAND_OVER = signal.SIGUSR1
 
 WELCOME_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 4.0
+CANCEL_TIMEOUT_S = 1.0
 MEASURE_EVERY = 30
 """Heartbeats between two looks at the own page tables, which take about a millisecond."""
 
@@ -44,14 +48,17 @@ async def run_worker(fork: Fork) -> int:
     loop.add_signal_handler(HAND_OVER, hand_over.set)
     stacks.install()
     link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
-    orders = Orders()
+    guard = RequestGuard()
+    rest.install(guard)
+    orders = Orders(guard)
     linking = asyncio.create_task(link.keep(orders.take))
     bots: list[Bot] = []
-    serving = asyncio.create_task(_serve(fork, link, orders, bots))
+    serving = asyncio.create_task(_serve(fork, link, orders, bots, guard))
     stopping = asyncio.create_task(stop.wait())
     handing = asyncio.create_task(_hand_over(hand_over, bots))
     done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
     if handing in done and bots:
+        guard.flush(link.report_invalid)
         _leave(EXIT_OK)
     if stopping not in done and linking in done:
         await _hear_refusal(linking, bots)
@@ -104,13 +111,17 @@ def _continuity(path: str) -> Continuity | None:
         return None
 
 
-async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int:
+async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard: RequestGuard) -> int:
     message = await asyncio.wait_for(orders.welcome, WELCOME_TIMEOUT_S)
     if message.token is None:
         log.error("the supervisor sent no token to a worker that has none")
         return EXIT_FAILED
 
+    with contextlib.suppress(FixInputError):  # Discord says what it thinks of such a token
+        guard.own(application_id_of(message.token))
+
     async def on_ready() -> None:
+        guard.starting = False
         link.report_ready(ready=True, resumed=bot.resumed)
 
     async def on_lost() -> None:
@@ -122,8 +133,9 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int
     del message
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders))
+    reporting = asyncio.create_task(guard.report(link.report_invalid))
     try:
-        await bot.run()
+        await _run(bot, guard)
     except Exception as error:
         code = reason_of(error)
         detail = redact_text(f"{type(error).__name__}: {error}")
@@ -136,8 +148,24 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int
         return EXIT_FAILED
     finally:
         beating.cancel()
+        reporting.cancel()
+        guard.flush(link.report_invalid)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(bot.close(), CLOSE_TIMEOUT_S)
+
+
+async def _run(bot: Bot, guard: RequestGuard) -> None:
+    """Run the bot until it ends. Raises TokenRefusedError when its requests show that its token is dead."""
+    running, refused = asyncio.ensure_future(bot.run()), asyncio.ensure_future(guard.token_refused.wait())
+    try:
+        await asyncio.wait({running, refused}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            raise TokenRefusedError("Discord answers each of this bot's requests with 401")
+        await running
+    finally:
+        refused.cancel()
+        running.cancel()
+        await asyncio.wait({running}, timeout=CANCEL_TIMEOUT_S)
 
 
 async def _beat(link: Link, bot: Bot, orders: Orders) -> None:

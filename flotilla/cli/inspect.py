@@ -135,8 +135,15 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
     probes.add_row("memory", _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"]), _mib(limits))
     probes.add_row("latency", latency(bot.get("latency_ms")), "-")
+    probes.add_row("invalid requests", _invalid_requests(found["vitals"]), "the host's: flotilla status")
     probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), percent(limits["uptime_target"]))
     return probes
+
+
+def _invalid_requests(vitals: Mapping[str, Any]) -> str:
+    made = vitals.get("invalid_requests_10m")
+    shown = "-" if made is None else f"{made} in 10 min"
+    return f"{shown}; held back" if vitals.get("quarantined") else shown
 
 
 def _memory(used: int | None, limit: int) -> str:

@@ -179,6 +179,13 @@ def progress(operation: Mapping[str, Any]) -> str:
     return f"{done}/{operation.get('total', 0)}" + (f" ({rest})" if rest else "")
 
 
+BRAKES = {
+    "none": "no brake",
+    "slow": "all bots are slowed, the worst are held back",
+    "vital": "nothing passes but answers to interactions",
+}
+
+
 def fleet_summary(status: Mapping[str, Any], readiness: Mapping[str, Any], now: datetime) -> list[str]:
     """Return the fleet's state, a line per fact."""
     states = ", ".join(f"{count} {state}" for state, count in sorted(status["bots"].items()) if count) or "none"
@@ -190,6 +197,13 @@ def fleet_summary(status: Mapping[str, Any], readiness: Mapping[str, Any], now: 
         f"Supervisor of slot {row['slot']}: process {row['pid']}, seen {moment(row.get('seen_at'), now)}"
         for row in status["supervisors"]
     ] or ["Supervisor: none has reported yet"]
+    lines += [
+        f"Requests that Discord refused to the host of slot {row['slot']} in the last 10 minutes: "
+        f"{row['vitals']['invalid_requests_10m']} of {row['vitals']['invalid_requests_limit']} "
+        f"({BRAKES.get(row['vitals']['brake'], row['vitals']['brake'])})"
+        for row in status["supervisors"]
+        if "vitals" in row
+    ]
     lines += [
         f"{'✔' if part['ok'] else '✖'} {name}" + (f": {part['detail']}" if part.get("detail") else "")
         for name, part in readiness.items()

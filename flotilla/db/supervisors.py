@@ -1,22 +1,24 @@
 """The supervisors that have reported, as the API shows them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from flotilla.db.engine import Database
 from flotilla.db.tables import supervisors
+from flotilla.domain.vitals import HostVitals, parse_host_vitals
 
 
 @dataclass(frozen=True, slots=True)
 class SupervisorSeen:
-    """When the supervisor of a slot last said that it lives. seen_at: aware UTC."""
+    """When the supervisor of a slot last said that it lives, and how its host was. seen_at: aware UTC."""
 
     slot: int
     pid: int
     started_at: datetime
     seen_at: datetime
+    vitals: HostVitals = field(default_factory=HostVitals)
 
 
 class SqlSupervisors:
@@ -28,6 +30,8 @@ class SqlSupervisors:
     async def all(self) -> list[SupervisorSeen]:
         """Return the last report of every slot, in the order of the slots."""
         table = supervisors
-        query = sa.select(table.c.slot, table.c.pid, table.c.started_at, table.c.seen_at).order_by(table.c.slot)
+        columns = table.c.slot, table.c.pid, table.c.started_at, table.c.seen_at, table.c.vitals
+        query = sa.select(*columns).order_by(table.c.slot)
         async with self._database.read() as connection:
-            return [SupervisorSeen(*row) for row in await connection.execute(query)]
+            rows = await connection.execute(query)
+            return [SupervisorSeen(*row[:4], parse_host_vitals(row.vitals)) for row in rows]

@@ -64,7 +64,7 @@ _ROWS = (
         "invalid_requests",
         Severity.CRITICAL,
         "this host nears Discord's ban of its address",
-        "Look at the bots with the most invalid requests: flotilla status. Flotilla slows all, the worst first.",
+        "Look at the bots that it names: flotilla happenings. Flotilla slows all, the worst first.",
     ),
     Kind(
         "quarantined",

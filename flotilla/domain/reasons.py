@@ -140,6 +140,13 @@ _ROWS = (
         ran=False,
     ),
     Reason(
+        "request_budget",
+        "requests of this host are held back",
+        "So many requests were answered with 401, 403 or 429 that only answers to interactions are let through.",
+        "Nothing to do for this bot: it is tried again. Look for the bots that make them: flotilla happenings.",
+        Verdict.WAIT,
+    ),
+    Reason(
         "token_unreadable",
         "token cannot be decrypted",
         "The stored token was encrypted with a key that is not in the key file.",

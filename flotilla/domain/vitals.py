@@ -4,6 +4,8 @@ from typing import TypeVar
 
 import msgspec
 
+from flotilla.discord import INVALID_REQUESTS_MAX
+
 
 class Vitals(msgspec.Struct, frozen=True):
     """Of one bot; None: not known.
@@ -31,11 +33,13 @@ class Vitals(msgspec.Struct, frozen=True):
 class HostVitals(msgspec.Struct, frozen=True):
     """Of the host's address.
 
-    invalid_requests_10m: of all its bots. brake: `none`, `slow`, or `vital` (nothing but answers to interactions).
+    invalid_requests_10m: of all its bots; at `invalid_requests_limit` Discord bans the address. brake: `none`, `slow`,
+    or `vital` (nothing but answers to interactions).
     """
 
     invalid_requests_10m: int = 0
     brake: str = "none"
+    invalid_requests_limit: int = INVALID_REQUESTS_MAX
 
 
 NO_VITALS = Vitals()

@@ -9,6 +9,7 @@ from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.keys import PREFIX, Role, SqlApiKeys
 from flotilla.db.supervisors import SqlSupervisors, SupervisorSeen
 from flotilla.db.tables import api_keys
+from flotilla.domain.vitals import HostVitals
 from tests.builders import T0
 
 
@@ -55,5 +56,6 @@ async def test_supervisor_is_shown_as_it_last_reported(database: Database) -> No
     now = datetime.now(UTC)
     await fleet.seen(1, 300, T0, now)
     await fleet.seen(0, 100, T0, T0)
-    await fleet.seen(0, 200, T0, now)
-    assert await supervisors.all() == [SupervisorSeen(0, 200, T0, now), SupervisorSeen(1, 300, T0, now)]
+    vitals = HostVitals(4_321, "slow", 8_000)
+    await fleet.seen(0, 200, T0, now, vitals)
+    assert await supervisors.all() == [SupervisorSeen(0, 200, T0, now, vitals), SupervisorSeen(1, 300, T0, now)]

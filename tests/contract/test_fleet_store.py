@@ -288,7 +288,7 @@ async def test_a_host_reports_its_vitals_with_its_life(sqlite_database: Database
     await SqlFleetStore(sqlite_database).seen(0, 1, T0, T0, HostVitals(7, "slow"))
     async with sqlite_database.read() as connection:
         stored = (await connection.execute(sa.select(supervisors.c.vitals))).scalar_one()
-    assert stored == {"invalid_requests_10m": 7, "brake": "slow"}
+    assert stored == {"invalid_requests_10m": 7, "brake": "slow", "invalid_requests_limit": 10_000}
 
 
 CHANGES: dict[str, dict[str, object]] = {

@@ -111,4 +111,5 @@ async def test_status_counts_the_whole_fleet(api: Api) -> None:
     assert status["version"] == __version__
     (supervisor,) = status["supervisors"]
     assert (supervisor["slot"], supervisor["pid"]) == (0, 77)
-    assert set(supervisor) == {"slot", "pid", "seen_at"}
+    assert set(supervisor) == {"slot", "pid", "seen_at", "vitals"}
+    assert supervisor["vitals"] == {"invalid_requests_10m": 0, "brake": "none", "invalid_requests_limit": 10_000}

@@ -135,7 +135,7 @@ def an_inspection(**bot: Any) -> dict[str, Any]:
     return {
         "bot": facts | bot,
         "limits": msgspec.to_builtins(Limits.of(Policy())),
-        "vitals": msgspec.to_builtins(Vitals()),
+        "vitals": msgspec.to_builtins(Vitals(invalid_requests_10m=812, quarantined=True)),
         "happenings": [{"at": "2026-05-01T11:00:00Z", "title": "session went deaf", "detail": {"quiet_s": 50.123}}],
         "restarts_24h": 3,
         "failures": 1,
@@ -161,6 +161,7 @@ def test_inspection_tells_everything_within_100_columns() -> None:
         "1 h ago: session went deaf (quiet_s 50.1)",
         *("generation 6, 10 min ago: signal 9 (SIGKILL), event loop blocked", "8 lines before", "line 19"),
         "exit code 0, asked to stop",
+        "812 in 10 min; held back",
     ):
         assert part in text
     assert max(len(line) for line in text.splitlines()) <= 100

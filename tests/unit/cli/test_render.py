@@ -134,7 +134,14 @@ def test_the_summary_tells_states_supervisors_and_what_is_not_well() -> None:
         "ready": 2,
         "total": 3,
         "desired_running": 3,
-        "supervisors": [{"slot": 0, "pid": 7, "seen_at": "2026-05-01T11:59:58Z"}],
+        "supervisors": [
+            {
+                "slot": 0,
+                "pid": 7,
+                "seen_at": "2026-05-01T11:59:58Z",
+                "vitals": {"invalid_requests_10m": 8100, "invalid_requests_limit": 10000, "brake": "vital"},
+            }
+        ],
         "version": "1.2.3",
     }
     readiness = {"database": {"ok": True, "detail": "answers"}, "valkey": {"ok": False, "detail": "does not answer"}}
@@ -142,6 +149,10 @@ def test_the_summary_tells_states_supervisors_and_what_is_not_well() -> None:
         "Bots: 3 (1 FATAL, 2 RUNNING)",
         "Ready: 2 of 3 that should run",
         "Supervisor of slot 0: process 7, seen 2 s ago",
+        (
+            "Requests that Discord refused to the host of slot 0 in the last 10 minutes: 8100 of 10000 "
+            "(nothing passes but answers to interactions)"
+        ),
         "✔ database: answers",
         "✖ valkey: does not answer",
         "Version: 1.2.3",

@@ -39,6 +39,7 @@ from flotilla.secrets import TokenVault
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.users import BotUsers
 
 HELLO_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 30.0
@@ -59,6 +60,7 @@ class ControlServer:
         store: FleetStore,
         vault: TokenVault,
         config: WorkerConfig,
+        users: BotUsers | None = None,
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -66,6 +68,7 @@ class ControlServer:
         self._store = store
         self._vault = vault
         self._config = config
+        self._users = users
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
 
@@ -73,7 +76,17 @@ class ControlServer:
         """Listen. A socket left behind by a dead supervisor is replaced."""
         self._path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, str(self._path), backlog=BACKLOG)
-        self._path.chmod(0o600)
+        self._let_bots_in()
+
+    def _let_bots_in(self) -> None:
+        """Open the socket and its folder to the bots' group, if they have users of their own; to nobody else."""
+        if self._users is None:
+            self._path.parent.chmod(0o700)
+            self._path.chmod(0o600)
+            return
+        for place, mode in ((self._path.parent, 0o710), (self._path, 0o660)):
+            os.chown(place, -1, self._users.fleet_gid)
+            place.chmod(mode)
 
     def close(self) -> None:
         """Stop listening; workers look for the next supervisor."""
@@ -150,7 +163,8 @@ class ControlServer:
         """Return why this peer is not the worker it says it is, or an empty string."""
         if hello.version != VERSION:
             return f"it speaks protocol {hello.version}, this supervisor {VERSION}"
-        if uid != os.getuid():
+        own = None if self._users is None else self._users.known(hello.bot_id)
+        if uid not in {os.getuid(), own}:
             return "it runs as another user"
         if member is None:
             return "there is no such bot"
@@ -217,6 +231,7 @@ def limits_of(policy: Policy) -> WorkerLimits:
         delivery_quiet_s=policy.delivery_quiet_s,
         delivery_answer_s=policy.delivery_answer_s,
         response_target_ms=policy.response_target_ms,
+        memory_bound_bytes=policy.memory_bound_bytes,
     )
 
 

@@ -6,14 +6,14 @@ import os
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
 from flotilla.botlog import log_file
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
-from flotilla.errors import RetryError
+from flotilla.domain.worker import MemoryExceeded
+from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import FleetStore, Nudges
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
@@ -23,6 +23,7 @@ from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers, ForkServerClient
+from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
@@ -58,6 +59,7 @@ class Supervisor:
         self._stopping = False
         self._exits: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
+        self._isolation = Isolation(settings)
         self._forks = ForkServerClient(
             ForkHandlers(
                 forked=lambda m: self._fleet.forked(m.bot_id, m.generation, m.pid, m.started_at),
@@ -87,6 +89,7 @@ class Supervisor:
             store,
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
+            self._isolation.users,
         )
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
@@ -160,12 +163,13 @@ class Supervisor:
         rows = await self._store.fleet()
         if self._stopping:
             return
+        self._isolation.prepare(row.bot.id for row in rows)
         droppable = self._fleet.reconcile(row.bot for row in rows)
         self._diagnosis.answer_requests(self._fleet, rows)
         if droppable:
             await self._store.drop(droppable)
+            await self._isolation.forget(droppable)
             for bot_id in droppable:
-                self._session_path(bot_id).unlink(missing_ok=True)
                 self._chronicle.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
@@ -208,23 +212,28 @@ class Supervisor:
 
     def _configure(self, member: Member) -> None:
         self._control.configure(member)
+        self._isolation.apply(member)
 
     def _spawn(self, member: Member, secret: bytes) -> None:
-        bot = member.bot
+        bot, generation = member.bot, member.worker.generation
+        try:
+            bounds = self._isolation.bounds(member)
+        except (OSError, FlotillaError) as fault:
+            # Not at once: the order comes out of a step that is not done yet.
+            asyncio.get_running_loop().call_soon(self._fleet.fork_failed, bot.id, generation, str(fault))
+            return
         self._forks.fork(
             Fork(
                 bot.id,
                 bot.name,
-                member.worker.generation,
+                generation,
                 secret,
                 str(self._settings.control_socket),
                 str(log_file(self._settings.log_dir, bot.name)),
-                str(self._session_path(bot.id)),
+                str(self._settings.session_file(bot.id)),
+                bounds,
             )
         )
-
-    def _session_path(self, bot_id: str) -> Path:
-        return self._settings.session_dir / f"{bot_id}.session"
 
     def _ended(self, member: Member, generation: int, pid: int) -> None:
         task = asyncio.create_task(self._tell_exit(member, generation, pid))
@@ -234,4 +243,8 @@ class Supervisor:
     async def _tell_exit(self, member: Member, generation: int, pid: int) -> None:
         exit_code = await self._forks.exit_code(pid)
         log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
+        if self._isolation.ended_by_memory(member, generation, exit_code):
+            limit_bytes = member.policy.memory_limit_bytes
+            log.warning("worker.memory_exceeded", bot=member.bot.name, limit_bytes=limit_bytes, by="kernel")
+            self._fleet.apply(member, MemoryExceeded(generation))
         self._fleet.exited(member.bot.id, generation, exit_code)

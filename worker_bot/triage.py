@@ -17,6 +17,8 @@ def reason_of(error: BaseException) -> str:
 
     docs/supervision.md has the table.
     """
+    if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        return "memory_limit"
     if isinstance(error, ExtensionFailedError):
         return "bot_code_failed"
     if isinstance(error, hikari.HTTPResponseError):

@@ -10,12 +10,11 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-import psutil
-
 from flotilla.log import redact_text
 from flotilla.protocol import Fork
 from worker_bot import stacks
 from worker_bot.bot import Bot
+from worker_bot.confinement import WorkerMemory
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
 from worker_bot.session import Continuity, SessionFile
@@ -110,7 +109,13 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int
         log.error("the supervisor sent no token to a worker that has none")
         return EXIT_FAILED
 
+    memory = WorkerMemory(bounded=fork.bounds.growth_bytes is not None)
+
     async def on_ready() -> None:
+        # What a start copies is copied now, so the bound can be exact before anybody uses the bot.
+        with contextlib.suppress(MemoryError):
+            memory.measure()
+            memory.move_bound(orders.limits.memory_bound_bytes)
         link.report_ready(ready=True, resumed=bot.resumed)
 
     async def on_lost() -> None:
@@ -121,7 +126,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int
     bots.append(bot)
     del message
     link.running = True
-    beating = asyncio.create_task(_beat(link, bot, orders))
+    beating = asyncio.create_task(_beat(link, bot, orders, memory))
     try:
         await bot.run()
     except Exception as error:
@@ -140,11 +145,12 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int
             await asyncio.wait_for(bot.close(), CLOSE_TIMEOUT_S)
 
 
-async def _beat(link: Link, bot: Bot, orders: Orders) -> None:
-    process, shared_bytes = psutil.Process(), None
+async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory) -> None:
     for number in itertools.count():
-        if number % MEASURE_EVERY == 1:
-            memory = process.memory_full_info()
-            shared_bytes = memory.rss - memory.uss
-        link.report_beat(bot.latency_ms, shared_bytes)
+        # At its bound a bot may lack memory even for this; it is not its event loop that is at fault then.
+        with contextlib.suppress(MemoryError):
+            if number % MEASURE_EVERY == 1:
+                memory.measure()
+            memory.move_bound(orders.limits.memory_bound_bytes)
+            link.report_beat(bot.latency_ms, memory.shared_bytes)
         await asyncio.sleep(orders.limits.heartbeat_s)

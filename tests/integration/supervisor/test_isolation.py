@@ -188,3 +188,20 @@ def refused_as(stack: Stack, uid: int, bot_id: str) -> str:
     message = to_worker.decode(body)
     assert isinstance(message, Refused)
     return message.why
+
+
+async def test_bot_that_floods_the_control_socket_slows_down_nobody_else(stack: Stack) -> None:
+    _noisy, quiet = await stack.add_bots(2)
+    supervisor = await stack.start_supervisor(FLOTILLA_EXTENSIONS=EXTENSIONS)
+    await stack.all_ready(2)
+    process = psutil.Process(supervisor.pid)
+    pid = (await stack.status(quiet)).pid
+    for what, sign in (("frames", "control.flooded"), ("connections", "control.too_many_connections")):
+        await use(stack, "bot-0", "torrent", what=what)
+        await until(lambda sign=sign: sign in supervisor.text(), f"the flood of {what} is told")
+    memory_before, cpu_before = process.memory_info().rss, sum(process.cpu_times()[:2])
+    await asyncio.sleep(4)  # beyond the liveness timeout: a worker whose heartbeats are not taken does not survive it
+    assert sum(process.cpu_times()[:2]) - cpu_before < 4 * 0.5
+    assert process.memory_info().rss < memory_before + 16 * MIB
+    assert supervisor.text().count("control.too_many_connections") <= 2
+    assert (await stack.status(quiet)).pid == pid

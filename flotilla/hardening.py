@@ -1,16 +1,23 @@
-"""What is asked of the kernel: that memory with tokens reaches no disk and no other user, that orphans come home."""
+"""What is asked of the kernel: tokens reach no disk and no other user, orphans come home, workers keep their share."""
 
 import ctypes
+import os
 import resource
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PAGE_BYTES = resource.getpagesize()
 
 
 def forbid_core_dumps() -> None:
-    """No core dump, no ptrace by the same user, no new privileges. Does nothing where the kernel is not Linux."""
+    """No core dump, no ptrace by the same user, no new privileges. Does nothing where the kernel is not Linux.
+
+    A change of user undoes the second, so it comes before.
+    """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
         libc = ctypes.CDLL(None, use_errno=True)
@@ -27,3 +34,44 @@ def adopt_orphans() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def limit_for_good(kind: int, wanted: int) -> None:
+    """Set a limit of this process (`resource.RLIMIT_…`) so that it cannot be raised again; a lower one stays."""
+    hard = resource.getrlimit(kind)[1]
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(kind, (allowed, allowed))
+
+
+def limit_growth(growth_bytes: int) -> None:
+    """Let this process take so many bytes of private memory beyond what it has now; more is a MemoryError.
+
+    RLIMIT_DATA counts private writable mappings, touched or not (getrlimit(2); since Linux 4.7). Only the soft limit is
+    set, so that it can be moved: it holds a leak, not an enemy.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (own_memory().mapped_bytes + max(0, growth_bytes), hard))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnMemory:
+    """What this process has. resident_bytes: with what it shares. mapped_bytes: private and writable, used or not."""
+
+    resident_bytes: int
+    mapped_bytes: int
+
+
+def own_memory() -> OwnMemory:
+    """Return what this process has now, in microseconds. Source: proc(5), /proc/PID/statm, fields 2 and 6."""
+    pages = Path("/proc/self/statm").read_text().split()
+    return OwnMemory(int(pages[1]) * _PAGE_BYTES, int(pages[5]) * _PAGE_BYTES)
+
+
+def become_user(uid: int, extra_gid: int) -> None:
+    """Be this user, in the group of the same number and in `extra_gid`, for good. Raises OSError without root.
+
+    All capabilities go with the old user (capabilities(7), "Effect of user ID changes on capabilities").
+    """
+    os.setgroups([extra_gid])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)

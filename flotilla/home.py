@@ -21,6 +21,7 @@ def prepare_home(settings: Settings) -> None:
             settings.log_dir,
             settings.log_dir / "bots",
             settings.session_dir,
+            settings.control_socket.parent,
         ):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         ensure_key_file(settings.key_file)

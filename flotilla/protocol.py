@@ -15,6 +15,9 @@ from flotilla.domain.requests import Brake
 VERSION = 2
 """Grows when a worker and a supervisor of different releases would misunderstand each other."""
 
+EXIT_OUT_OF_MEMORY = 74
+"""Exit code of a worker whose last error was a MemoryError: it had reached the bound that the kernel holds it to."""
+
 MAX_FRAME_BYTES = 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
@@ -113,13 +116,17 @@ class WorkerConfig(msgspec.Struct, frozen=True):
 
 
 class WorkerLimits(msgspec.Struct, frozen=True):
-    """What a worker looks after itself; of `flotilla.domain.policy.Policy`. heartbeat_s: seconds between `Beat`s."""
+    """What a worker looks after itself; of `flotilla.domain.policy.Policy`. heartbeat_s: seconds between `Beat`s.
+
+    memory_bound_bytes: what it keeps its RLIMIT_DATA at, if it was forked with one; 0: as it is.
+    """
 
     heartbeat_s: float = 1.0
     delivery_probe: bool = True
     delivery_quiet_s: float = 30.0
     delivery_answer_s: float = 10.0
     response_target_ms: float = 2000.0
+    memory_bound_bytes: int = 0
 
 
 class Welcome(_Message, frozen=True, tag=True):
@@ -150,6 +157,22 @@ class Refused(_Message, frozen=True, tag=True):
 # Supervisor to fork server -------------------------------------------------------------------------------------------
 
 
+class Bounds(msgspec.Struct, frozen=True, array_like=True):
+    """What the kernel holds a worker to, from before its bot's first line of code runs.
+
+    open_files: RLIMIT_NOFILE. growth_bytes: private memory it may take beyond what it has when forked (RLIMIT_DATA).
+    cgroup: folder of the cgroup that it joins. uid: its own user and group; fleet_gid: the group that may reach the
+    control socket. processes: RLIMIT_NPROC, which counts per user, so only with a uid. None or empty: no limit.
+    """
+
+    open_files: int = 4096
+    growth_bytes: int | None = None
+    cgroup: str = ""
+    uid: int | None = None
+    fleet_gid: int = 0
+    processes: int = 256
+
+
 class Fork(_Message, frozen=True, tag=True):
     """Fork a worker. It asks for its token itself, over the control socket: the fork server never sees one.
 
@@ -163,6 +186,7 @@ class Fork(_Message, frozen=True, tag=True):
     control_path: str
     log_path: str
     session_path: str = ""
+    bounds: Bounds = Bounds()
 
 
 class Preload(_Message, frozen=True, tag=True):

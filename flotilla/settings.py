@@ -85,6 +85,20 @@ class Settings(BaseSettings):
     memory_forecast_s: float = Field(
         3600.0, gt=0, le=2_592_000, description="How many seconds ahead it is foretold that a worker reaches its limit."
     )
+    memory_kernel_limit: Literal["auto", "cgroup", "rlimit", "off"] = Field(
+        "auto",
+        description="What holds a worker's memory where the probe is too late: cgroup v2 where delegated, else rlimit.",
+    )
+    bot_open_files: int = Field(4096, ge=64, description="Files and connections that a worker may have open at once.")
+    bot_uid_base: int | None = Field(
+        None,
+        ge=1000,
+        le=2_000_000_000,
+        description="Give each bot a user id of its own, above this one; needs root. Default: the supervisor's own.",
+    )
+    bot_processes: int = Field(
+        256, ge=16, description="Processes and threads of a bot that has a user id of its own, its worker included."
+    )
     startup_timeout_s: float = Field(60.0, gt=0, description="Seconds from spawn to READY before a worker is killed.")
     liveness_timeout_s: float = Field(
         8.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."
@@ -159,8 +173,12 @@ class Settings(BaseSettings):
 
     @property
     def session_dir(self) -> Path:
-        """Gateway sessions, which workers leave to their successors."""
+        """Gateway sessions, which workers leave to their successors; a folder per bot."""
         return self.run_dir / "sessions"
+
+    def session_file(self, bot_id: str) -> Path:
+        """Where one bot's session lies, in a folder that is its worker's alone."""
+        return self.session_dir / bot_id / "gateway.session"
 
     @property
     def key_file(self) -> Path:
@@ -169,8 +187,13 @@ class Settings(BaseSettings):
 
     @property
     def control_socket(self) -> Path:
-        """Where workers meet their supervisor."""
-        return self.run_dir / "control.sock"
+        """Where workers meet their supervisor: alone in its folder, which bots with uids of their own may enter."""
+        return self.run_dir / "workers" / "control.sock"
+
+    @property
+    def uid_file(self) -> Path:
+        """Which bot has which user id."""
+        return self.home / "uids.json"
 
     @property
     def valkey_socket(self) -> Path:

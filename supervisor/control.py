@@ -6,6 +6,8 @@ import hmac
 import os
 import socket
 import struct
+import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -40,12 +42,24 @@ from flotilla.secrets import TokenVault
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.pace import PER_S, Pace
 from supervisor.requests import Requests
+from supervisor.users import BotUsers
 
 HELLO_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 30.0
 READ_BYTES = 16 * 1024
 BACKLOG = 4096
+ACCEPTED_AT_ONCE = 64
+MAX_CONNECTIONS = 8
+"""Of one bot at once: one is in use, others may be on their way out."""
+
+CROWD_TOLD_EVERY_S = 10.0
+
+WRITE_BUFFER_BYTES = 64 * 1024
+MIN_PAUSE_S = 0.05
+"""Several messages at a time cost a slowed-down peer's supervisor less than each on its own."""
+
 _PEER = struct.Struct("3i")
 log = structlog.get_logger()
 
@@ -62,6 +76,7 @@ class ControlServer:
         vault: TokenVault,
         config: WorkerConfig,
         requests: Requests,
+        users: BotUsers | None = None,
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -70,14 +85,31 @@ class ControlServer:
         self._vault = vault
         self._config = config
         self._requests = requests
+        self._users = users
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
+        self._connections: Counter[str] = Counter()
+        self._crowd_told_at = float("-inf")
 
     async def start(self) -> None:
         """Listen. A socket left behind by a dead supervisor is replaced."""
         self._path.unlink(missing_ok=True)
-        self._server = await asyncio.start_unix_server(self._serve, str(self._path), backlog=BACKLOG)
-        self._path.chmod(0o600)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(str(self._path))
+        # asyncio accepts as many at once as it is told to let wait; many may wait, few at once keep the loop turning.
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=ACCEPTED_AT_ONCE)
+        listener.listen(BACKLOG)
+        self._let_bots_in()
+
+    def _let_bots_in(self) -> None:
+        """Open the socket and its folder to the bots' group, if they have users of their own; to nobody else."""
+        if self._users is None:
+            self._path.parent.chmod(0o700)
+            self._path.chmod(0o600)
+            return
+        for place, mode in ((self._path.parent, 0o710), (self._path, 0o660)):
+            os.chown(place, -1, self._users.fleet_gid)
+            place.chmod(mode)
 
     def close(self) -> None:
         """Stop listening; workers look for the next supervisor."""
@@ -87,28 +119,42 @@ class ControlServer:
     def tell(self, bot_id: str, message: ToWorker) -> bool:
         """Send a message to a bot's worker; return False if it is not connected now."""
         writer = self._links.get(bot_id)
-        if writer is None or writer.is_closing():
-            return False
-        writer.write(encode(message))
-        return True
+        return writer is not None and not writer.is_closing() and _send(writer, message)
 
     def configure(self, member: Member) -> None:
         """Tell a worker what it is held to from now on. One that is away learns it with its next Welcome."""
         self.tell(member.bot.id, Configure(limits_of(member.policy)))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pid, uid = _peer(writer)
+        # Of a bot with a user of its own, all processes together.
+        peer = f"process {pid}" if uid == os.getuid() else f"user {uid}"
+        self._connections[peer] += 1
         try:
-            await self._converse(reader, writer)
+            if not self._is_one_too_many(peer):
+                await self._converse(reader, writer)
         except (OSError, ProtocolError, ValueError, TimeoutError) as fault:
             log.warning("control.dropped", error=f"{type(fault).__name__}: {fault}")
         finally:
             self._links = {bot_id: link for bot_id, link in self._links.items() if link is not writer}
-            writer.close()
+            self._connections -= Counter([peer])
+            _close(writer)
+
+    def _is_one_too_many(self, peer: str) -> bool:
+        """Return whether a peer has its share of connections already; say so now and then, not each time."""
+        if self._connections[peer] <= MAX_CONNECTIONS:
+            return False
+        now = time.monotonic()
+        if now - self._crowd_told_at >= CROWD_TOLD_EVERY_S:
+            self._crowd_told_at = now
+            log.warning("control.too_many_connections", peer=peer, allowed=MAX_CONNECTIONS)
+        return True
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         decoder = FrameDecoder()
         member: Member | None = None
         generation = 0
+        pace = Pace(time.monotonic())
         while True:
             reading = reader.read(READ_BYTES)
             received = await (reading if member else asyncio.wait_for(reading, HELLO_TIMEOUT_S))
@@ -117,6 +163,7 @@ class ControlServer:
             for body in decoder.feed(received):
                 message = from_worker.decode(body)
                 if member is not None:
+                    await self._slow_down(pace, member)
                     self._take(member, generation, message)
                 elif isinstance(message, Hello):
                     member = await self._meet(message, writer)
@@ -125,6 +172,15 @@ class ControlServer:
                     raise ProtocolError("the first message was not Hello")
             if member is None and received and writer.is_closing():
                 return
+
+    async def _slow_down(self, pace: Pace, member: Member) -> None:
+        """Read no faster than a worker may send: the rest waits in the kernel, at the cost of who sends it."""
+        wait_s = pace.take(time.monotonic())
+        if wait_s:
+            if not pace.exceeded:
+                pace.exceeded = True
+                log.warning("control.flooded", bot=member.bot.name, pid=member.worker.pid, messages_per_s=PER_S)
+            await asyncio.sleep(max(wait_s, MIN_PAUSE_S))
 
     async def _meet(self, hello: Hello, writer: asyncio.StreamWriter) -> Member | None:
         pid, uid = _peer(writer)
@@ -142,7 +198,10 @@ class ControlServer:
             return None
         requests = self._requests.limits_of(member.bot.id)
         config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
-        writer.write(encode(Welcome(token, config)))
+        _send(writer, Welcome(token, config))
+        before = self._links.get(hello.bot_id)
+        if before is not None:
+            _close(before)  # a worker has one connection; it says Hello anew when it has lost the other
         self._links[hello.bot_id] = writer
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
@@ -156,7 +215,8 @@ class ControlServer:
         """Return why this peer is not the worker it says it is, or an empty string."""
         if hello.version != VERSION:
             return f"it speaks protocol {hello.version}, this supervisor {VERSION}"
-        if uid != os.getuid():
+        own = None if self._users is None else self._users.known(hello.bot_id)
+        if uid not in {os.getuid(), own}:
             return "it runs as another user"
         if member is None:
             return "there is no such bot"
@@ -225,7 +285,25 @@ def limits_of(policy: Policy) -> WorkerLimits:
         delivery_quiet_s=policy.delivery_quiet_s,
         delivery_answer_s=policy.delivery_answer_s,
         response_target_ms=policy.response_target_ms,
+        memory_bound_bytes=policy.memory_bound_bytes,
     )
+
+
+def _send(writer: asyncio.StreamWriter, message: ToWorker) -> bool:
+    """Send a message; give a peer up that does not read what it was sent before, and return False."""
+    if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
+        log.warning("control.peer_does_not_read", pid=_peer(writer)[0])
+        writer.transport.abort()
+        return False
+    writer.write(encode(message))
+    return True
+
+
+def _close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection without waiting for a peer that does not read."""
+    if writer.transport.get_write_buffer_size():
+        writer.transport.abort()
+    writer.close()
 
 
 def _peer(writer: asyncio.StreamWriter) -> tuple[int, int]:

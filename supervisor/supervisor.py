@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import structlog
 
@@ -14,7 +13,8 @@ from flotilla.botlog import log_file
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
-from flotilla.errors import RetryError
+from flotilla.domain.worker import MemoryExceeded
+from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import FleetStore, Nudges, RolloverStore
 from flotilla.protocol import Fork, Forked, Preload, ToWorker, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
@@ -25,6 +25,7 @@ from supervisor.diagnosis import Diagnosis
 from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers
 from supervisor.forkservers import ForkServers
+from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
@@ -63,6 +64,7 @@ class Supervisor:
         self._stopping = False
         self._exits: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
+        self._isolation = Isolation(settings)
         path = () if settings.extensions_path is None else (str(settings.extensions_path),)
         self._forks = ForkServers(
             ForkHandlers(
@@ -106,6 +108,7 @@ class Supervisor:
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
             self._requests,
+            self._isolation.users,
         )
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
@@ -187,12 +190,13 @@ class Supervisor:
         rows = await self._store.wanted()
         if self._stopping:
             return
+        self._isolation.prepare(row.bot.id for row in rows)
         droppable = self._fleet.reconcile(row.bot for row in rows)
         self._diagnosis.answer_requests(self._fleet, rows)
         if droppable:
             await self._store.drop(droppable)
+            await self._isolation.forget(droppable)
             for bot_id in droppable:
-                self._session_path(bot_id).unlink(missing_ok=True)
                 self._chronicle.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
@@ -256,19 +260,27 @@ class Supervisor:
 
     def _configure(self, member: Member) -> None:
         self._control.configure(member)
+        self._isolation.apply(member)
 
     def _spawn(self, member: Member, secret: bytes) -> None:
-        bot = member.bot
         member.fork_server = None  # until it is known which one has made the process
+        bot, generation = member.bot, member.worker.generation
+        try:
+            bounds = self._isolation.bounds(member)
+        except (OSError, FlotillaError) as fault:
+            # Not at once: the order comes out of a step that is not done yet.
+            asyncio.get_running_loop().call_soon(self._fleet.fork_failed, bot.id, generation, str(fault))
+            return
         self._forks.fork(
             Fork(
                 bot.id,
                 bot.name,
-                member.worker.generation,
+                generation,
                 secret,
                 str(self._settings.control_socket),
                 str(log_file(self._settings.log_dir, bot.name)),
-                str(self._session_path(bot.id)),
+                str(self._settings.session_file(bot.id)),
+                bounds,
             )
         )
 
@@ -282,9 +294,6 @@ class Supervisor:
         self._diagnosis.note_exit(member, end)
         self._rollovers.note_exit(member, end)
 
-    def _session_path(self, bot_id: str) -> Path:
-        return self._settings.session_dir / f"{bot_id}.session"
-
     def _ended(self, member: Member, generation: int, pid: int) -> None:
         task = asyncio.create_task(self._tell_exit(member, generation, pid))
         self._exits.add(task)
@@ -293,4 +302,8 @@ class Supervisor:
     async def _tell_exit(self, member: Member, generation: int, pid: int) -> None:
         exit_code = await self._forks.exit_code(pid)
         log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
+        if self._isolation.ended_by_memory(member, generation, exit_code):
+            limit_bytes = member.policy.memory_limit_bytes
+            log.warning("worker.memory_exceeded", bot=member.bot.name, limit_bytes=limit_bytes, by="kernel")
+            self._fleet.apply(member, MemoryExceeded(generation))
         self._fleet.exited(member.bot.id, generation, exit_code)

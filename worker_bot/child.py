@@ -18,7 +18,8 @@ import setproctitle
 
 from flotilla.hardening import forbid_core_dumps
 from flotilla.log import redact_text
-from flotilla.protocol import Fork
+from flotilla.protocol import EXIT_OUT_OF_MEMORY, Fork
+from worker_bot.confinement import confine
 from worker_bot.worker import EXIT_FAILED, run_worker
 
 
@@ -66,12 +67,17 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         _redirect_output(Path(fork.log_path))
+        fork = confine(fork)
         forbid_core_dumps()
         setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
         random.seed()
         gc.enable()
         _configure_logging()
         return asyncio.run(run_worker(fork))
+    except MemoryError:
+        with contextlib.suppress(OSError, MemoryError):
+            sys.stderr.write("the worker has reached its memory limit\n")
+        return EXIT_OUT_OF_MEMORY
     except BaseException:  # noqa: BLE001 - nothing may escape into the fork server's loop in the child
         with contextlib.suppress(OSError):
             sys.stderr.write(redact_text(traceback.format_exc()))

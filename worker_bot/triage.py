@@ -29,6 +29,8 @@ def reason_of(error: BaseException) -> str:
 
     docs/supervision.md has the table.
     """
+    if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
+        return "memory_limit"
     for ours, code in _OURS.items():
         if isinstance(error, ours):
             return code

@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import NoReturn
 
-import psutil
-
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
 from flotilla.log import redact_text
 from flotilla.protocol import Fork
 from worker_bot import rest, stacks
 from worker_bot.bot import Bot
+from worker_bot.confinement import WorkerMemory
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
 from worker_bot.requests import RequestGuard
@@ -120,8 +119,14 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     with contextlib.suppress(FixInputError):  # Discord says what it thinks of such a token
         guard.own(application_id_of(message.token))
 
+    memory = WorkerMemory(bounded=fork.bounds.growth_bytes is not None)
+
     async def on_ready() -> None:
         guard.starting = False
+        # What a start copies is copied now, so the bound can be exact before anybody uses the bot.
+        with contextlib.suppress(MemoryError):
+            memory.measure()
+            memory.move_bound(orders.limits.memory_bound_bytes)
         link.report_ready(ready=True, resumed=bot.resumed)
 
     async def on_lost() -> None:
@@ -132,7 +137,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     bots.append(bot)
     del message
     link.running = True
-    beating = asyncio.create_task(_beat(link, bot, orders))
+    beating = asyncio.create_task(_beat(link, bot, orders, memory))
     reporting = asyncio.create_task(guard.report(link.report_invalid))
     try:
         await _run(bot, guard)
@@ -168,11 +173,12 @@ async def _run(bot: Bot, guard: RequestGuard) -> None:
         await asyncio.wait({running}, timeout=CANCEL_TIMEOUT_S)
 
 
-async def _beat(link: Link, bot: Bot, orders: Orders) -> None:
-    process, shared_bytes = psutil.Process(), None
+async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory) -> None:
     for number in itertools.count():
-        if number % MEASURE_EVERY == 1:
-            memory = process.memory_full_info()
-            shared_bytes = memory.rss - memory.uss
-        link.report_beat(bot.latency_ms, shared_bytes)
+        # At its bound a bot may lack memory even for this; it is not its event loop that is at fault then.
+        with contextlib.suppress(MemoryError):
+            if number % MEASURE_EVERY == 1:
+                memory.measure()
+            memory.move_bound(orders.limits.memory_bound_bytes)
+            link.report_beat(bot.latency_ms, memory.shared_bytes)
         await asyncio.sleep(orders.limits.heartbeat_s)

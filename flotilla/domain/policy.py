@@ -14,6 +14,9 @@ MIB = 1024 * 1024
 MEMORY_FLOOR_MB = 64
 """Lowest memory limit: a connected worker takes 10 to 20 MB, so below this a bot would be killed for being one."""
 
+MEMORY_HEADROOM_SHARE = 0.03
+"""Between a memory limit and the kernel's bound behind it: a leak of any speed stays below 5 % above the limit."""
+
 
 class RestartPolicy(enum.StrEnum):
     """Which ends of a run that nobody asked for are followed by a next one."""
@@ -73,6 +76,11 @@ class Policy:
     def memory_soft_bytes(self) -> int:
         """The soft memory limit."""
         return int(self.memory_limit_bytes * self.memory_soft_ratio)
+
+    @property
+    def memory_bound_bytes(self) -> int:
+        """Where the kernel steps in: a little above the limit, so that the probe with its clear reasons is first."""
+        return self.memory_limit_bytes + int(self.memory_limit_bytes * MEMORY_HEADROOM_SHARE)
 
     @property
     def heartbeat_s(self) -> float:

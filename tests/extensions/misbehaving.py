@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 
 import lightbulb
@@ -73,3 +74,30 @@ class Leave(lightbulb.SlashCommand, name="leave", description="End the process."
     async def invoke(self, _ctx: lightbulb.Context) -> None:
         sys.stdout.write("leaving now\n")
         os._exit(self.code)
+
+
+@loader.command
+class Leak(lightbulb.SlashCommand, name="leak", description="Leak memory at a rate, for ever."):
+    megabytes_per_s = lightbulb.integer("megabytes_per_s", "how fast")
+    how = lightbulb.string("how", "what becomes of a MemoryError: raise, swallow, abort or thread", default="raise")
+
+    @lightbulb.invoke
+    async def invoke(self, ctx: lightbulb.Context) -> None:
+        await ctx.respond("leaking")
+        if self.how == "thread":
+            threading.Thread(target=leak, args=(self.megabytes_per_s, "raise")).start()
+        else:
+            leak(self.megabytes_per_s, self.how)
+
+
+def leak(megabytes_per_s: int, how: str) -> None:
+    began = time.monotonic()
+    while True:
+        try:
+            HOARD.append(bytearray(b"x" * 1024 * 1024))
+        except MemoryError:
+            if how == "abort":
+                os.abort()
+            if how != "swallow":
+                raise
+        time.sleep(max(0.0, len(HOARD) / megabytes_per_s - (time.monotonic() - began)))

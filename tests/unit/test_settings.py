@@ -57,6 +57,17 @@ def test_a_home_too_deep_for_a_socket_is_told_before_anything_starts(monkeypatch
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("MEMORY_LIMIT_MB", "63"), ("BOT_OPEN_FILES", "10"), ("BOT_UID_BASE", "0"), ("MEMORY_KERNEL_LIMIT", "maybe")],
+)
+def test_a_limit_below_what_a_worker_needs_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"FLOTILLA_{name}", value)
+    with pytest.raises(SetupError, match=f"FLOTILLA_{name}: Input should be") as caught:
+        load_settings()
+    assert caught.value.code == "settings_invalid"
+
+
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOTILLA_HTTP_PORT", "")
     assert load_settings().http_port == 8800
@@ -78,4 +89,4 @@ def test_policy_carries_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load_settings()
     assert settings.policy.memory_limit_bytes == 100 * 1024 * 1024
     assert settings.effective_url == "https://fleet.example"
-    assert settings.control_socket.parent == settings.run_dir
+    assert settings.control_socket.parent.parent == settings.run_dir

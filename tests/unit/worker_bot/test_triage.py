@@ -31,8 +31,15 @@ def http_error(kind: type[hikari.ClientHTTPResponseError], code: int) -> hikari.
         (TimeoutError(), "discord_unreachable"),
         (ExtensionFailedError("shop"), "bot_code_failed"),
         (ZeroDivisionError(), "bot_code_failed"),
+        (MemoryError(), "memory_limit"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_ended_a_run_is_named(error: Exception, code: str) -> None:
     assert reason_of(error) == code
+
+
+def test_extension_that_wants_more_memory_than_there_is_has_reached_the_limit() -> None:
+    error = ExtensionFailedError("shop")
+    error.__cause__ = MemoryError()
+    assert reason_of(error) == "memory_limit"

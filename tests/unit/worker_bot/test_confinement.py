@@ -1,0 +1,106 @@
+"""What a worker gives up, in processes of their own: most of it cannot be taken back."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worker_bot.confinement import _hand_over, _reachable
+
+HARNESS = """
+import json, os, resource, sys, threading
+from flotilla.hardening import limit_for_good, limit_growth, own_memory
+from flotilla.protocol import Bounds, Fork
+from worker_bot.confinement import WorkerMemory, confine
+MIB = 1 << 20
+def order(session="", **bounds):
+    return Fork("id", "name", 1, b"", "/control.sock", "/log", session, Bounds(**bounds))
+def allows(size):
+    try:
+        return bool(bytearray(size))
+    except MemoryError:
+        return False
+def say(*what):
+    print(json.dumps(what))
+"""
+
+
+def said(code: str) -> str:
+    ended = subprocess.run([sys.executable, "-c", HARNESS + code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def test_growth_is_bounded_and_the_bound_can_be_moved() -> None:
+    code = """
+fork = order(growth_bytes=50 * MIB)
+assert confine(fork) is fork
+say(allows(40 * MIB), allows(60 * MIB), threading.stack_size() // MIB)
+memory = WorkerMemory(bounded=True)
+memory.move_bound(500 * MIB)
+say(allows(60 * MIB))
+memory.measure()
+used = own_memory().resident_bytes - memory.shared_bytes
+memory.move_bound(used + 100 * MIB)
+say(allows(90 * MIB), allows(110 * MIB))
+memory.move_bound(1)
+say(allows(10 * MIB))
+WorkerMemory(bounded=False).move_bound(500 * MIB)
+memory.move_bound(0)
+say(allows(10 * MIB))
+"""
+    assert said(code).split("\n") == ["[true, false, 2]", "[false]", "[true, false]", "[false]", "[false]"]
+
+
+def test_open_files_are_bounded_for_good_and_never_above_the_hard_limit() -> None:
+    code = """
+resource.setrlimit(resource.RLIMIT_NOFILE, (500, 1000))
+confine(order(open_files=4096))
+say(resource.getrlimit(resource.RLIMIT_NOFILE))
+confine(order(open_files=100))
+say(resource.getrlimit(resource.RLIMIT_NOFILE))
+limit_for_good(resource.RLIMIT_NOFILE, 5000)
+say(resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+    assert said(code).split("\n") == ["[[1000, 1000]]", "[[100, 100]]", "[[100, 100]]"]
+
+
+def test_cgroup_that_cannot_be_joined_is_told_and_does_not_end_the_worker(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.procs").touch()
+    said(f"confine(order(cgroup={str(tmp_path)!r}))")
+    assert (tmp_path / "cgroup.procs").read_text() == "0"
+    command = [sys.executable, "-c", HARNESS + f"confine(order(cgroup={str(tmp_path / 'gone')!r}))"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "could not join its cgroup" in ended.stderr
+
+
+def test_session_has_a_folder_that_is_its_owners_alone(tmp_path: Path) -> None:
+    said(f"confine(order(session={str(tmp_path / 'bot' / 'session')!r}))")
+    assert (tmp_path / "bot").stat().st_mode & 0o777 == 0o700
+
+
+def test_path_stays_reachable_when_the_folders_above_are_closed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    path = _reachable(str(tmp_path / "file"))
+    assert path.startswith("/proc/self/fd/")
+    assert Path(path).read_text() == "content"
+    descriptor = int(path.split("/")[4])
+    assert not os.get_inheritable(descriptor)
+    os.close(descriptor)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
+def test_folder_is_handed_over_once_and_its_links_are_not_followed(tmp_path: Path) -> None:
+    folder, precious = tmp_path / "bot", tmp_path / "precious"
+    folder.mkdir()
+    precious.touch()
+    (folder / "session").touch()
+    (folder / "link").symlink_to(precious)
+    _hand_over(folder, 310_001)
+    assert {folder.stat().st_uid, (folder / "session").stat().st_uid} == {310_001}
+    assert precious.stat().st_uid == 0
+    (folder / "later").touch()
+    _hand_over(folder, 310_001)
+    assert (folder / "later").stat().st_uid == 0

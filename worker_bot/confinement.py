@@ -1,0 +1,93 @@
+"""What a worker gives up before its bot's first line of code runs: memory and files without end, and its user."""
+
+import os
+import resource
+import threading
+from pathlib import Path
+
+import psutil
+from msgspec import structs
+
+from flotilla.hardening import become_user, limit_for_good, limit_growth, own_memory
+from flotilla.protocol import Fork
+
+THREAD_STACK_BYTES = 2 * 1024 * 1024
+"""RLIMIT_DATA counts the whole stack of a thread, 8 MB by default, of which Python uses a few pages."""
+
+
+def confine(fork: Fork) -> Fork:
+    """Hold this process to `fork.bounds` for good; return the order with paths that it can still reach.
+
+    Raises OSError, and then the worker must not run.
+    """
+    bounds = fork.bounds
+    if bounds.cgroup:
+        _join(bounds.cgroup)
+    limit_for_good(resource.RLIMIT_NOFILE, bounds.open_files)
+    session = Path(fork.session_path)
+    if fork.session_path:
+        session.parent.mkdir(mode=0o700, exist_ok=True)
+    if bounds.uid is not None:
+        limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
+        if fork.session_path:
+            _hand_over(session.parent, bounds.uid)
+        fork = structs.replace(
+            fork,
+            control_path=_reachable(fork.control_path),
+            session_path=_reachable(fork.session_path) if fork.session_path else "",
+        )
+        become_user(bounds.uid, bounds.fleet_gid)
+    if bounds.growth_bytes is not None:
+        threading.stack_size(THREAD_STACK_BYTES)
+        limit_growth(bounds.growth_bytes)
+    return fork
+
+
+class WorkerMemory:
+    """What this process knows of its own memory. bounded: it was forked with a bound, which it keeps up to date."""
+
+    def __init__(self, *, bounded: bool) -> None:
+        self._bounded = bounded
+        self.shared_bytes: int | None = None
+
+    def measure(self) -> None:
+        """Look how much is shared with the siblings. Takes about a millisecond."""
+        memory = psutil.Process().memory_full_info()
+        self.shared_bytes = memory.rss - memory.uss
+
+    def move_bound(self, bound_bytes: int) -> None:
+        """Let this process map what is missing to `bound_bytes` of memory of its own, and no more; 0: as it is.
+
+        So what is mapped and not used, as the stacks of threads are, takes nothing from a bot; and what it shares with
+        its siblings does not either. Repeated with every heartbeat: takes 20 µs. Does nothing before `measure`.
+        """
+        if self._bounded and self.shared_bytes is not None and bound_bytes:
+            limit_growth(bound_bytes - max(0, own_memory().resident_bytes - self.shared_bytes))
+
+
+def _join(cgroup: str) -> None:
+    """Move into a cgroup (0 is the process that writes). A worker that cannot is still held by the probe."""
+    try:
+        with (Path(cgroup) / "cgroup.procs").open("w") as file:
+            file.write("0")
+    except OSError as fault:
+        os.write(2, f"the worker could not join its cgroup: {fault}\n".encode())
+
+
+def _hand_over(folder: Path, uid: int) -> None:
+    """Make a folder with what is in it another user's. Once it is, its links may lead anywhere and are let be."""
+    if folder.stat().st_uid == uid:
+        return
+    for entry in folder.iterdir():
+        os.chown(entry, uid, uid, follow_symlinks=False)
+    os.chown(folder, uid, uid)
+
+
+def _reachable(path: str) -> str:
+    """Return a path to the same place that needs no permission on the folders above its own.
+
+    So that the home stays closed to all bots: each has a handle on the two folders it needs. Its children do not.
+    """
+    folder, name = os.path.split(path)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    return f"/proc/self/fd/{descriptor}/{name}"

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from flotilla.domain.heap import HeapReport
+
 VERSION = 2
 """Grows when a worker and a supervisor of different releases would misunderstand each other."""
 
@@ -69,6 +71,13 @@ class Failing(_Message, frozen=True, tag=True):
     detail: str
 
 
+class Heap(_Message, frozen=True, tag=True):
+    """The answer to `TakeHeap` with the same number."""
+
+    number: int
+    report: HeapReport
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
 
 
@@ -102,6 +111,14 @@ class Configure(_Message, frozen=True, tag=True):
     """The bot's policy has changed: these hold from now on."""
 
     limits: WorkerLimits
+
+
+class TakeHeap(_Message, frozen=True, tag=True):
+    """Say what your memory is made of. brief: at once. trace_s: trace allocations for so many seconds first."""
+
+    number: int
+    brief: bool = False
+    trace_s: float = 0.0
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -167,8 +184,8 @@ class Reaped(_Message, frozen=True, tag=True):
     exit_code: int
 
 
-FromWorker = Hello | Ready | NotReady | Beat | Failing
-ToWorker = Welcome | Configure | Refused
+FromWorker = Hello | Ready | NotReady | Beat | Failing | Heap
+ToWorker = Welcome | Configure | TakeHeap | Refused
 FromForkServer = Warm | Forked | ForkFailed | Reaped
 ToForkServer = Preload | Fork
 

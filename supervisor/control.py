@@ -6,6 +6,7 @@ import hmac
 import os
 import socket
 import struct
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from flotilla.protocol import (
     Failing,
     FrameDecoder,
     FromWorker,
+    Heap,
     Hello,
     NotReady,
     ProtocolError,
@@ -59,6 +61,7 @@ class ControlServer:
         store: FleetStore,
         vault: TokenVault,
         config: WorkerConfig,
+        on_heap: Callable[[Member, int, Heap], None],
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -66,6 +69,7 @@ class ControlServer:
         self._store = store
         self._vault = vault
         self._config = config
+        self._on_heap = on_heap
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
 
@@ -205,6 +209,8 @@ class ControlServer:
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, code))
+            case Heap():
+                self._on_heap(member, generation, message)
             case Hello():
                 raise ProtocolError("Hello comes once")
 

@@ -23,6 +23,7 @@ from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers, ForkServerClient
+from supervisor.heaps import Heaps
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
@@ -80,6 +81,7 @@ class Supervisor:
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
+        self._heaps = Heaps(store)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -87,7 +89,9 @@ class Supervisor:
             store,
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
+            self._heaps.take,
         )
+        self._heaps.tell = self._control.tell
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
         """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
@@ -162,11 +166,13 @@ class Supervisor:
             return
         droppable = self._fleet.reconcile(row.bot for row in rows)
         self._diagnosis.answer_requests(self._fleet, rows)
+        self._heaps.answer_requests(self._fleet, rows)
         if droppable:
             await self._store.drop(droppable)
             for bot_id in droppable:
                 self._session_path(bot_id).unlink(missing_ok=True)
                 self._chronicle.forget(bot_id)
+                self._heaps.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 

@@ -13,6 +13,7 @@ from flotilla.protocol import (
     Failing,
     FrameDecoder,
     FromWorker,
+    Heap,
     Hello,
     NotReady,
     ProtocolError,
@@ -74,6 +75,10 @@ class Link:
     def report_beat(self, latency_ms: float | None, shared_bytes: int | None) -> None:
         """Tell that the event loop turns, and the vital signs that come with it."""
         self._send(Beat(latency_ms, shared_bytes))
+
+    def report_heap(self, heap: Heap) -> None:
+        """Tell what the memory is made of."""
+        self._send(heap)
 
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""

@@ -1,8 +1,9 @@
 """What the supervisor said last: read whenever it matters, so that a change is live."""
 
 import asyncio
+from collections.abc import Callable
 
-from flotilla.protocol import Configure, ToWorker, Welcome, WorkerLimits
+from flotilla.protocol import Configure, TakeHeap, ToWorker, Welcome, WorkerLimits
 
 
 class Orders:
@@ -10,6 +11,7 @@ class Orders:
 
     def __init__(self) -> None:
         self.limits = WorkerLimits()
+        self.on_heap: Callable[[TakeHeap], None] | None = None
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
 
     def take(self, message: ToWorker) -> None:
@@ -21,3 +23,5 @@ class Orders:
                     self.welcome.set_result(message)
             case Configure(limits):
                 self.limits = limits
+            case TakeHeap() if self.on_heap is not None:
+                self.on_heap(message)

@@ -80,6 +80,9 @@ class Settings(BaseSettings):
     memory_forecast_s: float = Field(
         3600.0, gt=0, le=2_592_000, description="How many seconds ahead it is foretold that a worker reaches its limit."
     )
+    memory_snapshot: bool = Field(
+        True, description="Whether what a worker's memory is made of is written down with warnings of its memory."
+    )
     startup_timeout_s: float = Field(60.0, gt=0, description="Seconds from spawn to READY before a worker is killed.")
     liveness_timeout_s: float = Field(
         8.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."

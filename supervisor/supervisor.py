@@ -26,7 +26,7 @@ from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.heaps import Heaps
 from supervisor.journal import Journal
 from supervisor.member import Member
-from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.memory_watch import MemoryWatch
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -82,6 +82,7 @@ class Supervisor:
             spawn_concurrency=settings.spawn_concurrency,
         )
         self._heaps = Heaps(store)
+        self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -108,7 +109,7 @@ class Supervisor:
                     self._reconcile_for_ever(),
                     self._listen_for_nudges(),
                     self._tick_for_ever(),
-                    self._measure_for_ever(),
+                    self._memory.run(),
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
@@ -185,13 +186,6 @@ class Supervisor:
         while True:
             self._fleet.tick()
             await asyncio.sleep(TICK_S)
-
-    async def _measure_for_ever(self) -> None:
-        probe = MemoryProbe()
-        while True:
-            samples = await probe.sample(self._fleet.memory_targets())
-            self._fleet.take_samples(samples)
-            await asyncio.sleep(next_interval_s(samples, self._settings.policy.memory_limit_bytes))
 
     async def _show_for_ever(self) -> None:
         """Store memory and latency of running workers now and then, and that this supervisor lives."""

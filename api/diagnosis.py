@@ -3,14 +3,23 @@
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from quart import Blueprint, Response
-from quart_schema import document_response, tag_blueprint, validate_querystring
+from quart import Blueprint, Response, request
+from quart_schema import document_request, document_response, tag_blueprint, validate_querystring
 
 from api.auth import caller, requires
-from api.diagnosis_schemas import BotExit, BotExitPage, BotStacks, Inspection, StacksRequest
+from api.diagnosis_schemas import (
+    BotExit,
+    BotExitPage,
+    BotHeap,
+    BotStacks,
+    HeapRequest,
+    Inspection,
+    NewHeapRequest,
+    StacksRequest,
+)
 from api.schemas import PageQuery
 from api.services import Services
-from api.wire import answer
+from api.wire import answer, read_body
 from flotilla.db.happenings import HappeningFilter
 from flotilla.db.keys import Role
 
@@ -37,6 +46,8 @@ class DiagnosisRoutes:
         routes.add_url_rule("/inspection", view_func=self.inspect_bot, methods=["GET"])
         routes.add_url_rule("/stacks", view_func=self.ask_stacks, methods=["POST"])
         routes.add_url_rule("/stacks", view_func=self.show_stacks, methods=["GET"])
+        routes.add_url_rule("/heap", view_func=self.ask_heap, methods=["POST"])
+        routes.add_url_rule("/heap", view_func=self.show_heap, methods=["GET"])
         tag_blueprint(routes, ["bots"])
         return routes
 
@@ -72,3 +83,20 @@ class DiagnosisRoutes:
     async def show_stacks(self, bot_id: str) -> Response:
         """Show the stacks that were written last."""
         return answer(BotStacks.of(bot_id, await self._diagnosis.stacks(bot_id)))
+
+    @requires(Role.OPERATOR)
+    @document_request(NewHeapRequest)
+    @document_response(HeapRequest, 202)
+    async def ask_heap(self, bot_id: str) -> Response:
+        """Ask what the bot's memory is made of. It is answered by GET. The body may be left out."""
+        asked = await read_body(NewHeapRequest) if await request.get_data() else NewHeapRequest()
+        epoch = await self._diagnosis.ask_heap(bot_id, asked.trace_s)
+        log.info("bot.heap_requested", bot_id=bot_id, trace_s=asked.trace_s, key_name=caller().name)
+        await self._nudges.send()
+        return answer(HeapRequest(bot_id, epoch), 202)
+
+    @requires(Role.VIEWER)
+    @document_response(BotHeap)
+    async def show_heap(self, bot_id: str) -> Response:
+        """Show what the bot's memory was made of when that was asked last."""
+        return answer(BotHeap.of(bot_id, await self._diagnosis.heap(bot_id)))

@@ -12,6 +12,7 @@ from flotilla.db.diagnosis import Record
 from flotilla.db.happenings import HappeningView
 from flotilla.domain.bots import BotView
 from flotilla.domain.diagnosis import Exit, Stacks, exit_in_words
+from flotilla.domain.heap import MAX_TRACE_S, Heap, HeapReport
 from flotilla.domain.policy import Policy
 from flotilla.domain.reasons import reason
 from flotilla.domain.vitals import Vitals
@@ -67,6 +68,39 @@ class BotStacks(Struct, frozen=True):
         if stacks is None:
             return cls(bot_id, 0)
         return cls(bot_id, stacks.epoch, stacks.at, stacks.generation, stacks.text, stacks.fault)
+
+
+class NewHeapRequest(Struct, forbid_unknown_fields=True, frozen=True):
+    """A request for what a bot's memory is made of."""
+
+    trace_s: Annotated[
+        float, Meta(ge=0, le=MAX_TRACE_S, description="Trace allocations for so many seconds first; slows the bot.")
+    ] = 0.0
+
+
+class HeapRequest(Struct, frozen=True):
+    """The heap was asked for; the answer has this `epoch` or a greater one."""
+
+    bot_id: str
+    epoch: int
+
+
+class BotHeap(Struct, frozen=True):
+    """What a bot's memory was made of: types, counts and sizes, never values. epoch 0: nobody has asked yet."""
+
+    bot_id: str
+    epoch: int
+    at: datetime | None = None
+    generation: int | None = None
+    report: HeapReport | None = None
+    fault: Annotated[str, Meta(description="Why there is none.")] | None = None
+
+    @classmethod
+    def of(cls, bot_id: str, heap: Heap | None) -> "BotHeap":
+        """Return the answer for what was said last."""
+        if heap is None:
+            return cls(bot_id, 0)
+        return cls(bot_id, heap.epoch, heap.at, heap.generation, heap.report, heap.fault)
 
 
 class Limits(Struct, frozen=True):

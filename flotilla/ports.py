@@ -9,6 +9,7 @@ from typing import Protocol
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
+from flotilla.domain.heap import Heap
 from flotilla.domain.rollover_record import RolloverStatus, RolloverView
 from flotilla.domain.vitals import HostVitals
 
@@ -17,12 +18,13 @@ from flotilla.domain.vitals import HostVitals
 class FleetRow:
     """One bot as the supervisor meets it: what is wanted and what was last observed.
 
-    stacks_answered: the `stacks_epoch` that was answered last.
+    stacks_answered, heap_answered: the `stacks_epoch` and the `heap_epoch` that were answered last.
     """
 
     bot: Bot
     status: BotStatus
     stacks_answered: int = 0
+    heap_answered: int = 0
 
 
 class FleetStore(Protocol):
@@ -48,6 +50,9 @@ class FleetStore(Protocol):
 
     async def record_stacks(self, stacks: Stacks) -> None:
         """Store the stacks that were asked for, in place of those before. Passes over a bot that is gone."""
+
+    async def record_heap(self, heap: Heap) -> None:
+        """Store the heap that was asked for, in place of the one before. Passes over a bot that is gone."""
 
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         """Store what happened, keeping the last `HAPPENINGS_KEPT` of each bot. Passes over bots that are gone."""

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import msgspec
 
+from flotilla.domain.heap import HeapReport
 from flotilla.domain.requests import Brake
 
 VERSION = 2
@@ -87,6 +88,13 @@ class InvalidRequests(_Message, frozen=True, tag=True):
     most: Annotated[str, msgspec.Meta(max_length=200)] = ""
 
 
+class Heap(_Message, frozen=True, tag=True):
+    """The answer to `TakeHeap` with the same number."""
+
+    number: int
+    report: HeapReport
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +154,14 @@ class Throttle(_Message, frozen=True, tag=True):
     """What the worker may ask of Discord from now on."""
 
     requests: RequestLimits
+
+
+class TakeHeap(_Message, frozen=True, tag=True):
+    """Say what your memory is made of. brief: at once. trace_s: trace allocations for so many seconds first."""
+
+    number: int
+    brief: bool = False
+    trace_s: float = 0.0
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -240,8 +256,8 @@ class Reaped(_Message, frozen=True, tag=True):
 
 
 FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped
-FromWorker = Hello | Ready | NotReady | Beat | Failing | InvalidRequests
-ToWorker = Welcome | Configure | Throttle | Refused
+FromWorker = Hello | Ready | NotReady | Beat | Failing | InvalidRequests | Heap
+ToWorker = Welcome | Configure | Throttle | TakeHeap | Refused
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     bot_processes: int = Field(
         256, ge=16, description="Processes and threads of a bot that has a user id of its own, its worker included."
     )
+    memory_snapshot: bool = Field(
+        True, description="Whether what a worker's memory is made of is written down with warnings of its memory."
+    )
     startup_timeout_s: float = Field(60.0, gt=0, description="Seconds from spawn to READY before a worker is killed.")
     liveness_timeout_s: float = Field(
         8.0, ge=1, description="Seconds without a heartbeat of its event loop before a worker is killed."

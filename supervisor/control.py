@@ -8,8 +8,10 @@ import socket
 import struct
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 from msgspec import structs
@@ -26,7 +28,6 @@ from flotilla.protocol import (
     FrameDecoder,
     FromWorker,
     Hello,
-    InvalidRequests,
     NotReady,
     ProtocolError,
     Ready,
@@ -64,6 +65,10 @@ _PEER = struct.Struct("3i")
 log = structlog.get_logger()
 
 
+Taker = Callable[[Member, int, Any], None]
+"""Takes a worker's message of one kind: whose it is, of which generation, and the message."""
+
+
 class ControlServer:
     """Listens for workers. A peer that does not prove itself is refused, logged, and changes nothing."""
 
@@ -76,6 +81,7 @@ class ControlServer:
         vault: TokenVault,
         config: WorkerConfig,
         requests: Requests,
+        takers: Mapping[type, Taker],
         users: BotUsers | None = None,
     ) -> None:
         self._path = path
@@ -86,6 +92,7 @@ class ControlServer:
         self._config = config
         self._requests = requests
         self._users = users
+        self._takers = takers
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
         self._connections: Counter[str] = Counter()
@@ -256,6 +263,10 @@ class ControlServer:
             member.process.terminate()
 
     def _take(self, member: Member, generation: int, message: FromWorker) -> None:
+        taker = self._takers.get(type(message))
+        if taker is not None:
+            taker(member, generation, message)
+            return
         match message:
             case Beat(latency_ms, shared_bytes):
                 if member.worker.generation == generation:
@@ -271,8 +282,6 @@ class ControlServer:
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, code))
-            case InvalidRequests():
-                self._requests.take(member, generation, message)
             case Hello():
                 raise ProtocolError("Hello comes once")
 

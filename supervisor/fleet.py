@@ -21,6 +21,7 @@ from flotilla.domain.lifecycle import IllegalTransition, step
 from flotilla.domain.policy import Policy
 from flotilla.domain.reasons import reason_of_exit
 from flotilla.domain.uptime import expected_after
+from flotilla.domain.vitals import ended
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
@@ -31,7 +32,6 @@ from flotilla.domain.worker import (
     Heartbeat,
     Kill,
     LostReady,
-    MemoryExceeded,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -44,7 +44,6 @@ from flotilla.domain.worker import (
 from flotilla.ports import FleetRow
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted, remembered
-from supervisor.memory import MemorySample, MemoryTarget
 from supervisor.processes import WorkerProcess
 from supervisor.reconcile import may_be_dropped, order
 
@@ -146,6 +145,7 @@ class Fleet:
             member.process = None
             member.memory_bytes = member.latency_ms = member.heartbeat_at = None
             member.shared_bytes = 0
+            member.vitals = ended(member.vitals)
         self.apply(member, Exited(generation, exit_code, self._random.random()))
 
     def _tell_gone(self, member: Member, exit_code: int | None) -> None:
@@ -165,37 +165,6 @@ class Fleet:
             deadline = member.worker.deadline
             if deadline is not None and now >= deadline:
                 self.apply(member, DeadlinePassed(self._random.random()))
-
-    def take_samples(self, samples: Iterable[MemorySample]) -> None:
-        """Record memory samples and act on those above the limit."""
-        for sample in samples:
-            member = self._members.get(sample.bot_id)
-            if member is None or member.worker.pid != sample.pid:
-                continue
-            if sample.exact:
-                first, member.memory_bytes = member.memory_bytes is None, sample.used_bytes
-                if first:
-                    self._journal.put(member.status())
-            limit = member.policy.memory_limit_bytes
-            if sample.exact and sample.used_bytes > limit:
-                used = sample.used_bytes
-                log.warning("worker.memory_exceeded", bot=member.bot.name, used_bytes=used, limit_bytes=limit)
-                self.apply(member, MemoryExceeded(member.worker.generation))
-
-    def memory_targets(self) -> list[MemoryTarget]:
-        """Return the live processes to sample."""
-        return [
-            # Before READY a figure says nothing yet; the limit holds all the same.
-            MemoryTarget(
-                m.bot.id,
-                m.process.pid,
-                m.policy.memory_limit_bytes,
-                m.shared_bytes,
-                m.memory_bytes is not None or not m.worker.ready,
-            )
-            for m in self
-            if m.process is not None
-        ]
 
     # Desired state ---------------------------------------------------------------------------------------------------
 

@@ -1,50 +1,51 @@
-"""How much memory workers use, measured no more often and no more dearly than their distance to the limit asks for.
+"""How much memory workers use, measured no more dearly than their distance to the limit asks for.
 
-RSS costs microseconds and is never below USS, so as long as RSS is far from the limit nothing else is needed to be
-safe. USS (what would come free if the process ended) takes the kernel about a millisecond, a hundred times as long: it
-is read when RSS is near, and for display soon after RSS has moved and else now and then.
+RSS costs microseconds and is never below USS, what would come free if the process ended. USS takes the kernel about a
+millisecond, more for a large process. So RSS is read at every look, what is shared with siblings is taken off as it was
+at the last exact look, and USS is read anew where that could matter.
 """
 
 import asyncio
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import psutil
 
-NEAR_SHARE = 0.5
-"""Above this share of its limit a worker is measured exactly, every time."""
+NEAR_SHARE = 0.8
+"""Of the limit or of the soft limit, whichever is lower: above it figures must be fresh."""
 
 STATM_BYTES = 128
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-NEAR_INTERVAL_S = 0.1
-FAR_INTERVAL_S = 1.0
-DISPLAY_EVERY = 10
-"""Far from the limit, one look in this many is exact, for display, if RSS has moved since the exact look before."""
-
 MOVED_BYTES = 1024 * 1024
-DISPLAY_AT_REST_EVERY = 120
-"""And one in this many even if not: pages that a worker stops sharing with its siblings do not move its RSS."""
+MOVED_SHARE = 0.01
+"""RSS has moved if by more than both: a MiB, and this share of the limit."""
+
+NEAR_EVERY_S = 1.0
+MOVED_EVERY_S = 10.0
+AT_REST_EVERY_S = 120.0
+"""Pages that a worker stops sharing with its siblings do not move its RSS."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryTarget:
     """A worker to look at. shared_bytes: what of its RSS it said to share with its siblings.
 
-    measured: whether an exact figure of it is known already.
+    soft_bytes: above it a decision may be due. measured: whether an exact figure of it is known already.
     """
 
     bot_id: str
     pid: int
     limit_bytes: int
+    soft_bytes: int
     shared_bytes: int = 0
     measured: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySample:
-    """exact: `used_bytes` is USS; otherwise it is RSS, an upper bound."""
+    """exact: `used_bytes` is USS; otherwise an estimate, RSS less what was shared at the last exact look."""
 
     bot_id: str
     pid: int
@@ -59,30 +60,35 @@ class MemoryProbe:
     """
 
     def __init__(self) -> None:
-        self._round = 0
         self._known: dict[int, _Known] = {}
 
     async def sample(self, targets: Iterable[MemoryTarget]) -> list[MemorySample]:
         """Return a sample of every target that lives."""
-        self._round += 1
-        return await asyncio.to_thread(self._sample_all, list(targets), self._round)
+        return await asyncio.to_thread(self.sample_now, list(targets), time.monotonic())
 
-    def _sample_all(self, targets: list[MemoryTarget], turn: int) -> list[MemorySample]:
-        before, self._known = self._known, {}
+    def sample_now(self, targets: Iterable[MemoryTarget], now: float) -> list[MemorySample]:
+        """As `sample`, in this thread. now: monotonic second."""
         samples = []
-        for index, target in enumerate(targets):
-            known = before.pop(target.pid, None)
+        for target in targets:
             try:
-                known = known or _Known(target.pid)
-                samples.append(known.sample(target, turn + index))
-                self._known[target.pid] = known
+                known = self._known.get(target.pid)
+                if known is None or known.bot_id != target.bot_id:
+                    self._let_go(target.pid)
+                    known = self._known[target.pid] = _Known(target)
+                samples.append(known.sample(target, now))
             except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
-                # Not kept: its pid may be another worker's by the next pass.
-                if known is not None:
-                    known.close()
-        for gone in before.values():
-            gone.close()
+                self._let_go(target.pid)
         return samples
+
+    def keep_only(self, pids: set[int]) -> None:
+        """Let go of all other processes."""
+        for pid in self._known.keys() - pids:
+            self._let_go(pid)
+
+    def _let_go(self, pid: int) -> None:
+        known = self._known.pop(pid, None)
+        if known is not None:
+            known.close()
 
 
 class _Known:
@@ -91,51 +97,50 @@ class _Known:
     The descriptor goes on to mean the process that it was opened for, whoever has its pid later.
     """
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self._statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
-        self._measured_at_bytes = 0  # what RSS was when USS was last read
+    def __init__(self, target: MemoryTarget) -> None:
+        self.bot_id = target.bot_id
+        self._process = psutil.Process(target.pid)
+        self._statm = os.open(f"/proc/{target.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._shared_bytes: int | None = None
+        self._exact_at = -AT_REST_EVERY_S
+        self._exact_rss_bytes = 0
 
     def close(self) -> None:
         os.close(self._statm)
 
-    def sample(self, target: MemoryTarget, turn: int) -> MemorySample:
+    def sample(self, target: MemoryTarget, now: float) -> MemorySample:
         # Source: proc(5), /proc/PID/statm, field 2.
         rss_bytes = int(os.pread(self._statm, STATM_BYTES, 0).split(maxsplit=2)[1]) * PAGE_BYTES
-        sample = sample_one(self._process, target, rss_bytes, display=self._to_display(target, rss_bytes, turn))
-        if sample.exact:
-            self._measured_at_bytes = rss_bytes
-        return sample
+        shared_bytes = target.shared_bytes if self._shared_bytes is None else self._shared_bytes
+        if not self._is_due(target, rss_bytes, shared_bytes, now):
+            return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - shared_bytes), exact=False)
+        uss_bytes = _uss_bytes(self._process)
+        if uss_bytes is None:
+            # Before its own word RSS is no figure to show, but one to act on.
+            exact = target.shared_bytes > 0 or rss_bytes > target.limit_bytes
+            used_bytes = max(0, rss_bytes - target.shared_bytes)
+        else:
+            exact, used_bytes, self._shared_bytes = True, uss_bytes, max(0, rss_bytes - uss_bytes)
+        if exact:
+            self._exact_at, self._exact_rss_bytes = now, rss_bytes
+        return MemorySample(target.bot_id, target.pid, used_bytes, exact)
 
-    def _to_display(self, target: MemoryTarget, rss_bytes: int, turn: int) -> bool:
-        if not target.measured or turn % DISPLAY_AT_REST_EVERY == 0:
+    def _is_due(self, target: MemoryTarget, rss_bytes: int, shared_bytes: int, now: float) -> bool:
+        estimate, age_s = rss_bytes - shared_bytes, now - self._exact_at
+        if not target.measured or estimate >= target.limit_bytes or age_s >= AT_REST_EVERY_S:
             return True
-        return turn % DISPLAY_EVERY == 0 and abs(rss_bytes - self._measured_at_bytes) >= MOVED_BYTES
+        moved = abs(rss_bytes - self._exact_rss_bytes) >= max(MOVED_BYTES, MOVED_SHARE * target.limit_bytes)
+        if estimate < NEAR_SHARE * min(target.limit_bytes, target.soft_bytes):
+            return moved and age_s >= MOVED_EVERY_S
+        return moved or age_s >= NEAR_EVERY_S
 
 
-class ProcessMemory(Protocol):
-    """The dear reading of `psutil.Process`."""
+def _uss_bytes(process: psutil.Process) -> int | None:
+    """Return what would come free if a process ended; None without root.
 
-    def memory_full_info(self) -> Any:  # noqa: ANN401 - psutil's named tuple, with `uss`
-        """Return exact figures. Raises psutil.AccessDenied."""
-
-
-def sample_one(process: ProcessMemory, target: MemoryTarget, rss_bytes: int, *, display: bool) -> MemorySample:
-    """Return a sample of one process, exact when it is near its limit or wanted for display.
-
-    Raises psutil.NoSuchProcess.
+    Workers are not dumpable, so only root and they themselves may read their page tables.
     """
-    if not display and rss_bytes < target.limit_bytes * NEAR_SHARE:
-        return MemorySample(target.bot_id, target.pid, rss_bytes, exact=False)
     try:
-        return MemorySample(target.bot_id, target.pid, process.memory_full_info().uss, exact=True)
+        return int(process.memory_full_info().uss)
     except psutil.AccessDenied:
-        # Workers are not dumpable, so without root only they themselves may read their page tables.
-        told = target.shared_bytes > 0 or rss_bytes > target.limit_bytes
-        return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - target.shared_bytes), exact=told)
-
-
-def next_interval_s(samples: Iterable[MemorySample], limit_bytes: int) -> float:
-    """Return seconds until the next pass: short while any worker is near its limit."""
-    near = any(sample.used_bytes >= limit_bytes * NEAR_SHARE for sample in samples)
-    return NEAR_INTERVAL_S if near else FAR_INTERVAL_S
+        return None

@@ -73,6 +73,6 @@ def _install_handlers(stop: asyncio.Event, received: list[signal.Signals]) -> No
 
 
 def _raise_file_limit() -> None:
-    """A worker costs four descriptors here: its pidfd, its control connection, its log and its memory."""
+    """A worker costs four descriptors here: its pidfd, its control connection, its log and its statm."""
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -16,7 +16,7 @@ from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import MemoryExceeded
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import FleetStore, Nudges, RolloverStore
-from flotilla.protocol import Fork, Forked, Preload, ToWorker, WorkerConfig, WorkerLimits
+from flotilla.protocol import Fork, Forked, Heap, InvalidRequests, Preload, ToWorker, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
@@ -25,10 +25,11 @@ from supervisor.diagnosis import Diagnosis
 from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers
 from supervisor.forkservers import ForkServers
+from supervisor.heaps import Heaps
 from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.member import Member
-from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.memory_watch import MemoryWatch
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.zygote import ForkServerProcess
@@ -100,6 +101,8 @@ class Supervisor:
             self._chronicle,
             self._tell,
         )
+        self._heaps = Heaps(store)
+        self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -108,8 +111,10 @@ class Supervisor:
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
             self._requests,
+            {InvalidRequests: self._requests.take, Heap: self._heaps.take},
             self._isolation.users,
         )
+        self._heaps.tell = self._control.tell
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
         """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
@@ -126,7 +131,7 @@ class Supervisor:
                     self._reconcile_for_ever(),
                     self._listen_for_nudges(),
                     self._tick_for_ever(),
-                    self._measure_for_ever(),
+                    self._memory.run(),
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
@@ -193,11 +198,13 @@ class Supervisor:
         self._isolation.prepare(row.bot.id for row in rows)
         droppable = self._fleet.reconcile(row.bot for row in rows)
         self._diagnosis.answer_requests(self._fleet, rows)
+        self._heaps.answer_requests(self._fleet, rows)
         if droppable:
             await self._store.drop(droppable)
             await self._isolation.forget(droppable)
             for bot_id in droppable:
                 self._chronicle.forget(bot_id)
+                self._heaps.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -228,13 +235,6 @@ class Supervisor:
         while True:
             self._fleet.tick()
             await asyncio.sleep(TICK_S)
-
-    async def _measure_for_ever(self) -> None:
-        probe = MemoryProbe()
-        while True:
-            samples = await probe.sample(self._fleet.memory_targets())
-            self._fleet.take_samples(samples)
-            await asyncio.sleep(next_interval_s(samples, self._settings.policy.memory_limit_bytes))
 
     async def _show_for_ever(self) -> None:
         """Store memory and latency of running workers now and then, and that this supervisor lives."""

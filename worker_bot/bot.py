@@ -73,6 +73,16 @@ class Bot:
         latency_s = self._app.heartbeat_latency
         return None if math.isnan(latency_s) else latency_s * 1000
 
+    @property
+    def cache(self) -> hikari.api.Cache:
+        """What hikari keeps."""
+        return self._app.cache
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Where the bot's own code is."""
+        return self._config.extensions
+
     async def run(self) -> None:
         """Connect and serve until the gateway connection ends for good or `close` is called.
 

@@ -13,6 +13,7 @@ from flotilla.protocol import (
     Failing,
     FrameDecoder,
     FromWorker,
+    Heap,
     Hello,
     InvalidRequests,
     NotReady,
@@ -79,6 +80,10 @@ class Link:
     def report_invalid(self, message: InvalidRequests) -> None:
         """Tell of invalid requests."""
         self._send(message)
+
+    def report_heap(self, heap: Heap) -> None:
+        """Tell what the memory is made of."""
+        self._send(heap)
 
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""

@@ -1,8 +1,9 @@
 """What the supervisor said last: read whenever it matters, so that a change is live."""
 
 import asyncio
+from collections.abc import Callable
 
-from flotilla.protocol import Configure, Throttle, ToWorker, Welcome, WorkerLimits
+from flotilla.protocol import Configure, TakeHeap, Throttle, ToWorker, Welcome, WorkerLimits
 from worker_bot.requests import RequestGuard
 
 
@@ -12,6 +13,7 @@ class Orders:
     def __init__(self, guard: RequestGuard) -> None:
         self._guard = guard
         self.limits = WorkerLimits()
+        self.on_heap: Callable[[TakeHeap], None] | None = None
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
 
     def take(self, message: ToWorker) -> None:
@@ -27,3 +29,5 @@ class Orders:
                 self.limits = limits
             case Throttle(requests):
                 self._guard.obey(requests)
+            case TakeHeap() if self.on_heap is not None:
+                self.on_heap(message)

@@ -13,8 +13,8 @@ from typing import NoReturn
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
 from flotilla.log import redact_text
-from flotilla.protocol import Fork
-from worker_bot import rest, stacks
+from flotilla.protocol import Fork, Heap, TakeHeap
+from worker_bot import heap, rest, stacks
 from worker_bot.bot import Bot
 from worker_bot.confinement import WorkerMemory
 from worker_bot.link import Link, RefusedError
@@ -32,6 +32,7 @@ HAND_OVER = signal.SIGUSR1
 WELCOME_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 4.0
 CANCEL_TIMEOUT_S = 1.0
+MAX_LOOKS = 4
 MEASURE_EVERY = 30
 """Heartbeats between two looks at the own page tables, which take about a millisecond."""
 
@@ -139,6 +140,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders, memory))
     reporting = asyncio.create_task(guard.report(link.report_invalid))
+    orders.on_heap = _HeapAnswers(link, bot).take
     try:
         await _run(bot, guard)
     except Exception as error:
@@ -171,6 +173,29 @@ async def _run(bot: Bot, guard: RequestGuard) -> None:
         refused.cancel()
         running.cancel()
         await asyncio.wait({running}, timeout=CANCEL_TIMEOUT_S)
+
+
+class _HeapAnswers:
+    """Looks at the heap beside everything else; a request beyond `MAX_LOOKS` at once is not answered."""
+
+    def __init__(self, link: Link, bot: Bot) -> None:
+        self._link = link
+        self._bot = bot
+        self._looking: set[asyncio.Task[None]] = set()
+
+    def take(self, asked: TakeHeap) -> None:
+        if len(self._looking) < MAX_LOOKS:
+            task = asyncio.create_task(self._answer(asked))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _answer(self, asked: TakeHeap) -> None:
+        try:
+            report = await heap.look(self._bot.cache, self._bot.packages, brief=asked.brief, trace_s=asked.trace_s)
+        except Exception:
+            log.exception("the heap could not be looked at")
+        else:
+            self._link.report_heap(Heap(asked.number, report))
 
 
 async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory) -> None:

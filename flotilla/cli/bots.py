@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flotilla.cli import inspect, policy
+from flotilla.cli import inspect, memory, policy
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import ApiError, CommandError
 
@@ -81,6 +81,7 @@ def show(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
 
 app.command("inspect")(inspect.inspect)
 app.command("stacks")(inspect.stacks)
+app.command("heap")(memory.heap)
 app.command("policy")(policy.policy)
 
 

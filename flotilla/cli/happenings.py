@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
+LINE = 80
+
+
 def happenings(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only of this bot.")] = None,
     severity: Annotated[str | None, typer.Option("--severity", help="info, warning or critical.")] = None,
@@ -56,9 +59,12 @@ _STYLES = {"critical": "bold red", "warning": "yellow"}
 
 
 def detail(facts: Mapping[str, Any]) -> str:
-    """Return the figures of a happening in one line; long texts are left to `--json`."""
-    short = {name: value for name, value in facts.items() if not isinstance(value, str) or len(value) <= 80}  # noqa: PLR2004 - a line
-    return ", ".join(f"{name} {_figure(value)}" for name, value in short.items())
+    """Return the figures of a happening in one line; long texts, and what has parts, are left to `--json`."""
+    return ", ".join(f"{name} {_figure(value)}" for name, value in facts.items() if _is_short(value))
+
+
+def _is_short(value: object) -> bool:
+    return len(value) <= LINE if isinstance(value, str) else not isinstance(value, dict | list)
 
 
 def _figure(value: object) -> str:

@@ -48,7 +48,7 @@ def stacks(name: Name) -> None:
     with _api() as api:
         bot = api.bot_named(name)
         epoch = api.post(f"/bots/{bot['id']}/stacks")["epoch"]
-        answer = _await_stacks(api, bot["id"], epoch)
+        answer = await_answer(api, f"/bots/{bot['id']}/stacks", epoch, STACKS_TIMEOUT_S)
     if answer is None:
         raise CommandError(
             f"No answer within {STACKS_TIMEOUT_S:.0f} s: the supervisor is away or busy. The stacks will be in the "
@@ -60,10 +60,11 @@ def stacks(name: Name) -> None:
     print(answer["text"], end="")
 
 
-def _await_stacks(api: "Api", bot_id: str, epoch: int) -> dict[str, Any] | None:
-    deadline = time.monotonic() + STACKS_TIMEOUT_S
+def await_answer(api: "Api", path: str, epoch: int, timeout_s: float) -> dict[str, Any] | None:
+    """Return what the API answers once it answers this request; None if it does not in time."""
+    deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        answer = api.get(f"/bots/{bot_id}/stacks")
+        answer = api.get(path)
         if answer["epoch"] >= epoch:
             return answer
         time.sleep(LOOK_EVERY_S)
@@ -119,6 +120,7 @@ def inspection(
 
 
 def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
+    from flotilla.cli.memory import growing  # noqa: PLC0415
     from flotilla.cli.render import latency, moment, percent, table  # noqa: PLC0415
 
     bot, limits = found["bot"], found["limits"]
@@ -133,7 +135,9 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     beat = f"last heartbeat {moment(found.get('heartbeat_at'), now)}" if found.get("heartbeat_at") else "-"
     probes.add_row("liveness", beat, f"{limits['liveness_timeout_s']:g} s without one (shown to 5 s)")
     probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
-    probes.add_row("memory", _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"]), _mib(limits))
+    growth = growing(found.get("vitals") or {})
+    used = _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"])
+    probes.add_row("memory", used + (f", {growth}" if growth else ""), _mib(limits))
     probes.add_row("latency", latency(bot.get("latency_ms")), "-")
     probes.add_row("invalid requests", _invalid_requests(found["vitals"]), "the host's: flotilla status")
     probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), percent(limits["uptime_target"]))

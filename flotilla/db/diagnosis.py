@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
-from flotilla.db.tables import bot_exits, bot_stacks, bot_status, bot_transitions, bots
+from flotilla.db.tables import bot_exits, bot_heaps, bot_stacks, bot_status, bot_transitions, bots
 from flotilla.domain.diagnosis import Exit, Stacks
+from flotilla.domain.heap import Heap, parse_report
 from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
 
@@ -65,19 +66,26 @@ class SqlDiagnosis:
 
         Raises NotFoundError, and ConflictError (`bot_not_running`) if the bot has no process.
         """
+        return await self._ask(bot_id, bots.c.stacks_epoch, {})
+
+    async def ask_heap(self, bot_id: str, trace_s: float = 0.0) -> int:
+        """Ask what a bot's memory is made of, as `ask_stacks` does. trace_s: trace allocations for so long first."""
+        return await self._ask(bot_id, bots.c.heap_epoch, {bots.c.heap_trace_s: trace_s})
+
+    async def _ask(self, bot_id: str, column: sa.Column[int], also: dict[sa.Column[Any], object]) -> int:
         there = sa.exists().where(bot_status.c.bot_id == bots.c.id, bot_status.c.pid.is_not(None))
         change = (
             bots.update()
             .where(bots.c.id == bot_id, bots.c.deleted_at.is_(None), there)
-            .values(stacks_epoch=bots.c.stacks_epoch + 1)
-            .returning(bots.c.stacks_epoch)
+            .values({column: column + 1, **also})
+            .returning(column)
         )
         async with self._database.write() as connection:
             epoch = (await connection.execute(change)).scalar_one_or_none()
             if epoch is not None:
                 return int(epoch)
             await _require_bot(connection, bot_id)
-        raise ConflictError("This bot has no process, so there are no stacks to show.", code="bot_not_running")
+        raise ConflictError("This bot has no process, so there is nothing to show.", code="bot_not_running")
 
     async def stacks(self, bot_id: str) -> Stacks | None:
         """Return the stacks that were written last, None if they never were. Raises NotFoundError."""
@@ -86,6 +94,15 @@ class SqlDiagnosis:
             query = sa.select(bot_stacks).where(bot_stacks.c.bot_id == bot_id)
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else Stacks(row.bot_id, row.epoch, row.at, row.generation, row.text, row.fault)
+
+    async def heap(self, bot_id: str) -> Heap | None:
+        """Return what was said last of a bot's heap, None if nobody asked. Raises NotFoundError."""
+        async with self._database.read() as connection:
+            await _require_bot(connection, bot_id)
+            row = (await connection.execute(sa.select(bot_heaps).where(bot_heaps.c.bot_id == bot_id))).one_or_none()
+        if row is None:
+            return None
+        return Heap(row.bot_id, row.epoch, row.at, row.generation, parse_report(row.report), row.fault)
 
 
 def _exits_of(bot_id: str) -> sa.Select[Any]:

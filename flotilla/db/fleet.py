@@ -14,10 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.rows import bot_of, bots_with_status, status_of
-from flotilla.db.tables import bot_exits, bot_stacks, bot_status, bot_transitions, bots, happenings, supervisors
+from flotilla.db.tables import (
+    bot_exits,
+    bot_heaps,
+    bot_stacks,
+    bot_status,
+    bot_transitions,
+    bots,
+    happenings,
+    supervisors,
+)
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import NotFoundError
 from flotilla.ports import FleetRow
@@ -56,10 +66,12 @@ class SqlFleetStore:
 
     async def fleet(self) -> list[FleetRow]:
         async with self._database.read() as connection:
-            answered = sa.func.coalesce(bot_stacks.c.epoch, 0).label("stacks_answered")
-            query = bots_with_status().add_columns(answered).outerjoin(bot_stacks, bot_stacks.c.bot_id == bots.c.id)
+            query = bots_with_status()
+            for table, name in ((bot_stacks, "stacks_answered"), (bot_heaps, "heap_answered")):
+                answered = sa.func.coalesce(table.c.epoch, 0).label(name)
+                query = query.add_columns(answered).outerjoin(table, table.c.bot_id == bots.c.id)
             rows = await connection.execute(query)
-            return [FleetRow(bot_of(row), status_of(row), row.stacks_answered) for row in rows]
+            return [FleetRow(bot_of(row), status_of(row), row.stacks_answered, row.heap_answered) for row in rows]
 
     async def encrypted_token(self, bot_id: str) -> bytes:
         async with self._database.read() as connection:
@@ -92,6 +104,13 @@ class SqlFleetStore:
         async with self._database.write() as connection:
             if await _known(connection, {stacks.bot_id}):
                 await _upsert(connection, bot_stacks, "bot_id", [asdict(stacks)])
+
+    async def record_heap(self, heap: Heap) -> None:
+        row = {field.name: getattr(heap, field.name) for field in fields(heap)}
+        async with self._database.write() as connection:
+            if await _known(connection, {heap.bot_id}):
+                row["report"] = msgspec.to_builtins(heap.report)
+                await _upsert(connection, bot_heaps, "bot_id", [row])
 
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         async with self._database.write() as connection:

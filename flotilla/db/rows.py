@@ -32,6 +32,8 @@ def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
         row.deleted_at,
         row.stacks_epoch,
         overrides_of(row.overrides),
+        row.heap_epoch,
+        row.heap_trace_s,
     )
 
 

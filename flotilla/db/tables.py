@@ -53,6 +53,8 @@ bots = sa.Table(
     sa.Column("deleted_at", UtcDateTime),
     sa.Column("stacks_epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("overrides", sa.JSON),
+    sa.Column("heap_epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("heap_trace_s", sa.Float, nullable=False, server_default="0"),
 )
 
 bot_tags = sa.Table(
@@ -120,6 +122,17 @@ bot_stacks = sa.Table(
     sa.Column("at", UtcDateTime, nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("text", sa.Text),
+    sa.Column("fault", sa.Text),
+)
+
+bot_heaps = sa.Table(
+    "bot_heaps",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("report", sa.JSON(none_as_null=True)),
     sa.Column("fault", sa.Text),
 )
 

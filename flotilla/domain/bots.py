@@ -29,7 +29,8 @@ class Bot:
     application_id: Discord's id of the bot's application, unique in the fleet: one process per token.
     desired_epoch: grows with every requested restart; the supervisor has done its duty when the status caught up.
     deleted_at: set when removal was asked for; the supervisor stops the bot and then removes the row.
-    stacks_epoch: grows with every request for the stacks of its threads.
+    stacks_epoch: grows with every request for the stacks of its threads, heap_epoch with every request for its heap;
+    heap_trace_s: seconds to trace allocations for it, as asked last.
     overrides: what it has of its own in place of the fleet's policy.
     """
 
@@ -43,6 +44,8 @@ class Bot:
     deleted_at: datetime | None = None
     stacks_epoch: int = 0
     overrides: Overrides = NO_OVERRIDES
+    heap_epoch: int = 0
+    heap_trace_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,13 @@ _ROWS = (
         "Nothing now: the bot is restarted with its session kept.",
     ),
     Kind(
+        "memory_stays_high",
+        Severity.WARNING,
+        "stays above its soft memory limit",
+        "A restart does not help it for long. See what it holds (flotilla bots heap NAME), then mend it or raise the "
+        "limit: flotilla bots policy NAME memory_limit_mb=…",
+    ),
+    Kind(
         "memory_limit",
         Severity.CRITICAL,
         "above its memory limit",

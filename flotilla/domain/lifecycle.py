@@ -249,6 +249,11 @@ def _on_renew(worker: Worker, event: Renew, now: float, policy: Policy) -> Outco
 
 
 def _on_memory_exceeded(worker: Worker, _event: MemoryExceeded, now: float, policy: Policy) -> Outcome:
+    if worker.state is State.STOPPING and worker.pid is not None:
+        # No grace for one that grows on while it stops. The soft limit came too late for it, so it has failed.
+        too_late = worker.reason == "memory_soft_limit"
+        ending = replace(worker, reason="memory_limit") if too_late else worker
+        return replace(ending, deadline=now + policy.kill_retry_s), (Kill(worker.pid),)
     if worker.state in {State.STARTING, State.RUNNING}:
         return _kill(worker, now, policy, code="memory_limit")
     return worker, ()

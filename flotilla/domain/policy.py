@@ -37,7 +37,8 @@ class Policy:
 
     max_failures: failed runs in a row. intensity: failed runs in any `intensity_period_s`, whatever lies between them.
     memory_soft_ratio: share of the limit above which, for `memory_soft_for_s`, a worker is restarted warm.
-    memory_forecast_s: how far ahead a growing worker's limit is foretold. session_reserve: session starts of a day that
+    memory_forecast_s: how far ahead a growing worker's limit is foretold. memory_snapshot: whether what a worker's
+    memory is made of is written down with its warnings. session_reserve: session starts of a day that
     are left for people.
     """
 
@@ -57,6 +58,7 @@ class Policy:
     memory_soft_ratio: float = 0.9
     memory_soft_for_s: float = 5.0
     memory_forecast_s: float = 3600.0
+    memory_snapshot: bool = True
     delivery_probe: bool = True
     delivery_quiet_s: float = 30.0
     delivery_answer_s: float = 10.0
@@ -111,6 +113,7 @@ class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     memory_soft_ratio: Annotated[float, Meta(gt=0, le=1)] | None = None
     memory_soft_for_s: Seconds | None = None
     memory_forecast_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] | None = None
+    memory_snapshot: bool | None = None
     delivery_probe: bool | None = None
     delivery_quiet_s: Seconds | None = None
     delivery_answer_s: Seconds | None = None
@@ -144,6 +147,7 @@ class Knobs(msgspec.Struct, frozen=True):
     memory_soft_ratio: float
     memory_soft_for_s: float
     memory_forecast_s: float
+    memory_snapshot: bool
     delivery_probe: bool
     delivery_quiet_s: float
     delivery_answer_s: float

@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 import msgspec
+from msgspec import structs
 
 from flotilla.discord import INVALID_REQUESTS_MAX
 
@@ -54,6 +55,11 @@ def parse_vitals(stored: object) -> Vitals:
 def parse_host_vitals(stored: object) -> HostVitals:
     """Return a host's vitals as they were stored, as `parse_vitals` does."""
     return _parse(stored, HostVitals)
+
+
+def ended(vitals: Vitals) -> Vitals:
+    """Return vitals without what was true of a process that is gone."""
+    return structs.replace(vitals, memory_slope_bytes_s=None, memory_full_in_s=None)
 
 
 def _parse(stored: object, kind: type[_Kind]) -> _Kind:

@@ -9,11 +9,13 @@ from flotilla.db.bots import SqlBots
 from flotilla.db.diagnosis import LAST_EXITS, Record, SqlDiagnosis
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
+from flotilla.db.tables import bot_heaps
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
+from flotilla.domain.heap import Heap
 from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, FixInputError, NotFoundError
-from tests.builders import T0, a_bot
+from tests.builders import A_REPORT, T0, a_bot
 
 
 @pytest.fixture
@@ -87,12 +89,37 @@ async def test_stacks_are_asked_for_and_answered(diagnosis: SqlDiagnosis, store:
     assert await diagnosis.stacks(bot.id) == answer
 
 
+async def test_heap_is_asked_for_and_answered(
+    diagnosis: SqlDiagnosis, store: SqlFleetStore, bot: Bot, database: Database
+) -> None:
+    with pytest.raises(ConflictError) as raised:
+        await diagnosis.ask_heap(bot.id)
+    assert raised.value.code == "bot_not_running"
+    await store.save([BotStatus(bot.id, State.RUNNING, pid=42)], [])
+    assert await diagnosis.heap(bot.id) is None
+    assert [await diagnosis.ask_heap(bot.id, trace_s) for trace_s in (5.0, 0.0)] == [1, 2]
+    (row,) = await store.fleet()
+    assert (row.bot.heap_epoch, row.bot.heap_trace_s, row.heap_answered) == (2, 0.0, 0)
+    answer = Heap(bot.id, 2, T0, 1, A_REPORT)
+    await store.record_heap(answer)
+    assert await diagnosis.heap(bot.id) == answer
+    await store.record_heap(Heap(bot.id, 3, T0, 1, None, "no process"))
+    assert await diagnosis.heap(bot.id) == Heap(bot.id, 3, T0, 1, None, "no process")
+    async with database.write() as connection:
+        await connection.execute(bot_heaps.update().values(report={"of": "another release"}))
+    found = await diagnosis.heap(bot.id)
+    assert found is not None
+    assert found.report is None
+
+
 async def test_unknown_bot_is_not_found(diagnosis: SqlDiagnosis) -> None:
     calls = (
         diagnosis.exits("x", 5, None),
         diagnosis.record("x", T0),
         diagnosis.ask_stacks("x"),
         diagnosis.stacks("x"),
+        diagnosis.ask_heap("x"),
+        diagnosis.heap("x"),
     )
     for call in calls:
         with pytest.raises(NotFoundError) as raised:

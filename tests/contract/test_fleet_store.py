@@ -16,12 +16,13 @@ from flotilla.db.tables import bot_exits, bot_transitions, happenings, superviso
 from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.heap import Heap
 from flotilla.domain.policy import Overrides
 from flotilla.domain.vitals import HostVitals, Vitals
 from flotilla.domain.worker import State
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow, FleetStore
-from tests.builders import T0, a_bot
+from tests.builders import A_REPORT, T0, a_bot
 from tests.contract.conftest import BOTH
 from tests.fakes.fleet import MemoryFleetStore
 
@@ -191,6 +192,16 @@ async def test_stacks_that_were_answered_are_remembered(case: Case) -> None:
     assert {row.bot.id: row.stacks_answered for row in await case.store.fleet()} == {bot.id: 2, other.id: 0}
 
 
+async def test_heaps_that_were_answered_are_remembered(case: Case) -> None:
+    bot, other = a_bot(1), a_bot(2)
+    for row in (bot, other):
+        await case.add(row, b"")
+    for epoch, report in ((1, A_REPORT), (2, None)):
+        await case.store.record_heap(Heap(bot.id, epoch, T0, 3, report, None))
+    await case.store.record_heap(Heap("gone", 7, T0, 1, A_REPORT))
+    assert {row.bot.id: row.heap_answered for row in await case.store.fleet()} == {bot.id: 2, other.id: 0}
+
+
 async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) -> None:
     kept, dropped = a_bot(1), a_bot(2)
     for bot in (kept, dropped):
@@ -199,6 +210,7 @@ async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) ->
         await case.store.save([BotStatus(bot.id)], [change])
         await case.store.record_exits([an_exit(bot, 1)])
         await case.store.record_stacks(Stacks(bot.id, 1, T0, 1, "", None))
+        await case.store.record_heap(Heap(bot.id, 1, T0, 1, None))
     await case.ask_removal(dropped.id, T0)
     await case.store.drop([kept.id, dropped.id, "gone"])
     await case.store.drop([dropped.id])
@@ -235,6 +247,7 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
             store.save([], []),
             store.record_exits([]),
             store.record_stacks(Stacks("x", 1, T0, 1, "", None)),
+            store.record_heap(Heap("x", 1, T0, 1, None)),
             store.drop([]),
         ):
             with pytest.raises(RetryError) as raised:

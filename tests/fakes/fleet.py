@@ -7,6 +7,7 @@ from datetime import datetime
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetRow
@@ -23,6 +24,7 @@ class MemoryFleetStore:
         self.transitions: list[Transition] = []
         self.exits: dict[str, list[Exit]] = {}
         self.stacks: dict[str, Stacks] = {}
+        self.heaps: dict[str, Heap] = {}
         self.happenings: dict[str | None, list[Happening]] = {}
         self.host_vitals = HostVitals()
         self.reports: dict[int, tuple[int, datetime, datetime]] = {}
@@ -43,6 +45,7 @@ class MemoryFleetStore:
                 bot,
                 self.statuses.get(bot.id, BotStatus(bot.id)),
                 self.stacks[bot.id].epoch if bot.id in self.stacks else 0,
+                self.heaps[bot.id].epoch if bot.id in self.heaps else 0,
             )
             for bot in self.bots.values()
         ]
@@ -72,6 +75,11 @@ class MemoryFleetStore:
         if stacks.bot_id in self.bots:
             self.stacks[stacks.bot_id] = stacks
 
+    async def record_heap(self, heap: Heap) -> None:
+        self._require_there()
+        if heap.bot_id in self.bots:
+            self.heaps[heap.bot_id] = heap
+
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         self._require_there()
         for row in events:
@@ -87,6 +95,7 @@ class MemoryFleetStore:
                 self.statuses.pop(bot_id, None)
                 self.exits.pop(bot_id, None)
                 self.stacks.pop(bot_id, None)
+                self.heaps.pop(bot_id, None)
                 self.happenings.pop(bot_id, None)
                 self.transitions = [row for row in self.transitions if row.bot_id != bot_id]
 

@@ -106,6 +106,8 @@ class FakeFleet:
     overrides: dict[str, Json] = field(default_factory=dict)
     stacks: list[Json] = field(default_factory=list)
     rollovers: list[Json] = field(default_factory=list)
+    heap: Json = field(default_factory=dict)
+    heap_asked: list[Json] = field(default_factory=list)
 
     def add(self, name: str, **changes: Any) -> Json:
         bot: Json = {
@@ -141,6 +143,7 @@ class FakeFleet:
             (r"/api/v1/bots/([^/]+)/(start|stop|restart)", self._steer),
             (r"/api/v1/bots/([^/]+)/inspection", self._inspection),
             (r"/api/v1/bots/([^/]+)/stacks", self._stacks),
+            (r"/api/v1/bots/([^/]+)/heap", self._heap),
             (r"/api/v1/bots/([^/]+)/policy", self._policy),
             (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/rollovers", self._rollovers),
@@ -231,6 +234,12 @@ class FakeFleet:
         if method == "POST":
             return 202, {"bot_id": bot_id, "epoch": 2}
         return 200, self.stacks.pop(0) if len(self.stacks) > 1 else self.stacks[0]
+
+    def _heap(self, method: str, _query: dict[str, str], body: Json, bot_id: str) -> tuple[int, Any]:
+        if method == "POST":
+            self.heap_asked.append(body)
+            return 202, {"bot_id": bot_id, "epoch": 2}
+        return 200, self.heap
 
     def _steer(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str, action: str) -> tuple[int, Any]:
         bot = self.bots[bot_id]

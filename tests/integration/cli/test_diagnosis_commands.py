@@ -10,14 +10,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from api.diagnosis_schemas import Limits
 from flotilla.botlog import log_file, old_file, stamp
-from flotilla.cli import inspect
+from flotilla.cli import inspect, memory
 from flotilla.domain.policy import Policy
 from flotilla.domain.vitals import Vitals
-from tests.builders import token_of
+from tests.builders import A_REPORT, token_of
 from tests.services import wait_until
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -216,3 +217,48 @@ def test_stacks_that_cannot_be_had_are_a_sentence(cli: Any, fleet: Any, monkeypa
     monkeypatch.setattr(inspect, "STACKS_TIMEOUT_S", 0.3)
     fleet.stacks = [{"epoch": 1, "text": "stale", "fault": None}]
     assert "the supervisor is away or busy" in cli("bots", "stacks", "shop").err
+
+
+def test_heap_shows_types_caches_and_lines(cli: Any, fleet: Any) -> None:
+    fleet.add("shop")
+    fleet.heap = {"epoch": 2, "fault": None, "report": msgspec.to_builtins(A_REPORT)}
+    out = cli("bots", "heap", "shop", "--trace", "5").out
+    assert fleet.heap_asked == [{"trace_s": 5.0}]
+    for part in (
+        *("13.4 MiB", "59.1 MiB", "8.6 MiB, 41000 of them tracked", "200 guilds, 4000 guild channels"),
+        *(
+            "one object in 2",
+            "shop.Basket",
+            "4000",
+            "Allocated in 5 s and still there",
+            "shop/baskets.py:12",
+            "1.9 MiB",
+        ),
+    ):
+        assert part in out, part
+    plain = structs.replace(A_REPORT, one_in=1, allocations=None, caches={})
+    fleet.heap = {"epoch": 2, "fault": None, "report": msgspec.to_builtins(plain)}
+    out = cli("bots", "heap", "shop").out
+    assert fleet.heap_asked[1] == {"trace_s": 0.0}
+    assert ("nothing" in out, "one object in" in out, "Allocated" in out) == (True, False, False)
+    assert json.loads(cli("bots", "heap", "shop", "--json").out)["report"]["objects"] == 41_000
+
+
+def test_heap_that_cannot_be_had_is_a_sentence(cli: Any, fleet: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet.add("shop")
+    fleet.heap = {"epoch": 2, "report": None, "fault": "The bot has no process now."}
+    result = cli("bots", "heap", "shop")
+    assert (result.code, result.err) == (1, "flotilla: The bot has no process now.\n")
+    monkeypatch.setattr(memory, "ANSWER_S", 0.3)
+    fleet.heap = {"epoch": 1}
+    assert "the supervisor is away or busy" in cli("bots", "heap", "shop").err
+    assert cli("bots", "heap", "shop", "--trace", "1000").code == 2
+
+
+def test_inspection_tells_when_memory_will_be_full() -> None:
+    found = an_inspection()
+    vitals = msgspec.to_builtins(Vitals(memory_slope_bytes_s=145_636.0, memory_full_in_s=2400.0))
+    text = shown(found | {"vitals": vitals})
+    assert "grows 500 MiB an hour" in text
+    assert "full in 40 min 0 s" in text
+    assert memory.growing({"memory_slope_bytes_s": 5.0}) == ""

@@ -195,6 +195,24 @@ def test_memory_above_the_limit_kills_and_counts() -> None:
     assert (after.state, after.reason, after.failures) == (State.STARTING, "memory_limit", 1)
 
 
+def test_worker_that_passes_its_limit_while_it_is_renewed_for_its_memory_is_killed_and_counts() -> None:
+    renewing, _ = step(worker_in(State.RUNNING), Renew(3, "memory_soft_limit"), NOW, POLICY)
+    killing, effects = step(renewing, MemoryExceeded(3), NOW + 1, POLICY)
+    assert (killing.reason, killing.restart, effects) == ("memory_limit", True, (Kill(42),))
+    assert killing.deadline == NOW + 1 + POLICY.kill_retry_s
+    after, _ = step(killing, Exited(3, -9, 0.5), NOW + 1, POLICY)
+    assert (after.state, after.reason, after.failures) == (State.STARTING, "memory_limit", 1)
+
+
+@pytest.mark.parametrize("command", [Stop(), Restart()])
+def test_worker_that_passes_its_limit_while_it_stops_gets_no_grace_and_did_not_fail(command: Stop | Restart) -> None:
+    stopping, _ = step(worker_in(State.RUNNING), command, NOW, POLICY)
+    killing, effects = step(stopping, MemoryExceeded(3), NOW, POLICY)
+    assert effects == (Kill(42),)
+    after, _ = step(killing, Exited(3, -9, 0.5), NOW, POLICY)
+    assert (after.state, after.failures) == (State.STOPPED if command == Stop() else State.STARTING, 0)
+
+
 @pytest.mark.parametrize(("state", "code"), [(State.RUNNING, "unresponsive"), (State.STARTING, "startup_timeout")])
 def test_worker_that_hangs_writes_down_where_and_is_killed_then(state: State, code: str) -> None:
     dumping, effects = step(worker_in(state, deadline=NOW), DeadlinePassed(0.5), NOW, POLICY)

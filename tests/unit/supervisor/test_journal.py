@@ -44,6 +44,9 @@ class Store:
     async def record_exits(self, exits: Sequence[Exit]) -> None:
         raise NotImplementedError
 
+    async def record_heap(self, heap: object) -> None:
+        raise NotImplementedError
+
     async def record_stacks(self, stacks: Stacks) -> None:
         raise NotImplementedError
 

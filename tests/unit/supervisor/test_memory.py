@@ -1,96 +1,16 @@
 import asyncio
+import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from flotilla.domain.policy import MIB
-from supervisor.memory import (
-    DISPLAY_AT_REST_EVERY,
-    DISPLAY_EVERY,
-    FAR_INTERVAL_S,
-    NEAR_INTERVAL_S,
-    MemoryProbe,
-    MemorySample,
-    MemoryTarget,
-    next_interval_s,
-    sample_one,
-)
-from tests.stack import until
+from supervisor.memory import AT_REST_EVERY_S, MOVED_EVERY_S, NEAR_EVERY_S, MemoryProbe, MemorySample, MemoryTarget
 
 LIMIT = 512 * MIB
-
-
-@dataclass
-class Info:
-    uss: int = 0
-
-
-@dataclass
-class Process:
-    """A process whose page tables may be closed to us."""
-
-    uss: int | None
-
-    def memory_full_info(self) -> Info:
-        if self.uss is None:
-            raise psutil.AccessDenied
-        return Info(uss=self.uss)
-
-
-def target(shared_bytes: int = 0) -> MemoryTarget:
-    return MemoryTarget("1", 42, LIMIT, shared_bytes)
-
-
-def test_far_from_the_limit_the_cheap_figure_is_enough() -> None:
-    sample = sample_one(Process(None), target(), 60 * MIB, display=False)
-    assert (sample.used_bytes, sample.exact) == (60 * MIB, False)
-
-
-def test_near_the_limit_every_sample_is_exact() -> None:
-    sample = sample_one(Process(350 * MIB), target(), 400 * MIB, display=False)
-    assert (sample.used_bytes, sample.exact) == (350 * MIB, True)
-
-
-def test_without_root_the_workers_own_word_on_sharing_is_used() -> None:
-    sample = sample_one(Process(None), target(shared_bytes=47 * MIB), 60 * MIB, display=True)
-    assert (sample.used_bytes, sample.exact) == (13 * MIB, True)
-
-
-def test_without_root_and_before_the_workers_word_rss_is_no_figure_to_show_but_one_to_act_on() -> None:
-    quiet = sample_one(Process(None), target(), 60 * MIB, display=True)
-    assert not quiet.exact
-    leaking = sample_one(Process(None), target(), 600 * MIB, display=False)
-    assert (leaking.used_bytes, leaking.exact) == (600 * MIB, True)
-
-
-@pytest.mark.parametrize(("used", "interval"), [(100 * MIB, FAR_INTERVAL_S), (300 * MIB, NEAR_INTERVAL_S)])
-def test_the_nearer_a_worker_is_the_sooner_is_the_next_look(used: int, interval: float) -> None:
-    assert next_interval_s([MemorySample("1", 42, used, exact=False)], LIMIT) == interval
-
-
-async def test_real_process_is_measured_and_a_gone_one_is_passed_over() -> None:
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
-    gone = await asyncio.create_subprocess_exec("true")
-    await gone.wait()
-    try:
-        targets = [MemoryTarget("here", child.pid, MIB), MemoryTarget("gone", gone.pid, MIB)]
-
-        async def grown() -> list[MemorySample] | None:
-            samples = await MemoryProbe().sample(targets)
-            return samples if samples[0].used_bytes > MIB else None  # before its exec it shares all with us
-
-        (sample,) = await until(grown, "the live one has memory of its own")
-    finally:
-        child.kill()
-        await child.wait()
-    assert sample.bot_id == "here"
-    assert sample.exact
-    assert sample.used_bytes < 100 * MIB
-
-
 GROWING = """
 import sys
 print(flush=True)
@@ -100,54 +20,128 @@ sys.stdin.readline()
 """
 
 
-async def test_at_rest_a_worker_is_measured_exactly_rarely_and_soon_when_it_has_grown() -> None:
-    """Each exact look takes the kernel a millisecond: at one in ten, 500 workers at rest cost 5 % of a core."""
-    pipe = asyncio.subprocess.PIPE
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", GROWING, stdin=pipe, stdout=pipe)
-    assert child.stdin is not None
-    assert child.stdout is not None
-    try:
-        await child.stdout.readline()
-        probe, at_rest = MemoryProbe(), [MemoryTarget("bot", child.pid, LIMIT)]
-        await probe.sample([MemoryTarget("bot", child.pid, LIMIT, measured=False)])
-        looks = [(await probe.sample(at_rest))[0].exact for _ in range(DISPLAY_AT_REST_EVERY)]
-        assert looks.count(True) == 1
-        child.stdin.write(b"\n")
-        await child.stdout.readline()
-        grown = [(await probe.sample(at_rest))[0] for _ in range(DISPLAY_EVERY)]
-        (exact,) = [sample for sample in grown if sample.exact]
-        assert 64 * MIB < exact.used_bytes < 100 * MIB
-    finally:
-        child.kill()
-        await child.wait()
+class Child:
+    """A real process that grows by 64 MiB when it is told to."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", GROWING], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.answer()
+
+    def answer(self) -> None:
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+
+    def grow(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+        self.process.stdin.flush()
+        self.answer()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+    def target(self, limit: int = LIMIT, shared: int = 0, *, measured: bool = True) -> MemoryTarget:
+        return MemoryTarget("bot", self.process.pid, limit, int(limit * 0.9), shared, measured)
 
 
-def _open_files() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+@pytest.fixture
+def child() -> Iterator[Child]:
+    made = Child()
+    yield made
+    made.end()
 
 
-async def test_a_process_that_has_ended_is_let_go_of_at_once_since_its_pid_may_be_used_again() -> None:
-    child = await asyncio.create_subprocess_exec("sleep", "60")
-    probe, targets = MemoryProbe(), [MemoryTarget("bot", child.pid, LIMIT)]
-    try:
-        before = _open_files()
-        assert await probe.sample(targets)
-        assert _open_files() == before + 1
-    finally:
-        child.kill()
-        await child.wait()
-    assert await probe.sample(targets) == []
-    assert _open_files() == before
+def look(probe: MemoryProbe, target: MemoryTarget, at: float) -> MemorySample:
+    (sample,) = probe.sample_now([target], at)
+    return sample
 
 
-async def test_a_worker_that_is_not_to_be_looked_at_any_more_is_let_go_of() -> None:
-    child = await asyncio.create_subprocess_exec("sleep", "60")
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_first_look_is_exact_and_later_ones_are_estimated_from_it(child: Child) -> None:
     probe = MemoryProbe()
-    try:
-        before = _open_files()
-        assert await probe.sample([MemoryTarget("bot", child.pid, LIMIT)])
-        assert await probe.sample([]) == []
-        assert _open_files() == before
-    finally:
-        child.kill()
-        await child.wait()
+    first = look(probe, child.target(measured=False), 0)
+    rss = psutil.Process(child.process.pid).memory_info().rss
+    assert first.exact
+    assert 0 < first.used_bytes < rss
+    second = look(probe, child.target(), 1)
+    assert not second.exact
+    assert abs(second.used_bytes - first.used_bytes) < 2 * MIB, "what is shared was taken off"
+
+
+def test_at_rest_a_worker_is_measured_exactly_rarely_and_soon_when_it_has_grown(child: Child) -> None:
+    """Each exact look takes the kernel a millisecond: at one in ten seconds, 500 workers cost 5 % of a core."""
+    probe = MemoryProbe()
+    look(probe, child.target(), 0)
+    looks = [look(probe, child.target(), at).exact for at in range(1, int(AT_REST_EVERY_S) + 1)]
+    assert looks == [False] * (len(looks) - 1) + [True]
+    child.grow()
+    grown = [look(probe, child.target(), AT_REST_EVERY_S + after) for after in range(1, int(MOVED_EVERY_S) + 1)]
+    assert [sample.exact for sample in grown] == [False] * (len(grown) - 1) + [True]
+    assert all(64 * MIB < sample.used_bytes < 100 * MIB for sample in grown), "estimates see the growth at once"
+
+
+def test_near_its_limit_a_worker_that_moves_is_measured_at_every_look_and_one_at_rest_every_second(
+    child: Child,
+) -> None:
+    child.grow()
+    probe = MemoryProbe()
+    used = look(probe, child.target(), 0).used_bytes
+    near = child.target(int(used / 0.85))
+    assert look(probe, near, NEAR_EVERY_S).exact
+    assert not look(probe, near, NEAR_EVERY_S * 1.5).exact
+    assert look(probe, near, NEAR_EVERY_S * 2).exact
+
+
+def test_estimate_above_the_limit_is_made_exact_at_once(child: Child) -> None:
+    probe = MemoryProbe()
+    limit = look(probe, child.target(), 0).used_bytes + 30 * MIB
+    child.grow()
+    sample = look(probe, child.target(limit), 0.001)
+    assert sample.exact
+    assert sample.used_bytes > limit
+
+
+def test_without_root_the_workers_own_word_on_sharing_is_used(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_process: psutil.Process) -> None:
+        raise psutil.AccessDenied
+
+    monkeypatch.setattr(psutil.Process, "memory_full_info", refuse)
+    rss = psutil.Process(child.process.pid).memory_info().rss
+    probe = MemoryProbe()
+    untold = look(probe, child.target(measured=False), 0)
+    assert (untold.used_bytes, untold.exact) == (rss, False), "no figure to show"
+    assert look(probe, child.target(rss - MIB), 1).exact, "but one to act on"
+    told = look(probe, child.target(shared=MIB, measured=False), 2)
+    assert (told.used_bytes, told.exact) == (rss - MIB, True)
+
+
+def test_process_that_has_ended_since_the_last_look_is_passed_over_and_let_go_of(child: Child) -> None:
+    probe, before = MemoryProbe(), open_files()
+    assert probe.sample_now([child.target()], 0)
+    assert open_files() == before + 1
+    child.process.kill()
+    child.process.wait()
+    assert probe.sample_now([child.target()], 1) == []
+    assert open_files() == before
+    assert probe.sample_now([child.target()], 2) == []
+
+
+def test_pid_that_another_bot_has_now_is_measured_anew(child: Child) -> None:
+    probe, before = MemoryProbe(), open_files()
+    look(probe, child.target(), 0)
+    other = MemoryTarget("other", child.process.pid, LIMIT, LIMIT)
+    assert look(probe, other, 1).exact
+    assert open_files() == before + 1
+    probe.keep_only(set())
+    assert open_files() == before
+
+
+async def test_passes_leave_the_event_loop_free(child: Child) -> None:
+    sampling = asyncio.create_task(MemoryProbe().sample([child.target()]))
+    await asyncio.sleep(0)
+    (sample,) = await sampling
+    assert (sample.bot_id, sample.exact) == ("bot", True)

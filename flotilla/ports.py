@@ -9,6 +9,7 @@ from typing import Protocol
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
+from flotilla.domain.sessions import Ledger, Limit, Start
 from flotilla.domain.vitals import HostVitals
 
 
@@ -55,6 +56,22 @@ class FleetStore(Protocol):
 
     async def last_seen(self, slot: int) -> datetime | None:
         """Return when the supervisor of `slot` was last recorded as alive, None if it never was."""
+
+
+class SessionStore(Protocol):
+    """The database as the ledger of session starts uses it. Every call raises RetryError when the database is away."""
+
+    async def ledgers(self, now: datetime) -> dict[str, Ledger]:
+        """Return the ledger of every application, by its id; starts that no longer count at `now` are left out."""
+
+    async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
+        """Store starts, and what Discord said, by application id; all or nothing.
+
+        Of two limits of one application the last one holds.
+        """
+
+    async def forget(self, now: datetime, batch: int) -> int:
+        """Remove at most `batch` starts that no longer count at `now`, and limits long over; return how many starts."""
 
 
 class Nudges(Protocol):

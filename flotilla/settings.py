@@ -103,6 +103,12 @@ class Settings(BaseSettings):
     session_reserve: int = Field(
         50, ge=1, le=999, description="Session starts of a token's 1,000 a day that are left for starts by people."
     )
+    identify_interval_s: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="Seconds between two session starts of a bot; Discord's own, less for a sandbox.",
+    )
     bot_log_mb: int = Field(
         8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
     )

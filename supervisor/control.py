@@ -18,12 +18,15 @@ from flotilla.errors import FlotillaError
 from flotilla.ports import FleetStore
 from flotilla.protocol import (
     VERSION,
+    AskIdentify,
     Beat,
     Configure,
     Failing,
     FrameDecoder,
     FromWorker,
+    GatewaySeen,
     Hello,
+    IdentifiedAlone,
     NotReady,
     ProtocolError,
     Ready,
@@ -39,6 +42,7 @@ from flotilla.secrets import TokenVault
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.sessions import Sessions
 
 HELLO_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 30.0
@@ -59,6 +63,7 @@ class ControlServer:
         store: FleetStore,
         vault: TokenVault,
         config: WorkerConfig,
+        sessions: Sessions,
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -66,6 +71,7 @@ class ControlServer:
         self._store = store
         self._vault = vault
         self._config = config
+        self._sessions = sessions
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
 
@@ -136,7 +142,9 @@ class ControlServer:
         if token is None and not hello.running:
             writer.close()
             return None
-        writer.write(encode(Welcome(token, structs.replace(self._config, limits=limits_of(member.policy)))))
+        config = structs.replace(self._config, limits=limits_of(member.policy))
+        gateway = None if hello.running else self._sessions.gateway(member)
+        writer.write(encode(Welcome(token, config, gateway, self._sessions.alone(member))))
         self._links[hello.bot_id] = writer
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
@@ -205,6 +213,8 @@ class ControlServer:
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, code))
+            case AskIdentify() | IdentifiedAlone() | GatewaySeen():
+                self._sessions.take(member, generation, message)
             case Hello():
                 raise ProtocolError("Hello comes once")
 

@@ -10,6 +10,7 @@ import signal
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.schema import require_current
+from flotilla.db.sessions import SqlSessions
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.nudges import ValkeyNudges
@@ -40,7 +41,8 @@ async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
     nudges = ValkeyNudges(settings.effective_redis_url)
     try:
         await require_current(database)
-        supervisor = Supervisor(settings, SqlFleetStore(database), nudges, TokenVault(settings.key_file), fork_server)
+        vault, sessions = TokenVault(settings.key_file), SqlSessions(database)
+        supervisor = Supervisor(settings, SqlFleetStore(database), nudges, vault, sessions, fork_server)
         stop = asyncio.Event()
         signals: list[signal.Signals] = []
         _install_handlers(stop, signals)

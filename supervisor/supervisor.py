@@ -14,8 +14,8 @@ from flotilla.botlog import log_file
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
-from flotilla.ports import FleetStore, Nudges
-from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
+from flotilla.ports import FleetStore, Nudges, SessionStore
+from flotilla.protocol import Fork, ToWorker, WorkerConfig, WorkerLimits
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
@@ -26,6 +26,7 @@ from supervisor.forkserver import ForkHandlers, ForkServerClient
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.memory import MemoryProbe, next_interval_s
+from supervisor.sessions import Sessions
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -49,6 +50,7 @@ class Supervisor:
         store: FleetStore,
         nudges: Nudges,
         vault: TokenVault,
+        sessions: SessionStore,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -68,6 +70,12 @@ class Supervisor:
         )
         self._chronicle = Chronicle(store)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
+        self._sessions = Sessions(
+            sessions,
+            self._chronicle,
+            self._tell,
+            interval_s=settings.identify_interval_s,
+        )
         self._fleet = Fleet(
             settings.policy,
             self._journal,
@@ -77,6 +85,7 @@ class Supervisor:
                 dump_stacks=self._diagnosis.dump,
                 on_gone=self._diagnosis.note_exit,
                 on_policy=self._configure,
+                withhold=self._sessions.withheld,
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
@@ -87,6 +96,7 @@ class Supervisor:
             store,
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
+            self._sessions,
         )
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
@@ -108,6 +118,7 @@ class Supervisor:
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
+                    self._sessions.run(),
                     self._diagnosis.bound_logs(self._fleet),
                 )
             ]
@@ -121,6 +132,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError, RetryError):
                 await asyncio.wait_for(self._diagnosis.flush(), FINAL_FLUSH_TIMEOUT_S)
                 await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
+                await asyncio.wait_for(self._sessions.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
         for member in self._fleet:
@@ -131,6 +143,7 @@ class Supervisor:
 
     async def _take_over(self) -> None:
         rows = await self._store.fleet()
+        await self._sessions.load()
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
@@ -167,6 +180,7 @@ class Supervisor:
             for bot_id in droppable:
                 self._session_path(bot_id).unlink(missing_ok=True)
                 self._chronicle.forget(bot_id)
+                self._sessions.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -198,6 +212,7 @@ class Supervisor:
                 last_vitals = time.monotonic()
                 for member in self._fleet:
                     if member.process is not None:
+                        self._sessions.show(member)
                         self._journal.put(member.status())
             await asyncio.sleep(SEEN_INTERVAL_S)
 
@@ -208,6 +223,9 @@ class Supervisor:
 
     def _configure(self, member: Member) -> None:
         self._control.configure(member)
+
+    def _tell(self, bot_id: str, message: ToWorker) -> bool:
+        return self._control.tell(bot_id, message)
 
     def _spawn(self, member: Member, secret: bytes) -> None:
         bot = member.bot

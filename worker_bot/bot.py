@@ -10,6 +10,7 @@ import hikari
 import lightbulb
 
 from flotilla.protocol import WorkerConfig
+from worker_bot.identify import IdentifyGate
 from worker_bot.session import Continuity, install, remember_me, under_way
 from worker_bot.triage import ExtensionFailedError
 
@@ -31,7 +32,8 @@ LEAN_CACHE = (
 class Bot:
     """One bot's run. `on_ready` and `on_lost` are awaited whenever the gateway session comes up or breaks.
 
-    continuity: the session to go on with and to keep. `resumed` says how the last one came up.
+    continuity: the session to go on with and to keep. gate: asked before one begins. `resumed` says how the last one
+    came up.
     """
 
     def __init__(
@@ -42,11 +44,12 @@ class Bot:
         on_ready: Callable[[], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         continuity: Continuity | None = None,
+        gate: IdentifyGate | None = None,
     ) -> None:
         self._config = config
         self._continuity = continuity
         self.resumed = False
-        install(continuity)
+        install(continuity, gate)
         self._on_ready = on_ready
         self._on_lost = on_lost
         self._app = hikari.GatewayBot(

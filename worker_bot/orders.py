@@ -2,13 +2,15 @@
 
 import asyncio
 
-from flotilla.protocol import Configure, ToWorker, Welcome, WorkerLimits
+from flotilla.protocol import Configure, MayIdentify, NotYet, ToWorker, Welcome, WorkerLimits
+from worker_bot.identify import IdentifyGate
 
 
 class Orders:
     """Takes the supervisor's messages and holds what follows from them. Made inside a running event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, gate: IdentifyGate) -> None:
+        self.gate = gate
         self.limits = WorkerLimits()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
 
@@ -17,7 +19,10 @@ class Orders:
         match message:
             case Welcome():
                 self.limits = message.config.limits
+                self.gate.welcomed(message)
                 if not self.welcome.done():
                     self.welcome.set_result(message)
             case Configure(limits):
                 self.limits = limits
+            case MayIdentify() | NotYet():
+                self.gate.answered(message)

@@ -6,6 +6,7 @@ import aiohttp
 import hikari
 
 from flotilla.domain.reasons import reason_of_close_code, reason_of_status
+from worker_bot.session import SessionRefusedError
 
 
 class ExtensionFailedError(Exception):
@@ -19,6 +20,8 @@ def reason_of(error: BaseException) -> str:
     """
     if isinstance(error, ExtensionFailedError):
         return "bot_code_failed"
+    if isinstance(error, SessionRefusedError):
+        return error.reason_code
     if isinstance(error, hikari.HTTPResponseError):
         return reason_of_status(int(error.status), int(getattr(error, "code", 0)))
     if isinstance(error, hikari.GatewayServerClosedConnectionError):

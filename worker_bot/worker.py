@@ -16,6 +16,7 @@ from flotilla.log import redact_text
 from flotilla.protocol import Fork
 from worker_bot import stacks
 from worker_bot.bot import Bot
+from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
 from worker_bot.session import Continuity, SessionFile
@@ -44,7 +45,7 @@ async def run_worker(fork: Fork) -> int:
     loop.add_signal_handler(HAND_OVER, hand_over.set)
     stacks.install()
     link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
-    orders = Orders()
+    orders = Orders(IdentifyGate(link.send))
     linking = asyncio.create_task(link.keep(orders.take))
     bots: list[Bot] = []
     serving = asyncio.create_task(_serve(fork, link, orders, bots))
@@ -111,13 +112,16 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int
         return EXIT_FAILED
 
     async def on_ready() -> None:
+        orders.gate.was_ready = True
         link.report_ready(ready=True, resumed=bot.resumed)
 
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
     continuity = _continuity(fork.session_path)
-    bot = Bot(message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity)
+    bot = Bot(
+        message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
+    )
     bots.append(bot)
     del message
     link.running = True

@@ -200,8 +200,11 @@ def _on_spawn_failed(worker: Worker, event: SpawnFailed, now: float, policy: Pol
     if worker.pid is not None:
         # The fork server died before it could answer, but the worker itself has said Hello: it lives.
         return worker, ()
+    if worker.state is State.STARTING and event.wait_s is not None:
+        # Nothing failed, so nothing is counted, and the wait is not the backoff's.
+        return replace(worker, state=State.BACKOFF, deadline=now + event.wait_s, reason=event.code), ()
     if worker.state is State.STARTING:
-        return _after_run(worker, "spawn_failed", event.jitter, now, policy)
+        return _after_run(worker, event.code, event.jitter, now, policy)
     if worker.state is State.STOPPING:
         return _after_stop(worker, event.jitter, now, policy)
     return worker, ()

@@ -129,14 +129,15 @@ class WorkerLimits(msgspec.Struct, frozen=True):
 class Welcome(_Message, frozen=True, tag=True):
     """The answer to Hello. token: only for a worker that has none yet; it goes nowhere else.
 
-    gateway: what Discord answered a worker of the same application lately. alone: how often it may IDENTIFY without a
-    supervisor that answers.
+    gateway: what Discord answered a worker of the same application lately. alone: how often it may IDENTIFY when no
+    supervisor answers for `alone_after_s`.
     """
 
     token: str | None
     config: WorkerConfig
     gateway: GatewayAnswer | None = None
     alone: int = 0
+    alone_after_s: float = 12.0
 
 
 class Configure(_Message, frozen=True, tag=True):

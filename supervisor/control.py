@@ -144,7 +144,7 @@ class ControlServer:
             return None
         config = structs.replace(self._config, limits=limits_of(member.policy))
         gateway = None if hello.running else self._sessions.gateway(member)
-        writer.write(encode(Welcome(token, config, gateway, self._sessions.alone(member))))
+        writer.write(encode(Welcome(token, config, gateway, *self._sessions.alone(member))))
         self._links[hello.bot_id] = writer
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))

@@ -30,8 +30,9 @@ from flotilla.protocol import AskIdentify, GatewayAnswer, GatewaySeen, Identifie
 from supervisor.chronicle import Chronicle
 from supervisor.member import Member
 
-HOLD_S = 8.0
-"""A shard waits this long for its turn with its connection open; for longer it is sent away."""
+HELD = 2 / 3
+"""Of the time after which a worker takes this supervisor for dead: for so long a shard waits for its turn with its
+connection open. For longer it is sent away."""
 
 STORE_WAIT_S = 2.0
 UNSTORED = 3
@@ -68,7 +69,8 @@ class _Grant:
 class Sessions:
     """The ledgers of all applications on this host, and who may begin a session now.
 
-    tell: sends a message to a bot's worker. interval_s: Discord's between two IDENTIFYs of a key.
+    tell: sends a message to a bot's worker. interval_s: Discord's between two IDENTIFYs of a key. booted_at: when
+    the host started, for tests as `clock` is.
     """
 
     def __init__(
@@ -78,14 +80,17 @@ class Sessions:
         tell: Callable[[str, ToWorker], bool],
         *,
         interval_s: float,
+        alone_after_s: float = 12.0,
         clock: Callable[[], datetime] | None = None,
+        booted_at: datetime | None = None,
     ) -> None:
         self._store = store
         self._chronicle = chronicle
         self._tell = tell
         self._interval_s = interval_s
+        self._alone_after_s = alone_after_s
         self._now = clock or steady_clock()
-        self._booted_at = datetime.fromtimestamp(psutil.boot_time(), UTC)
+        self._booted_at = booted_at or datetime.fromtimestamp(psutil.boot_time(), UTC)
         self._ledgers: dict[str, Ledger] = {}
         self._grants: dict[tuple[str, int], _Grant] = {}
         self._asking: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -140,10 +145,10 @@ class Sessions:
         reset_after_s = max(0.0, (limit.resets_at - now).total_seconds())
         return GatewayAnswer(limit.url, limit.shards, limit.total, left, limit.max_concurrency, reset_after_s)
 
-    def alone(self, member: Member) -> int:
-        """Return how often the bot's worker may identify when nobody answers it."""
+    def alone(self, member: Member) -> tuple[int, float]:
+        """Return how often the bot's worker may identify when nobody answers it for the seconds that follow."""
         stands = self._standing(member)
-        return max(0, min(ALONE, stands.left - max(FLOOR, stands.reserve)))
+        return max(0, min(ALONE, stands.left - max(FLOOR, stands.reserve))), self._alone_after_s
 
     def _seen(self, member: Member, told: GatewayAnswer) -> None:
         """Note what Discord answered a worker: for its own application, and no other."""
@@ -200,8 +205,8 @@ class Sessions:
         self._tell(bot_id, MayIdentify(shard_id, number))
 
     async def _turn(self, member: Member, cause: str, shard_id: int) -> Answer:
-        """Wait for the shard's turn, or return how long that would take beyond `HOLD_S`."""
-        deadline = time.monotonic() + HOLD_S
+        """Wait for the shard's turn, or return how long it would have to wait."""
+        deadline = time.monotonic() + self._alone_after_s * HELD
         while True:
             answer = self._decide(member, cause, shard_id, interval_s=self._interval_s)
             if answer.wait_s <= 0 or time.monotonic() + answer.wait_s > deadline:

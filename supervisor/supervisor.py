@@ -75,6 +75,7 @@ class Supervisor:
             self._chronicle,
             self._tell,
             interval_s=settings.identify_interval_s,
+            alone_after_s=settings.alone_after_s,
         )
         self._fleet = Fleet(
             settings.policy,

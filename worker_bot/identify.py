@@ -19,10 +19,9 @@ from flotilla.protocol import (
     Welcome,
 )
 
-ANSWER_S = 12.0
-"""A supervisor answers within 8 s, and a worker finds the next one within 0.5 s; after this nobody is there."""
+JITTER = 0.25
+"""Share of the patience by which it is stretched at most: a host full of bots shall not identify at once."""
 
-ANSWER_JITTER_S = 3.0
 UNTOLD_MAX = 100
 KEPT_S = 30.0
 """An answer serves a later attempt of its shard for so long: a connection that fails has not spent the start."""
@@ -52,9 +51,9 @@ class IdentifyGate:
     send: to the supervisor; returns False when it is away. Made inside a running event loop.
     """
 
-    def __init__(self, send: Callable[[FromWorker], bool], *, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, send: Callable[[FromWorker], bool]) -> None:
         self._send = send
-        self._answer_s = answer_s
+        self._answer_s = math.inf
         self._asked: dict[int, _Asked] = {}
         self._number = 0
         self._alone = 0
@@ -67,7 +66,7 @@ class IdentifyGate:
 
     def welcomed(self, message: Welcome) -> None:
         """Take what a supervisor gives at every connection, and tell it what the one before cannot have heard."""
-        self._alone = message.alone
+        self._alone, self._answer_s = message.alone, message.alone_after_s
         self._gateway = message.gateway or self._gateway
         now = time.monotonic()
         self._untold = [row for row in self._untold if not self._send(IdentifiedAlone(row[0], now - row[1]))]
@@ -108,7 +107,7 @@ class IdentifyGate:
         self.ask(shard_id)
         answer = self._asked[shard_id].answer
         while True:
-            patience_s = self._answer_s + random.uniform(0, ANSWER_JITTER_S)  # noqa: S311 - jitter
+            patience_s = self._answer_s * random.uniform(1, 1 + JITTER)  # noqa: S311 - jitter
             try:
                 message = await asyncio.wait_for(asyncio.shield(answer), patience_s)
                 break

@@ -10,6 +10,7 @@ from flotilla.db.engine import Database
 from flotilla.db.happenings import SqlHappenings
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
+from flotilla.db.sessions import SqlSessions
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.policy import Policy
@@ -35,6 +36,7 @@ class Services:
     diagnosis: SqlDiagnosis
     uptime: SqlUptime
     happenings: SqlHappenings
+    sessions: SqlSessions
     policy: Policy = field(default_factory=Policy)
 
 
@@ -54,6 +56,7 @@ def services_on(
         SqlDiagnosis(database),
         SqlUptime(database),
         SqlHappenings(database),
+        SqlSessions(database),
         policy or Policy(),
     )
 

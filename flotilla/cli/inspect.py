@@ -133,8 +133,21 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
     probes.add_row("memory", _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"]), _mib(limits))
     probes.add_row("latency", latency(bot.get("latency_ms")), "-")
+    probes.add_row("session starts", *_session_starts(found, now))
     probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), percent(limits["uptime_target"]))
     return probes
+
+
+def _session_starts(found: Mapping[str, Any], now: datetime) -> tuple[str, str]:
+    from flotilla.cli.render import ahead  # noqa: PLC0415
+
+    vitals, kept = found["vitals"], f"{found['limits']['session_reserve']} kept for you"
+    if vitals.get("session_starts_24h") is None:
+        return "-", kept
+    total = vitals.get("session_starts_total", 0)
+    shown = f"{vitals['session_starts_24h']} of {total:,} in 24 h, {vitals['session_starts_left']} left"
+    back_at = vitals.get("session_starts_back_at")
+    return shown, kept + (f", back {ahead(back_at, now)}" if back_at else "")
 
 
 def _memory(used: int | None, limit: int) -> str:

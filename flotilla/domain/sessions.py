@@ -56,6 +56,14 @@ class Cause(enum.StrEnum):
     ALONE = "alone"  # while no supervisor was there to be asked
 
 
+class Purse(enum.Enum):
+    """From what a start that somebody asks for is paid."""
+
+    DAY = "day"
+    RESERVE = "reserve"
+    EMPTY = "empty"
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
     """A session start at `at` (aware UTC). shard_id: None if it is not known any more."""
@@ -175,6 +183,19 @@ def standing(ledger: Ledger, now: datetime, *, reserve: int) -> Standing:
     return Standing(len(counting.starts), left, total, reserve, wait_s, back_at)
 
 
+def cold_cost(ledger: Ledger) -> int:
+    """Return how many session starts a restart takes at most: one for each shard that Discord recommended last."""
+    return 1 if ledger.limit is None else max(1, ledger.limit.shards)
+
+
+def purse(ledger: Ledger, now: datetime, *, reserve: int) -> Purse:
+    """Return from what a cold restart that somebody asks for would be paid at `now` (aware UTC)."""
+    left, total = _left(ledger.since(now), now) - cold_cost(ledger), _total(ledger)
+    if left < min(FLOOR, total // 2):
+        return Purse.EMPTY
+    return Purse.RESERVE if left < min(max(FLOOR, reserve), total // 2) else Purse.DAY
+
+
 def is_fresh(limit: Limit, now: datetime) -> bool:
     """Return whether Discord's answer may serve another worker of the same application."""
     return timedelta() <= now - limit.seen_at < FRESH
@@ -238,7 +259,7 @@ def _until_day(ledger: Ledger, now: datetime, kept: int) -> float:
 
 def _until_pace(ledger: Ledger, now: datetime) -> float:
     """Return seconds until the pace allows an automatic start. Those after `now` (the clock went back) are none."""
-    total, shards = _total(ledger), 1 if ledger.limit is None else max(1, ledger.limit.shards)
+    total, shards = _total(ledger), cold_cost(ledger)
     past = bisect_right(ledger.starts, now, key=_at)
     wait_s = 0.0
     for window_s, starts, share in PACE:

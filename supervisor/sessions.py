@@ -20,6 +20,7 @@ from flotilla.domain.sessions import (
     Limit,
     Standing,
     Start,
+    cold_cost,
     decide,
     is_fresh,
     standing,
@@ -45,6 +46,7 @@ RETRY_CAP_S = 5.0
 WARN_AGAIN_S = 3600.0
 FAR_S = 30 * 86_400.0
 URL_MAX = 500
+SHARDS_MAX = 4096
 RUNNING_OUT = 0.8
 """Share of the starts that are not kept for people above which an operator is told."""
 
@@ -115,7 +117,8 @@ class Sessions:
         """
         if member.worker.reason not in BUDGET_REASONS:
             return None
-        answer = self._decide(member, member.start_cause, 0, interval_s=0)
+        count = cold_cost(self._ledger(member))
+        answer = self._decide(member, member.start_cause, 0, interval_s=0, count=count)
         if answer.wait_s <= 0:
             return None
         self._refused(member, answer)
@@ -180,12 +183,21 @@ class Sessions:
 
     def ask(self, member: Member, generation: int, question: AskIdentify) -> None:
         """Answer a shard that wants to identify: soon, or with how long it must wait."""
+        if not 0 <= question.shard_id < SHARDS_MAX:
+            log.warning("sessions.nonsense", bot=member.bot.name, told=repr(question))
+            return
         key = member.bot.id, question.shard_id
         before = self._asking.get(key)
         if before is not None:
             before.cancel()
         task = self._asking[key] = asyncio.create_task(self._answer(member, generation, question))
-        task.add_done_callback(lambda done: self._asking.pop(key) if self._asking.get(key) is done else None)
+        task.add_done_callback(lambda done: self._done(key, done))
+
+    def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
+        if self._asking.get(key) is task:
+            del self._asking[key]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("sessions.broken", bot_id=key[0], error=repr(task.exception()))
 
     async def _answer(self, member: Member, generation: int, question: AskIdentify) -> None:
         bot_id, shard_id, number = member.bot.id, question.shard_id, question.number
@@ -194,7 +206,9 @@ class Sessions:
             # What a person asked for is one start; should it fail, the next one is no longer theirs.
             again = granted is not None and granted.generation == generation
             cause = Cause.RENEWED if question.renewed else Cause.CRASH if again else member.start_cause
-            answer = await self._turn(member, cause, shard_id)
+            answer = await self._turn(member, cause, shard_id, self._to_come(member, generation, question))
+            if member.worker.generation != generation:
+                return
             if answer.wait_s > 0:
                 self._refused(member, answer)
                 self._tell(bot_id, NotYet(shard_id, number, answer.wait_s, answer.code))
@@ -204,11 +218,18 @@ class Sessions:
         await self._until_stored(member, granted.mark)
         self._tell(bot_id, MayIdentify(shard_id, number))
 
-    async def _turn(self, member: Member, cause: str, shard_id: int) -> Answer:
+    def _to_come(self, member: Member, generation: int, question: AskIdentify) -> int:
+        """Return how many shards of a bot that starts are still to begin a session, this one included."""
+        if question.renewed:
+            return 1
+        mine = sum(key[0] == member.bot.id and it.generation == generation for key, it in self._grants.items())
+        return max(1, cold_cost(self._ledger(member)) - mine)
+
+    async def _turn(self, member: Member, cause: str, shard_id: int, count: int) -> Answer:
         """Wait for the shard's turn, or return how long it would have to wait."""
         deadline = time.monotonic() + self._alone_after_s * HELD
         while True:
-            answer = self._decide(member, cause, shard_id, interval_s=self._interval_s)
+            answer = self._decide(member, cause, shard_id, interval_s=self._interval_s, count=count)
             if answer.wait_s <= 0 or time.monotonic() + answer.wait_s > deadline:
                 return answer
             await asyncio.sleep(answer.wait_s)
@@ -223,10 +244,16 @@ class Sessions:
             if waiting > UNSTORED:
                 await self.stored(mark)
 
-    def _decide(self, member: Member, cause: str, shard_id: int, *, interval_s: float) -> Answer:
-        reserve = member.policy.session_reserve
-        ledger = self._ledger(member)
-        return decide(ledger, self._now(), cause, shard_id=shard_id, reserve=reserve, interval_s=interval_s)
+    def _decide(self, member: Member, cause: str, shard_id: int, *, interval_s: float, count: int) -> Answer:
+        return decide(
+            self._ledger(member),
+            self._now(),
+            cause,
+            shard_id=shard_id,
+            reserve=member.policy.session_reserve,
+            interval_s=interval_s,
+            count=count,
+        )
 
     def _standing(self, member: Member) -> Standing:
         return standing(self._ledger(member), self._now(), reserve=member.policy.session_reserve)

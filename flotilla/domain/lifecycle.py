@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from flotilla.domain.policy import Policy, RestartPolicy, backoff_delay_s
 from flotilla.domain.reasons import Verdict, reason, reason_of_exit
+from flotilla.domain.sessions import BUDGET_REASONS
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
@@ -123,6 +124,10 @@ def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Pol
         return _rest(worker, State.FATAL, code)
     if row.ran and not _starts_again(policy.restart, code):
         return _rest(worker, State.FATAL, "restart_policy")
+    if code in BUDGET_REASONS:
+        # Nothing failed. How long it takes is the ledger's to say, which the shell asks before it spawns again.
+        soon = now + policy.backoff_base_s
+        return replace(worker, state=State.BACKOFF, pid=None, deadline=soon, reason=code, restart=False), ()
     failures, failed_at = worker.failures + 1, worker.failed_at
     if row.verdict is Verdict.RETRY:
         since = now - policy.intensity_period_s

@@ -151,20 +151,22 @@ def decide(
     shard_id: int = 0,
     reserve: int = 50,
     interval_s: float = IDENTIFY_INTERVAL_S,
+    count: int = 1,
 ) -> Answer:
     """Return whether a session may begin at `now` (aware UTC).
 
     Guarantee: starts recorded when granted are never more than `total - FLOOR` in any 24 h, automatic ones never begin
-    beyond `total - reserve`. interval_s: Discord's, for each key.
+    beyond `total - reserve`. interval_s: Discord's, for each key. count: how many are to follow one another, this one
+    included: a bot that can pay for half of its shards only would spend them for nothing.
     """
     counting = ledger.since(now)
     answers = [_until_rate(counting, now, shard_id, interval_s)]
     if cause == Cause.ASKED:
-        answers.append(Answer(_until_day(counting, now, FLOOR), "session_limit"))
+        answers.append(Answer(_until_day(counting, now, FLOOR, count), "session_limit"))
     else:
         answers += [
-            Answer(_until_day(counting, now, max(FLOOR, reserve)), "session_budget"),
-            Answer(_until_pace(counting, now), "session_budget"),
+            Answer(_until_day(counting, now, max(FLOOR, reserve), count), "session_budget"),
+            Answer(_until_pace(counting, now, count), "session_budget"),
         ]
     latest = max(answers, key=lambda answer: answer.wait_s)
     return latest if latest.wait_s > 0 else GRANTED
@@ -244,26 +246,26 @@ def _left(ledger: Ledger, now: datetime) -> int:
     return max(0, own if told is None else min(own, told))
 
 
-def _until_day(ledger: Ledger, now: datetime, kept: int) -> float:
-    """Return seconds until a start leaves `kept` ones of the day; a total that is small leaves half of it."""
+def _until_day(ledger: Ledger, now: datetime, kept: int, count: int) -> float:
+    """Return seconds until `count` starts leave `kept` ones of the day; a total that is small leaves half of it."""
     total = _total(ledger)
     kept = min(kept, total // 2)
-    allowed, wait_s = total - kept, 0.0
+    allowed, wait_s = max(1, total - kept - (count - 1)), 0.0
     if len(ledger.starts) >= allowed:
         wait_s = (ledger.starts[-allowed].at + WINDOW - now).total_seconds()
     told = _told(ledger, now)
-    if told is not None and told <= kept and ledger.limit is not None:
+    if told is not None and told <= max(kept, min(kept + count - 1, total - 1)) and ledger.limit is not None:
         wait_s = max(wait_s, (ledger.limit.resets_at - now).total_seconds())
     return wait_s
 
 
-def _until_pace(ledger: Ledger, now: datetime) -> float:
-    """Return seconds until the pace allows an automatic start. Those after `now` (the clock went back) are none."""
+def _until_pace(ledger: Ledger, now: datetime, count: int) -> float:
+    """Return seconds until the pace allows `count` automatic starts; those of the future (clock set back) are none."""
     total, shards = _total(ledger), cold_cost(ledger)
     past = bisect_right(ledger.starts, now, key=_at)
     wait_s = 0.0
     for window_s, starts, share in PACE:
-        allowed = max(starts, shards, min(starts * shards, int(total * share)))
+        allowed = max(1, max(starts, shards, min(starts * shards, int(total * share))) - (count - 1))
         if past >= allowed:
             since_s = (now - ledger.starts[past - allowed].at).total_seconds()
             wait_s = max(wait_s, window_s - since_s)

@@ -128,6 +128,13 @@ def test_spawn_that_is_withheld_waits_as_long_as_it_says_and_counts_nothing() ->
     assert step(stopping, withheld, NOW, POLICY)[0].state is State.STOPPED
 
 
+def test_worker_that_was_refused_a_session_counts_no_failure() -> None:
+    failing, _ = step(worker_in(State.STARTING, failures=9), Failed(3, "session_budget"), NOW, POLICY)
+    after, effects = step(failing, Exited(3, 1, 0.99), NOW, POLICY)
+    assert (after.state, after.reason, after.failures, after.pid) == (State.BACKOFF, "session_budget", 9, None)
+    assert (after.deadline, effects) == (NOW + POLICY.backoff_base_s, ())
+
+
 def test_first_crash_after_a_stable_run_starts_again_at_once() -> None:
     after, effects = step(worker_in(State.RUNNING), Exited(3, -9, 0.99), NOW, POLICY)
     assert (after.state, after.failures, after.reason) == (State.STARTING, 1, "killed")

@@ -106,6 +106,22 @@ def test_bot_of_many_shards_may_start_all_of_them_at_once() -> None:
     assert decide(ledger, at(6), Cause.CRASH, shard_id=0) == GRANTED
 
 
+@pytest.mark.parametrize("shards", [1, 4, 16, 600, 999, 5000])
+def test_bot_of_any_number_of_shards_can_start_on_an_unspent_day(shards: int) -> None:
+    ledger = Ledger(limit=told(TOTAL, shards=shards, max_concurrency=shards))
+    assert decide(ledger, at(0), Cause.FIRST, count=shards, reserve=999) == GRANTED
+    assert decide(Ledger(), at(0), Cause.FIRST, count=shards, reserve=999) == GRANTED
+
+
+def test_starts_that_follow_one_another_are_granted_together_or_not_at_all() -> None:
+    ledger = spent(TOTAL - RESERVE - 3)
+    assert decide(ledger, at(50_000), Cause.CRASH, reserve=RESERVE, count=3) == GRANTED
+    assert decide(ledger, at(50_000), Cause.CRASH, reserve=RESERVE, count=4).code == "session_budget"
+    known = Ledger(limit=told(RESERVE + 3))
+    assert decide(known, at(60), Cause.CRASH, reserve=RESERVE, count=3) == GRANTED
+    assert decide(known, at(60), Cause.CRASH, reserve=RESERVE, count=4).code == "session_budget"
+
+
 # One decision --------------------------------------------------------------------------------------------------------
 
 

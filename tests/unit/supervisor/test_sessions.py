@@ -54,6 +54,7 @@ class Host:
 
     async def answer_to(self, member: Member, question: AskIdentify, generation: int = 1) -> ToWorker:
         count = len(self.told)
+        member.worker = replace(member.worker, generation=generation)
         self.sessions.take(member, generation, question)
         await until(lambda: len(self.told) > count, "an answer", 5)
         return self.told[-1][1]
@@ -142,6 +143,37 @@ async def test_automatic_start_is_refused_at_the_reserve_and_an_asked_one_is_gra
         assert isinstance(await host.answer_to(member, question, 2), NotYet)
     await host.chronicle.flush()
     assert [row.code for row in host.happenings.happenings[member.bot.id]] == ["session_budget"]
+
+
+async def test_bot_of_many_shards_begins_none_unless_it_can_pay_for_all(host: Host, member: Member) -> None:
+    host.sessions.take(member, 1, GatewaySeen(replace_answer(shards=4, max_concurrency=4)))
+    host.spend(member, 950 - 4)
+    await host.sessions.stored()
+    await host.sessions.load()
+    for shard_id in range(4):
+        assert await host.answer_to(member, AskIdentify(shard_id, shard_id, renewed=False)) == MayIdentify(
+            shard_id, shard_id
+        )
+    host.store.starts.pop()
+    await host.sessions.load()
+    assert isinstance(await host.answer_to(member, AskIdentify(0, 9, renewed=False), 2), NotYet)
+    assert await host.answer_to(member, AskIdentify(0, 10, renewed=True), 2) == MayIdentify(0, 10)
+    member.worker = Worker(State.STARTING, 3, reason="session_budget")
+    assert host.sessions.withheld(member)
+
+
+async def test_worker_that_is_gone_when_its_turn_comes_spends_nothing(host: Host, member: Member) -> None:
+    host.sessions.take(member, 1, AskIdentify(0, 1, renewed=False))
+    member.worker = Worker(State.STARTING, 2)
+    await asyncio.sleep(0.05)
+    assert (host.told, host.store.starts) == ([], [])
+
+
+async def test_shard_that_cannot_be_is_passed_over(host: Host, member: Member) -> None:
+    for shard_id in (-1, 1_000_000):
+        host.sessions.take(member, 1, AskIdentify(shard_id, 1, renewed=False))
+    await asyncio.sleep(0.05)
+    assert host.told == []
 
 
 async def test_reserve_of_a_bot_is_its_own_and_holds_at_once(host: Host, member: Member) -> None:

@@ -10,7 +10,7 @@ import mmap
 import os
 import struct
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,8 @@ from hikari.impl.event_manager_base import EventManagerBase
 from hikari.impl.rest import RESTClientImpl
 from hikari.impl.shard import GatewayShardImpl
 
-from flotilla.protocol import GatewayAnswer
-from worker_bot.identify import IdentifyGate, SessionBudgetError
-
-_IDENTIFY = 2
-"""Opcode (Discord, Opcodes and Status Codes)."""
+from worker_bot import gating
+from worker_bot.identify import IdentifyGate
 
 RESUMABLE_S = 120.0
 """How old a session may be and still be tried. Discord documents "a few minutes"; a refusal costs only a round trip."""
@@ -203,82 +200,27 @@ def under_way(app: hikari.GatewayBot, client: lightbulb.Client) -> set[asyncio.T
 _current: list[Continuity] = []
 
 
-_gates: list[IdentifyGate] = []
-
-
 def install(continuity: Continuity | None, gate: IdentifyGate | None = None) -> None:
     """Let hikari's next bot of this process go on and keep its session, and ask `gate` before it begins a new one.
 
     None: as hikari does by itself.
     """
     _current[:] = [] if continuity is None else [continuity]
-    _gates[:] = [] if gate is None else [gate]
+    gating.install(gate)
 
 
-class SessionRefusedError(hikari.GatewayServerClosedConnectionError):
-    """The supervisor grants no session; it ends the run as a close code does that no reconnect cures."""
-
-    def __init__(self, refusal: SessionBudgetError) -> None:
-        super().__init__(reason=str(refusal), code=None, can_reconnect=False)
-        self.reason_code = refusal.code or "session_budget"
-
-
-async def _gateway_bot_info(fetch: Callable[[], Awaitable[hikari.GatewayBotInfo]]) -> hikari.GatewayBotInfo:
-    """Return what Discord said lately to this worker or to the one before, or ask it with `fetch`.
-
-    What remains is always enough for hikari: whether a session may begin is the gate's to say.
-    """
-    shared = _gates[0].take_gateway() if _gates else None
-    if shared is None:
-        info = await fetch()
-        if not _gates:
-            return info
-        limit = info.session_start_limit
-        told = (limit.total, limit.remaining, limit.max_concurrency, limit.reset_after.total_seconds())
-        shared = GatewayAnswer(info.url, info.shard_count, *told)
-        _gates[0].learned(shared)
-    limit = hikari.SessionStartLimit(
-        total=shared.total,
-        remaining=max(shared.remaining, shared.shards),
-        reset_after=timedelta(seconds=shared.reset_after_s),
-        max_concurrency=shared.max_concurrency,
-    )
-    return hikari.GatewayBotInfo(url=shared.url, shard_count=shared.shards, session_start_limit=limit)
-
-
-async def _may_identify(shard: GatewayShardImpl) -> None:
-    """Return when the shard may identify. What is refused for long ends the bot, unless other shards are up."""
-    try:
-        await _gates[0].granted(shard.id)
-    except SessionBudgetError as refusal:
-        if refusal.code is None or (shard.shard_count > 1 and _gates[0].was_ready):
-            raise ConnectionResetError(str(refusal)) from refusal  # hikari connects anew, and waits before it
-        raise SessionRefusedError(refusal) from refusal
-
-
-def _patch() -> None:  # noqa: C901 - small functions
+def _patch() -> None:
     fetch, consume = RESTClientImpl.fetch_gateway_bot_info, EventManagerBase.consume_raw_event
-    make_shard, connect, send = GatewayShardImpl.__init__, GatewayShardImpl._connect, GatewayShardImpl._send_json
+    make_shard = GatewayShardImpl.__init__
 
     async def fetch_gateway_bot_info(rest: RESTClientImpl) -> hikari.GatewayBotInfo:
-        info = _current[0].gateway_info() if _current else None
+        if not _current:
+            return await fetch(rest)
+        info = _current[0].gateway_info()
         if info is None:
-            info = await _gateway_bot_info(lambda: fetch(rest))
-            if _current:
-                _current[0].learned(info)
+            info = await fetch(rest)
+            _current[0].learned(info)
         return info
-
-    async def _connect(shard: GatewayShardImpl) -> tuple[asyncio.Task[None], ...]:
-        if _gates:
-            await _gates[0].pause(shard.id)
-            if shard._seq is None:
-                _gates[0].ask(shard.id)
-        return await connect(shard)
-
-    async def _send_json(shard: GatewayShardImpl, payload: Any, *, priority: bool = False) -> None:  # noqa: ANN401
-        if payload["op"] == _IDENTIFY and _gates:
-            await _may_identify(shard)
-        await send(shard, payload, priority=priority)
 
     def consume_raw_event(manager: EventManagerBase, name: str, shard: Any, payload: Any) -> None:  # noqa: ANN401
         if not _current:
@@ -294,8 +236,6 @@ def _patch() -> None:  # noqa: C901 - small functions
     RESTClientImpl.fetch_gateway_bot_info = fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
     EventManagerBase.consume_raw_event = consume_raw_event  # type: ignore[assignment, method-assign]
     GatewayShardImpl.__init__ = init  # type: ignore[method-assign, assignment]
-    GatewayShardImpl._connect = _connect  # type: ignore[method-assign, assignment]
-    GatewayShardImpl._send_json = _send_json  # type: ignore[method-assign, assignment]
 
 
 _patch()

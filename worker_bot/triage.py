@@ -6,7 +6,7 @@ import aiohttp
 import hikari
 
 from flotilla.domain.reasons import reason_of_close_code, reason_of_status
-from worker_bot.session import SessionRefusedError
+from worker_bot.gating import SessionRefusedError
 
 
 class ExtensionFailedError(Exception):

@@ -1,6 +1,7 @@
 """Grants session starts: recorded first, granted then, so that none is forgotten whoever dies in between."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -99,6 +100,7 @@ class Sessions:
         self._warned: dict[tuple[str, str], float] = {}
         self._starts: list[tuple[str, Start]] = []
         self._limits: dict[str, Limit] = {}
+        self._away = False
         self._wake = asyncio.Event()
         self._put = 0
         self._stored = 0
@@ -235,14 +237,14 @@ class Sessions:
             await asyncio.sleep(answer.wait_s)
 
     async def _until_stored(self, member: Member, mark: int) -> None:
-        """Return when a record is safe, or if few are not and the database is away."""
-        try:
-            await asyncio.wait_for(self.stored(mark), STORE_WAIT_S)
-        except TimeoutError:
+        """Return when a record is safe, or if few are not and the database is away: one that is slow is waited for."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return await asyncio.wait_for(self.stored(mark), STORE_WAIT_S)
             waiting = sum(key == member.bot.application_id for key, _ in self._starts)
-            log.warning("sessions.unstored", bot=member.bot.name, starts=waiting)
-            if waiting > UNSTORED:
-                await self.stored(mark)
+            log.warning("sessions.unstored", bot=member.bot.name, starts=waiting, database_away=self._away)
+            if self._away and waiting <= UNSTORED:
+                return None
 
     def _decide(self, member: Member, cause: str, shard_id: int, *, interval_s: float, count: int) -> Answer:
         return decide(
@@ -290,9 +292,9 @@ class Sessions:
             self._wake.clear()
             try:
                 await self.flush()
-                failures = 0
+                failures, self._away = 0, False
             except RetryError as fault:
-                failures += 1
+                failures, self._away = failures + 1, True
                 delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
                 log.warning("sessions.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
                 await asyncio.sleep(delay_s)

@@ -111,9 +111,9 @@ async def test_supervisors_killed_at_any_moment_never_forget_a_start(stack: Stac
         await supervisor.end(signal.SIGKILL)
     await stack.start_supervisor()
     await stack.all_ready(len(ids))
+    told = (await applications(stack)).values()
     counted = await recorded(stack)
-    for row in (await applications(stack)).values():
-        assert counted[row["id"]] >= row["identifies"] >= 1
+    assert all(counted[row["id"]] >= row["identifies"] >= 1 for row in told), (counted, told)
 
 
 async def test_worker_without_a_supervisor_renews_its_session_and_tells_it_later(stack: Stack) -> None:

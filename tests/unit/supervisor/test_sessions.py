@@ -200,6 +200,16 @@ async def test_short_wait_is_held_and_a_long_one_is_told(
     assert refusal.code is None
 
 
+async def test_database_that_is_slow_is_waited_for(host: Host, member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STORE_WAIT_S", 0.01)
+    host.store.slow = asyncio.Event()
+    host.sessions.take(member, 1, AskIdentify(0, 1, renewed=False))
+    await asyncio.sleep(0.1)
+    assert host.told == []
+    host.store.slow.set()
+    await until(lambda: host.told, "the grant")
+
+
 async def test_few_starts_are_granted_while_the_database_is_away_and_stored_later(
     host: Host, member: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:

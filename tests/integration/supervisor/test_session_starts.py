@@ -104,6 +104,7 @@ async def test_wave_of_lost_sessions_is_paced_for_each_bot_and_not_for_all(stack
 
 
 async def test_supervisors_killed_at_any_moment_never_forget_a_start(stack: Stack) -> None:
+    stack.environment["FLOTILLA_ALONE_AFTER_S"] = "60"  # on a slow machine a worker would not wait for the last one
     ids = await stack.add_bots(6)
     for delay_s in (0.03, 0.1):
         supervisor = await stack.start_supervisor()

@@ -94,6 +94,14 @@ class Bot:
         if self._app.is_alive:
             await self._app.close()
 
+    async def reconnect(self, *, fresh: bool) -> None:
+        """Renew the gateway connection without a new process: resume the session, or begin a new one if `fresh`.
+
+        `on_lost` and `on_ready` are called as for any other loss of the connection.
+        """
+        if self._continuity is not None:
+            await self._continuity.reconnect(fresh=fresh)
+
     async def hand_over(self) -> None:
         """Take no further event, and return when those taken are handled, after `DRAIN_S` at the latest.
 

@@ -28,6 +28,9 @@ RESUMABLE_S = 120.0
 CODE = os.urandom(8).hex()
 """Which code this process runs: workers inherit it from their fork server, and another fork server has another."""
 
+_KEEPS_SESSION = 3000
+"""The close code that hikari itself uses before it resumes."""
+
 _SIZE = 4096
 _HEAD = struct.Struct("<8sQdI")  # magic, last sequence number, Unix time of it, length of the session behind
 _MARK = struct.Struct("<Qd")
@@ -109,6 +112,12 @@ class Continuity:
         self._session: Session | None = None
         self._gateway_url = ""
         self._sealed = False
+        self._shards: list[Any] = []  # hikari's own list has a shard only some time after it is READY
+        self._to_drop: set[int] = set()
+        self.events = 0
+        """How many events were handed to the bot's code."""
+        self.last_event_at = float("-inf")
+        """When the last of them was, on the monotonic clock; minus infinity before the first."""
 
     @property
     def resumes(self) -> bool:
@@ -129,6 +138,21 @@ class Continuity:
         self._sealed = True
         self._file.clear()
 
+    async def reconnect(self, *, fresh: bool) -> None:
+        """Close every gateway connection in a way that keeps its session, and let hikari connect anew.
+
+        fresh: give the sessions up, so that hikari identifies; what Discord would have replayed is lost. Otherwise it
+        resumes. Returns when the connections are closed, after about 5 s at the latest. hikari waits 1 to 2 s before
+        it connects if the connection was younger than 30 s. A connection that is just being made is left alone.
+        """
+        if fresh:
+            self._to_drop |= {shard.id for shard in self._shards}
+        # With a close code of 1000 or 1001 Discord would end the session and show the bot offline meanwhile.
+        closing = (
+            shard._ws.send_close(code=_KEEPS_SESSION, message=b"reconnecting") for shard in self._shards if shard._ws
+        )
+        await asyncio.gather(*closing)
+
     # What hikari's patched methods ask -------------------------------------------------------------------------------
 
     def gateway_info(self) -> hikari.GatewayBotInfo | None:
@@ -145,12 +169,25 @@ class Continuity:
 
     def restore(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard with its private names
         """Give a new shard the session to resume, once, if the shard is the bot's only one."""
+        self._shards.append(shard)
         if self._left is None or shard.shard_count != 1:
             return
         (session, seq), self._left = self._left, None
         self._session = session
         shard._session_id, shard._resume_gateway_url = session.session_id, session.resume_url
         shard._seq, shard._user_id = seq, hikari.Snowflake(session.user_id)
+
+    def connects(self, shard: Any) -> None:  # noqa: ANN401 - hikari's, as above
+        """Drop the shard's session, if that was asked for, right before a connection is made to go on with it.
+
+        Not earlier: events that are still in the old connection's queue would bring its sequence number back.
+        """
+        if shard.id in self._to_drop:
+            self._to_drop.discard(shard.id)
+            shard._session_id = shard._resume_gateway_url = shard._seq = None
+        if shard._seq is None and shard.shard_count == 1:
+            self._session = None
+            self._file.clear()  # it was dropped or refused: no successor shall try it either
 
     def consume(
         self,
@@ -163,6 +200,8 @@ class Continuity:
         if self._sealed:
             return
         forward()
+        self.events += 1
+        self.last_event_at = time.monotonic()
         if shard.shard_count != 1:
             return
         now = time.time()
@@ -202,9 +241,9 @@ def install(continuity: Continuity | None) -> None:
     _current[:] = [] if continuity is None else [continuity]
 
 
-def _patch() -> None:
+def _patch() -> None:  # noqa: C901 - four small functions
     fetch, consume = RESTClientImpl.fetch_gateway_bot_info, EventManagerBase.consume_raw_event
-    make_shard = GatewayShardImpl.__init__
+    make_shard, connect = GatewayShardImpl.__init__, GatewayShardImpl._connect
 
     async def fetch_gateway_bot_info(rest: RESTClientImpl) -> hikari.GatewayBotInfo:
         if not _current:
@@ -226,9 +265,15 @@ def _patch() -> None:
         if _current:
             _current[0].restore(shard)
 
+    async def _connect(shard: GatewayShardImpl) -> tuple[asyncio.Task[None], ...]:
+        if _current:
+            _current[0].connects(shard)
+        return await connect(shard)
+
     RESTClientImpl.fetch_gateway_bot_info = fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
     EventManagerBase.consume_raw_event = consume_raw_event  # type: ignore[assignment, method-assign]
     GatewayShardImpl.__init__ = init  # type: ignore[method-assign, assignment]
+    GatewayShardImpl._connect = _connect  # type: ignore[method-assign, assignment]
 
 
 _patch()

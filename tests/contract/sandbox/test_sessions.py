@@ -11,7 +11,8 @@ from typing import Any
 from flotilla.protocol import WorkerConfig
 from tests.contract.sandbox.conftest import Sandbox
 from worker_bot.bot import Bot
-from worker_bot.session import Continuity, SessionFile, install
+from worker_bot.seam import install
+from worker_bot.session import Continuity
 
 WAIT_S = 20.0
 
@@ -21,7 +22,7 @@ class Run:
 
     def __init__(self, sandbox: Sandbox, token: str, path: Path) -> None:
         self.told: list[str] = []
-        self.continuity = Continuity(SessionFile(path))
+        self.continuity = Continuity(path)
         config = WorkerConfig(f"{sandbox.url}/api/v10", ("worker_bot.extensions.core",), 1.0, "INFO")
         self.bot = Bot(token, config, on_ready=self._ready, on_lost=self._lost, continuity=self.continuity)
         self.task = asyncio.create_task(self.bot.run())

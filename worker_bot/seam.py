@@ -130,8 +130,12 @@ class Past:
 def remember_me(shard: Any, me: dict[str, Any]) -> None:  # noqa: ANN401
     """Put the bot's own user into the cache, where READY would have put it, unless it is there."""
     cache = cache_of(shard)
-    if cache is not None and cache.get_me() is None:
+    if cache is None or cache.get_me() is not None:
+        return
+    try:
         cache.set_me(shard._event_manager._entity_factory.deserialize_my_user(me))
+    except (LookupError, TypeError, ValueError, AttributeError) as fault:
+        log.warning("the bot's own user is not known until the next session: %r", fault)
 
 
 def knows_guilds(cache: Any) -> bool:  # noqa: ANN401

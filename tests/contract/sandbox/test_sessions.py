@@ -2,17 +2,24 @@
 
 import asyncio
 import contextlib
+import json
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
 from flotilla.protocol import WorkerConfig
 from tests.contract.sandbox.conftest import Sandbox
 from worker_bot.bot import Bot
+from worker_bot.pace import IdentifyPace
 from worker_bot.seam import install
 from worker_bot.session import Continuity
+from worker_bot.session_file import Session, SessionFile, now_s
 
 WAIT_S = 20.0
 
@@ -84,6 +91,7 @@ async def test_fresh_reconnect_begins_a_new_session_in_place(sandbox: Sandbox, t
     application_id, token = await sandbox.application()
     async with running(sandbox, token, tmp_path / "bot.session") as run:
         before = {session.id for session in sandbox.discord.sessions.of(application_id)}
+        run.continuity._pace = IdentifyPace(interval_s=0)
         await run.bot.reconnect(fresh=True)
         await run.tells("ready", "lost", "ready")
         (connected,) = (s.id for s in sandbox.discord.sessions.of(application_id) if s.client is not None)
@@ -100,3 +108,56 @@ async def test_events_handed_to_the_bot_are_counted_and_dated(sandbox: Sandbox, 
         assert await ping(sandbox, application_id) == "answered"
         assert run.continuity.events > events
         assert run.continuity.last_event_at > at
+
+
+async def test_guild_that_is_replayed_by_a_resume_is_not_lost(sandbox: Sandbox, tmp_path: Path) -> None:
+    application_id, token = await sandbox.application()
+    async with running(sandbox, token, tmp_path / "bot.session") as run:
+        await sandbox.control("POST", f"/applications/{application_id}/close", {"code": 4000})
+        await run.tells("ready", "lost")
+        made = {"name": "New", "applications": [application_id]}
+        assert (await sandbox.call("POST", "/sandbox/guilds", made))[0] in {200, 201}
+        await run.tells("ready", "lost", "resumed")
+        assert "New" in {guild.name for guild in run.bot._app.cache.get_guilds_view().values()}
+
+
+class Amnesiac:
+    """A gateway that answers every RESUME with 4007, for as long as one tries."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.send_bytes(deflated({"op": 10, "d": {"heartbeat_interval": 41250}}))
+        async for message in socket:
+            op = json.loads(message.data)["op"]
+            if op in {2, 6}:
+                self.asked.append(op)
+                await socket.close(code=4007)
+        return socket
+
+
+def deflated(payload: dict[str, Any]) -> bytes:
+    stream = zlib.compressobj()
+    return stream.compress(json.dumps(payload).encode()) + stream.flush(zlib.Z_SYNC_FLUSH)
+
+
+async def test_session_of_which_discord_knows_no_such_event_is_given_up_at_the_second_4007(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    _, token = await sandbox.application()
+    amnesiac, application = Amnesiac(), web.Application()
+    application.router.add_get("/", amnesiac.connect)
+    async with TestServer(application) as server:
+        url, me = f"ws://127.0.0.1:{server.port}", {"id": "42", "username": "bot"}
+        SessionFile(tmp_path / "bot.session").keep(Session("lost", url, url, 42, me, "code"), 7, now_s())
+        run = Run(sandbox, token, tmp_path / "bot.session")
+        try:
+            await run.until(lambda: amnesiac.asked == [6, 6, 2])
+        finally:
+            run.task.cancel()
+            await run.bot.close()
+            install(None)
+    assert not Continuity(tmp_path / "bot.session").resumes

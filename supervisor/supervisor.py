@@ -179,7 +179,8 @@ class Supervisor:
         if droppable:
             await self._store.drop(droppable)
             for bot_id in droppable:
-                self._session_path(bot_id).unlink(missing_ok=True)
+                for left in self._settings.session_dir.glob(f"{bot_id}.session*"):
+                    left.unlink(missing_ok=True)
                 self._chronicle.forget(bot_id)
                 self._sessions.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)

@@ -19,7 +19,7 @@ from worker_bot.bot import Bot
 from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
-from worker_bot.session import Continuity, SessionFile
+from worker_bot.session import Continuity
 from worker_bot.triage import reason_of
 
 EXIT_OK = 0
@@ -95,14 +95,12 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _continuity(path: str) -> Continuity | None:
-    if not path:
-        return None
+def _continuity(path: str) -> Continuity:
     try:
-        return Continuity(SessionFile(Path(path)))
+        return Continuity(Path(path) if path else None)
     except OSError as fault:
         log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
-        return None
+        return Continuity()
 
 
 async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot]) -> int:

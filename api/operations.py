@@ -15,6 +15,7 @@ from flotilla.db.keys import Role
 from flotilla.domain import operations as domain
 from flotilla.domain.bots import BotView, Desired
 from flotilla.domain.operations import Item, OperationState
+from flotilla.domain.sessions import Ledger, Purse, cold_cost, purse
 from flotilla.errors import FixInputError
 
 PATH = "/api/v1/operations"
@@ -29,6 +30,8 @@ class OperationRoutes:
         self._bots = services.bots
         self._operations = services.operations
         self._queue = services.queue
+        self._sessions = services.sessions
+        self._policy = services.policy
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -61,7 +64,7 @@ class OperationRoutes:
         if not chosen:
             raise FixInputError("No bot matches this selector; there is nothing to do.", code="selection_empty")
         if new.dry_run:
-            return answer(_dry_run(chosen))
+            return answer(await self._dry_run(chosen))
         operation = domain.Operation(
             id=str(ULID()),
             kind=new.kind,
@@ -76,6 +79,26 @@ class OperationRoutes:
         await self._queue.advance(operation.id)
         stored = await self._operations.get(operation.id)
         return answer(Operation.of(stored), 202, location=f"{PATH}/{operation.id}")
+
+    async def _dry_run(self, chosen: list[BotView]) -> DryRun:
+        now = datetime.now(UTC)
+        running = [view for view in chosen if view.bot.desired is Desired.RUNNING]
+        ledgers = await self._sessions.ledgers(now, [view.bot.application_id for view in running])
+        names: dict[Purse, list[str]] = {kind: [] for kind in Purse}
+        starts = 0
+        for view in running:
+            ledger = ledgers.get(view.bot.application_id, Ledger())
+            starts += cold_cost(ledger)
+            reserve = view.bot.overrides.on(self._policy).session_reserve
+            names[purse(ledger, now, reserve=reserve)].append(view.bot.name)
+        return DryRun(
+            total=len(chosen),
+            session_starts=starts,
+            skipped=len(chosen) - len(running),
+            bots=[view.bot.name for view in chosen[:SHOWN_BOTS]],
+            from_reserve=names[Purse.RESERVE][:SHOWN_BOTS],
+            refused=names[Purse.EMPTY][:SHOWN_BOTS],
+        )
 
     @requires(Role.VIEWER)
     @document_response(Operation)
@@ -98,13 +121,3 @@ class OperationRoutes:
         operation = await self._operations.cancel(operation_id, datetime.now(UTC))
         log.info("operation.cancelled", operation_id=operation.id, key_name=caller().name)
         return answer(Operation.of(operation))
-
-
-def _dry_run(chosen: list[BotView]) -> DryRun:
-    running = sum(view.bot.desired is Desired.RUNNING for view in chosen)
-    return DryRun(
-        total=len(chosen),
-        session_starts=running,
-        skipped=len(chosen) - running,
-        bots=[view.bot.name for view in chosen[:SHOWN_BOTS]],
-    )

@@ -117,6 +117,7 @@ class Bot(Struct, frozen=True):
     uptime_ratio_24h: Annotated[float, Meta(description="READY share of the last 24 hours' time that counts.")] | None
     since: Annotated[datetime, Meta(description="Since when it is in this state.")] | None
     created_at: datetime
+    next_try_at: Annotated[datetime, Meta(description="When one that waits for session starts is tried again.")] | None
     removing: Annotated[bool, Meta(description="Its removal was asked for; it is gone once it has stopped.")]
 
     @classmethod
@@ -142,6 +143,7 @@ class Bot(Struct, frozen=True):
             uptime_ratio_24h=view.uptime_ratio_24h,
             since=status.since,
             created_at=bot.created_at,
+            next_try_at=status.vitals.session_start_at if status.state is State.BACKOFF else None,
             removing=bot.deleted_at is not None,
         )
 
@@ -290,6 +292,13 @@ class DryRun(Struct, frozen=True):
     session_starts: int
     skipped: Annotated[int, Meta(description="Stopped bots, which a restart leaves alone.")]
     bots: Annotated[list[str], Meta(description="Names of the first 50.")]
+    from_reserve: Annotated[
+        list[str],
+        Meta(description="Those that would need what is kept for people; the first 50."),
+    ]
+    refused: Annotated[
+        list[str], Meta(description="Those that must wait if their session cannot be resumed; the first 50.")
+    ]
     dry_run: bool = True
 
 

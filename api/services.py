@@ -11,6 +11,7 @@ from flotilla.db.happenings import SqlHappenings
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.rollovers import SqlRollovers
+from flotilla.db.sessions import SqlSessions
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.policy import Policy
@@ -38,6 +39,7 @@ class Services:
     uptime: SqlUptime
     happenings: SqlHappenings
     rollovers: SqlRollovers
+    sessions: SqlSessions
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
 
@@ -64,6 +66,7 @@ def services_on(
         SqlUptime(database),
         SqlHappenings(database),
         SqlRollovers(database),
+        SqlSessions(database),
         policy or Policy(),
         pace or Pace(),
     )

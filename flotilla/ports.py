@@ -11,6 +11,7 @@ from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.rollover_record import RolloverStatus, RolloverView
+from flotilla.domain.sessions import Ledger, Limit, Start
 from flotilla.domain.vitals import HostVitals
 
 
@@ -80,6 +81,22 @@ class RolloverStore(Protocol):
 
     async def last_server(self) -> int:
         """Return the highest number that a fork server of this fleet had, 0 if there was none."""
+
+
+class SessionStore(Protocol):
+    """The database as the ledger of session starts uses it. Every call raises RetryError when the database is away."""
+
+    async def ledgers(self, now: datetime) -> dict[str, Ledger]:
+        """Return the ledger of every application, by its id; starts that no longer count at `now` are left out."""
+
+    async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
+        """Store starts, and what Discord said, by application id; all or nothing.
+
+        Of two limits of one application the last one holds.
+        """
+
+    async def forget(self, now: datetime, batch: int) -> int:
+        """Remove at most `batch` starts that no longer count at `now`, and limits long over; return how many starts."""
 
 
 class Nudges(Protocol):

@@ -95,6 +95,41 @@ class Heap(_Message, frozen=True, tag=True):
     report: HeapReport
 
 
+class AskIdentify(_Message, frozen=True, tag=True):
+    """A shard is about to IDENTIFY and waits for `MayIdentify` or `NotYet` with this number.
+
+    number: of the worker's attempts; one asked for twice is granted once. renewed: this process was READY before.
+    """
+
+    shard_id: int
+    number: int
+    renewed: bool
+
+
+class IdentifiedAlone(_Message, frozen=True, tag=True):
+    """A shard identified unasked, so many seconds ago: no supervisor answered."""
+
+    shard_id: int
+    ago_s: float
+
+
+class GatewayAnswer(msgspec.Struct, frozen=True):
+    """Discord's answer to `GET /gateway/bot`. reset_after_s: until `remaining` is `total` again."""
+
+    url: str
+    shards: int
+    total: int
+    remaining: int
+    max_concurrency: int
+    reset_after_s: float
+
+
+class GatewaySeen(_Message, frozen=True, tag=True):
+    """What Discord answered this worker; the next one of its application need not ask."""
+
+    answer: GatewayAnswer
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
 
 
@@ -138,10 +173,17 @@ class WorkerLimits(msgspec.Struct, frozen=True):
 
 
 class Welcome(_Message, frozen=True, tag=True):
-    """The answer to Hello. token: only for a worker that has none yet; it goes nowhere else."""
+    """The answer to Hello. token: only for a worker that has none yet; it goes nowhere else.
+
+    gateway: what Discord answered a worker of the same application lately. alone: how often it may IDENTIFY when no
+    supervisor answers for `alone_after_s`.
+    """
 
     token: str | None
     config: WorkerConfig
+    gateway: GatewayAnswer | None = None
+    alone: int = 0
+    alone_after_s: float = 12.0
 
 
 class Configure(_Message, frozen=True, tag=True):
@@ -162,6 +204,25 @@ class TakeHeap(_Message, frozen=True, tag=True):
     number: int
     brief: bool = False
     trace_s: float = 0.0
+
+
+class MayIdentify(_Message, frozen=True, tag=True):
+    """The session start with this number is recorded and granted."""
+
+    shard_id: int
+    number: int
+
+
+class NotYet(_Message, frozen=True, tag=True):
+    """The session start with this number is not granted; ask again in `wait_s`.
+
+    code: the reason, of `flotilla.domain.sessions.BUDGET_REASONS`; None if it is only Discord's rate of IDENTIFYs.
+    """
+
+    shard_id: int
+    number: int
+    wait_s: float
+    code: str | None
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -256,8 +317,10 @@ class Reaped(_Message, frozen=True, tag=True):
 
 
 FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped
-FromWorker = Hello | Ready | NotReady | Beat | Failing | InvalidRequests | Heap
-ToWorker = Welcome | Configure | Throttle | TakeHeap | Refused
+FromWorker = (
+    Hello | Ready | NotReady | Beat | Failing | InvalidRequests | Heap | AskIdentify | IdentifiedAlone | GatewaySeen
+)
+ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Refused
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)

@@ -142,6 +142,18 @@ class Settings(BaseSettings):
         description="Seconds that the requests of a bot that makes the most of them are held back; the next time twice "
         "as long.",
     )
+    identify_interval_s: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="Seconds between two session starts of a bot; Discord's own, less for a sandbox.",
+    )
+    alone_after_s: float = Field(
+        12.0,
+        ge=1,
+        le=3600,
+        description="Seconds without an answer of the supervisor after which a bot begins a session by itself, twice.",
+    )
     bot_log_mb: int = Field(
         8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
     )

@@ -9,6 +9,7 @@ import structlog
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
 from flotilla.db.schema import require_current
+from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import SqlUptime
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.nudges import ValkeyNudges
@@ -39,7 +40,7 @@ async def run(settings: Settings) -> None:
             tasks = [
                 group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
                 group.create_task(sweep_for_ever(operations, arq)),
-                group.create_task(forget_for_ever(SqlUptime(database))),
+                group.create_task(forget_for_ever(SqlUptime(database), SqlSessions(database))),
             ]
             await stop.wait()
             log.info("jobs.stopping")

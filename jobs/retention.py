@@ -1,11 +1,13 @@
-"""Forgets transitions that no uptime window needs any more, a little at a time."""
+"""Forgets transitions and session starts that nobody needs any more, a little at a time."""
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import structlog
 
+from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import FORGET_BATCH, SqlUptime
 from flotilla.domain.uptime import KEPT
 from flotilla.errors import FlotillaError
@@ -19,12 +21,13 @@ TIMEOUT_S = 600.0
 log = structlog.get_logger()
 
 
-async def forget_for_ever(history: SqlUptime) -> None:
+async def forget_for_ever(history: SqlUptime, sessions: SqlSessions) -> None:
     """Forget at start and then about every SWEEP_S seconds until cancelled, whatever is away meanwhile."""
     while True:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await forget(history, datetime.now(UTC))
+                await forget_starts(sessions, datetime.now(UTC))
         except FlotillaError as fault:
             log.warning("retention.failed", error=fault.message)
         except TimeoutError:
@@ -34,13 +37,26 @@ async def forget_for_ever(history: SqlUptime) -> None:
 
 async def forget(history: SqlUptime, now: datetime, *, batch: int = FORGET_BATCH) -> int:
     """Remove transitions older than KEPT in at most BATCHES transactions; return how many there were."""
+    gone = await _in_batches(lambda: history.forget(now - KEPT, batch), batch)
+    if gone:
+        log.info("retention.forgot", transitions=gone)
+    return gone
+
+
+async def forget_starts(sessions: SqlSessions, now: datetime, *, batch: int = FORGET_BATCH) -> int:
+    """Remove session starts that no longer count at `now`, as `forget` does."""
+    gone = await _in_batches(lambda: sessions.forget(now, batch), batch)
+    if gone:
+        log.info("retention.forgot_starts", session_starts=gone)
+    return gone
+
+
+async def _in_batches(remove: Callable[[], Awaitable[int]], batch: int) -> int:
     gone = 0
     for _ in range(BATCHES):
-        removed = await history.forget(now - KEPT, batch)
+        removed = await remove()
         gone += removed
         if removed < batch:
             break
         await asyncio.sleep(PAUSE_S)
-    if gone:
-        log.info("retention.forgot", transitions=gone)
     return gone

@@ -45,6 +45,7 @@ from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.pace import PER_S, Pace
 from supervisor.requests import Requests
+from supervisor.sessions import Sessions
 from supervisor.users import BotUsers
 
 HELLO_TIMEOUT_S = 5.0
@@ -81,6 +82,7 @@ class ControlServer:
         vault: TokenVault,
         config: WorkerConfig,
         requests: Requests,
+        sessions: Sessions,
         takers: Mapping[type, Taker],
         users: BotUsers | None = None,
     ) -> None:
@@ -93,6 +95,7 @@ class ControlServer:
         self._requests = requests
         self._users = users
         self._takers = takers
+        self._sessions = sessions
         self._server: asyncio.Server | None = None
         self._links: dict[str, asyncio.StreamWriter] = {}
         self._connections: Counter[str] = Counter()
@@ -205,7 +208,8 @@ class ControlServer:
             return None
         requests = self._requests.limits_of(member.bot.id)
         config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
-        _send(writer, Welcome(token, config))
+        gateway = None if hello.running else self._sessions.gateway(member)
+        _send(writer, Welcome(token, config, gateway, *self._sessions.alone(member)))
         before = self._links.get(hello.bot_id)
         if before is not None:
             _close(before)  # a worker has one connection; it says Hello anew when it has lost the other

@@ -20,6 +20,7 @@ from flotilla.domain.diagnosis import Exit
 from flotilla.domain.lifecycle import IllegalTransition, step
 from flotilla.domain.policy import Policy
 from flotilla.domain.reasons import reason_of_exit
+from flotilla.domain.sessions import cause_of
 from flotilla.domain.uptime import expected_after
 from flotilla.domain.vitals import ended
 from flotilla.domain.worker import (
@@ -52,6 +53,10 @@ _FOUND_LOST = Exited | LostReady | DeadlinePassed
 _OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
 
 
+def _never(_member: Member) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
     """What the fleet has others do.
@@ -59,6 +64,7 @@ class Shell:
     spawn: fork a worker, which will prove itself with the secret. on_exit: a process (generation, pid) is gone; call
     `Fleet.exited` when its exit code is known. dump_stacks: have a hanging worker write down where it hangs.
     on_gone: told how an incarnation ended, first of all. on_policy: told of a live worker whose policy has changed.
+    withhold: why a worker is not to be spawned now, and for how many seconds; None: spawn it.
     """
 
     spawn: Callable[[Member, bytes], None]
@@ -66,6 +72,7 @@ class Shell:
     dump_stacks: Callable[[Member], object]
     on_gone: Callable[[Member, Exit], None]
     on_policy: Callable[[Member], None]
+    withhold: Callable[[Member], tuple[str, float] | None] = _never
 
 
 class Fleet:
@@ -109,7 +116,7 @@ class Fleet:
         if isinstance(event, Heartbeat | BecameReady):
             member.unheard_since = None
         for effect in effects:
-            self._carry_out(member, effect)
+            self._carry_out(member, effect, before)
 
     def forked(self, bot_id: str, generation: int, pid: int, started_at: int | None) -> None:
         """A process is there: hold it, watch it, and tell the worker's lifecycle."""
@@ -196,6 +203,7 @@ class Fleet:
             member.policy = bot.overrides.on(self._policy)
             if member.process is not None:
                 self._shell.on_policy(member)
+        member.asked |= is_wanted(bot) and not is_wanted(member.bot)
         member.bot = bot
         return member
 
@@ -263,9 +271,17 @@ class Fleet:
 
     # Effects ---------------------------------------------------------------------------------------------------------
 
-    def _carry_out(self, member: Member, effect: Effect) -> None:
+    def _carry_out(self, member: Member, effect: Effect, before: Worker) -> None:
         match effect:
-            case Spawn():
+            case Spawn(generation):
+                asked = member.asked or member.bot.desired_epoch > member.epoch
+                member.asked, member.start_cause = False, cause_of(before, asked=asked)
+                withheld = self._shell.withhold(member)
+                if withheld is not None:
+                    member.epoch = member.bot.desired_epoch
+                    not_spawned = SpawnFailed(generation, self._random.random(), *withheld)
+                    asyncio.get_running_loop().call_soon(self.apply, member, not_spawned)
+                    return
                 secret = secrets.token_bytes(32)
                 member.secret_hash = hashlib.sha256(secret).digest()
                 member.epoch = member.bot.desired_epoch

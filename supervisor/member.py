@@ -5,6 +5,7 @@ from datetime import datetime
 
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.sessions import Cause
 from flotilla.domain.uptime import expected_after
 from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State, Worker
@@ -20,7 +21,8 @@ class Member:
     epoch: the `desired_epoch` the current incarnation answers. secret: known only for generations spawned by this
     supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
     worker that has not made itself known yet, when the supervisor before was last seen. fork_server: number of the one
-    that made the process, or the last process.
+    that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
+    the current incarnation was started, of `sessions.Cause`.
     """
 
     bot: Bot
@@ -36,6 +38,8 @@ class Member:
     heartbeat_at: datetime | None = None
     expected: bool = False
     unheard_since: datetime | None = None
+    asked: bool = False
+    start_cause: str = Cause.CRASH
     vitals: Vitals = NO_VITALS
     fork_server: int | None = None
 

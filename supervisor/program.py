@@ -11,6 +11,7 @@ from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.schema import require_current
+from flotilla.db.sessions import SqlSessions
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.nudges import ValkeyNudges
@@ -47,6 +48,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
             nudges,
             TokenVault(settings.key_file),
             SqlRollovers(database),
+            SqlSessions(database),
             fork_server,
         )
         stop = asyncio.Event()

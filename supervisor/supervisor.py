@@ -15,8 +15,20 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import MemoryExceeded
 from flotilla.errors import FlotillaError, RetryError
-from flotilla.ports import FleetStore, Nudges, RolloverStore
-from flotilla.protocol import Fork, Forked, Heap, InvalidRequests, Preload, ToWorker, WorkerConfig, WorkerLimits
+from flotilla.ports import FleetStore, Nudges, RolloverStore, SessionStore
+from flotilla.protocol import (
+    AskIdentify,
+    Fork,
+    Forked,
+    GatewaySeen,
+    Heap,
+    IdentifiedAlone,
+    InvalidRequests,
+    Preload,
+    ToWorker,
+    WorkerConfig,
+    WorkerLimits,
+)
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
@@ -32,6 +44,7 @@ from supervisor.member import Member
 from supervisor.memory_watch import MemoryWatch
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
+from supervisor.sessions import Sessions
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -56,6 +69,7 @@ class Supervisor:
         nudges: Nudges,
         vault: TokenVault,
         rollovers: RolloverStore,
+        sessions: SessionStore,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -78,6 +92,13 @@ class Supervisor:
         )
         self._chronicle = Chronicle(store)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
+        self._sessions = Sessions(
+            sessions,
+            self._chronicle,
+            self._tell,
+            interval_s=settings.identify_interval_s,
+            alone_after_s=settings.alone_after_s,
+        )
         self._fleet = Fleet(
             settings.policy,
             self._journal,
@@ -87,6 +108,7 @@ class Supervisor:
                 dump_stacks=self._diagnosis.dump,
                 on_gone=self._gone,
                 on_policy=self._configure,
+                withhold=self._sessions.withheld,
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
@@ -111,7 +133,14 @@ class Supervisor:
             vault,
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
             self._requests,
-            {InvalidRequests: self._requests.take, Heap: self._heaps.take},
+            self._sessions,
+            {
+                InvalidRequests: self._requests.take,
+                Heap: self._heaps.take,
+                AskIdentify: self._sessions.take,
+                IdentifiedAlone: self._sessions.take,
+                GatewaySeen: self._sessions.take,
+            },
             self._isolation.users,
         )
         self._heaps.tell = self._control.tell
@@ -136,6 +165,7 @@ class Supervisor:
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
                     self._requests.run(),
+                    self._sessions.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                 )
@@ -153,6 +183,7 @@ class Supervisor:
             with contextlib.suppress(TimeoutError, RetryError):
                 await asyncio.wait_for(self._diagnosis.flush(), FINAL_FLUSH_TIMEOUT_S)
                 await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
+                await asyncio.wait_for(self._sessions.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
             self._requests.save()
@@ -165,6 +196,7 @@ class Supervisor:
     async def _take_over(self) -> None:
         rows = await self._store.fleet()
         self._forks.count_from(await self._rollover_store.last_server())
+        await self._sessions.load()
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
         self._requests.remember()
         await self._control.start()
@@ -205,6 +237,7 @@ class Supervisor:
             for bot_id in droppable:
                 self._chronicle.forget(bot_id)
                 self._heaps.forget(bot_id)
+                self._sessions.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -247,20 +280,21 @@ class Supervisor:
                 last_vitals = time.monotonic()
                 for member in self._fleet:
                     if member.process is not None:
+                        self._sessions.show(member)
                         self._journal.put(member.status())
             await asyncio.sleep(SEEN_INTERVAL_S)
 
     def _host_vitals(self) -> HostVitals:
         return self._requests.vitals()
 
-    def _tell(self, bot_id: str, message: ToWorker) -> None:
-        self._control.tell(bot_id, message)
-
     # Effects ---------------------------------------------------------------------------------------------------------
 
     def _configure(self, member: Member) -> None:
         self._control.configure(member)
         self._isolation.apply(member)
+
+    def _tell(self, bot_id: str, message: ToWorker) -> bool:
+        return self._control.tell(bot_id, message)
 
     def _spawn(self, member: Member, secret: bytes) -> None:
         member.fork_server = None  # until it is known which one has made the process

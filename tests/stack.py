@@ -122,7 +122,11 @@ class Stack:
         return program
 
     async def start_sandbox(self, *arguments: str) -> Program:
-        """Start a local Discord, with further arguments, and point everything started later at it."""
+        """Start a local Discord, with further arguments, and point everything started later at it.
+
+        Neither it nor a supervisor keeps session starts apart, unless told otherwise.
+        """
+        self.environment.setdefault("FLOTILLA_IDENTIFY_INTERVAL_S", "0")
         usual = ("--port", "0", "--secret-file", str(self.home / "sandbox.key"), "--identify-interval-s", "0")
         program = await self.start("sandbox", *usual, *arguments)
         line = await until(lambda: program.text().partition("listening on ")[2], "the sandbox listens")

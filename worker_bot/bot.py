@@ -10,7 +10,9 @@ import hikari
 import lightbulb
 
 from flotilla.protocol import WorkerConfig
-from worker_bot.session import Continuity, install, remember_me, under_way
+from worker_bot.identify import IdentifyGate
+from worker_bot.seam import install, under_way
+from worker_bot.session import Continuity
 from worker_bot.triage import ExtensionFailedError
 
 DRAIN_S = 2.0
@@ -29,9 +31,10 @@ LEAN_CACHE = (
 
 
 class Bot:
-    """One bot's run. `on_ready` and `on_lost` are awaited whenever the gateway session comes up or breaks.
+    """One bot's run. `on_ready` is awaited when all its shards are up, `on_lost` when one of them breaks then.
 
-    continuity: the session to go on with and to keep. `resumed` says how the last one came up.
+    continuity: the sessions to go on with and to keep. gate: asked before one begins. `resumed` says whether the bot
+    came up without any IDENTIFY.
     """
 
     def __init__(
@@ -42,11 +45,14 @@ class Bot:
         on_ready: Callable[[], Awaitable[None]],
         on_lost: Callable[[], Awaitable[None]],
         continuity: Continuity | None = None,
+        gate: IdentifyGate | None = None,
     ) -> None:
         self._config = config
-        self._continuity = continuity
+        self.continuity = continuity or Continuity()
         self.resumed = False
-        install(continuity)
+        self._up: set[int] = set()
+        self._identified = False
+        install(self.continuity, gate)
         self._on_ready = on_ready
         self._on_lost = on_lost
         self._app = hikari.GatewayBot(
@@ -93,24 +99,33 @@ class Bot:
         if self._setup_failed.done():
             starting.cancel()
             await self._setup_failed
-        await starting
-        if self._app.is_alive:
-            await self._app.join()
+        tending = asyncio.create_task(self.continuity.tend())
+        try:
+            await starting
+            if self._app.is_alive:
+                await self._app.join()
+        finally:
+            tending.cancel()
 
     async def close(self) -> None:
-        """End the session (close code 1001: Discord shows the bot offline at once). Safe before and after `run`."""
-        if self._continuity is not None:
-            self._continuity.end()
+        """End the sessions (close code 1001: Discord shows the bot offline at once). Safe before and after `run`."""
+        self.continuity.end()
         if self._app.is_alive:
             await self._app.close()
+
+    async def reconnect(self, *, fresh: bool) -> None:
+        """Renew the gateway connections without a new process: resume the sessions, or begin new ones if `fresh`.
+
+        `on_lost` and `on_ready` are called as for any other loss of a connection.
+        """
+        await self.continuity.reconnect(fresh=fresh)
 
     async def hand_over(self) -> None:
         """Take no further event, and return when those taken are handled, after `DRAIN_S` at the latest.
 
-        The session is not closed: the process must end now, and the next one resumes it.
+        The sessions are not closed: the process must end now, and the next one resumes them.
         """
-        if self._continuity is not None:
-            self._continuity.seal()
+        self.continuity.seal()
         handling = under_way(self._app, self._client)
         if handling:
             await asyncio.wait(handling, timeout=DRAIN_S)
@@ -120,7 +135,7 @@ class Bot:
         # and swallows what a listener raises; `run` raises it instead, before a session start is spent.
         try:
             await self._load_extensions()
-            if self._continuity is not None and self._continuity.same_code:
+            if self.continuity.same_code:
                 self._client.sync_commands = False  # the worker before has registered the same commands
             await self._client.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this start
@@ -138,10 +153,14 @@ class Bot:
         await self._client.stop()
 
     async def _ready(self, event: hikari.ShardReadyEvent | hikari.ShardResumedEvent) -> None:
-        self.resumed = isinstance(event, hikari.ShardResumedEvent)
-        if self.resumed and self._continuity is not None and self._app.get_me() is None:
-            remember_me(self._app, self._continuity.me)
-        await self._on_ready()
+        self._identified |= isinstance(event, hikari.ShardReadyEvent)
+        self._up.add(event.shard.id)
+        if len(self._up) == event.shard.shard_count:
+            self.resumed, self._identified = not self._identified, False
+            await self._on_ready()
 
-    async def _lost(self, _event: hikari.ShardDisconnectedEvent) -> None:
-        await self._on_lost()
+    async def _lost(self, event: hikari.ShardDisconnectedEvent) -> None:
+        all_up = len(self._up) == event.shard.shard_count
+        self._up.discard(event.shard.id)
+        if all_up:
+            await self._on_lost()

@@ -71,30 +71,33 @@ class Link:
     def report_ready(self, *, ready: bool, resumed: bool = False) -> None:
         """Tell that the gateway session came up or broke. resumed: no new session was begun for it."""
         self.ready = ready
-        self._send(Ready(resumed) if ready else NotReady())
+        self.send(Ready(resumed) if ready else NotReady())
 
     def report_beat(self, latency_ms: float | None, shared_bytes: int | None) -> None:
         """Tell that the event loop turns, and the vital signs that come with it."""
-        self._send(Beat(latency_ms, shared_bytes))
+        self.send(Beat(latency_ms, shared_bytes))
 
     def report_invalid(self, message: InvalidRequests) -> None:
         """Tell of invalid requests."""
-        self._send(message)
+        self.send(message)
 
     def report_heap(self, heap: Heap) -> None:
         """Tell what the memory is made of."""
-        self._send(heap)
+        self.send(heap)
 
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""
-        self._send(Failing(code, detail))
+        self.send(Failing(code, detail))
         if self._writer is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(self._writer.drain(), CONNECT_TIMEOUT_S)
 
-    def _send(self, message: FromWorker) -> None:
-        if self._writer is not None and not self._writer.is_closing():
-            self._writer.write(encode(message))
+    def send(self, message: FromWorker) -> bool:
+        """Send a message; return False if the supervisor is away."""
+        if self._writer is None or self._writer.is_closing():
+            return False
+        self._writer.write(encode(message))
+        return True
 
     async def _converse(self, on_message: Callable[[ToWorker], None]) -> None:
         connecting = asyncio.open_unix_connection(str(self._path))

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable
 
-from flotilla.protocol import Configure, TakeHeap, Throttle, ToWorker, Welcome, WorkerLimits
+from flotilla.protocol import Configure, MayIdentify, NotYet, TakeHeap, Throttle, ToWorker, Welcome, WorkerLimits
+from worker_bot.identify import IdentifyGate
 from worker_bot.requests import RequestGuard
 
 
 class Orders:
     """Takes the supervisor's messages and holds what follows from them. Made inside a running event loop."""
 
-    def __init__(self, guard: RequestGuard) -> None:
+    def __init__(self, guard: RequestGuard, gate: IdentifyGate) -> None:
         self._guard = guard
+        self.gate = gate
         self.limits = WorkerLimits()
         self.on_heap: Callable[[TakeHeap], None] | None = None
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
@@ -23,6 +25,7 @@ class Orders:
                 self.limits = message.config.limits
                 self._guard.obey(message.config.requests)
                 self._guard.tell_all()
+                self.gate.welcomed(message)
                 if not self.welcome.done():
                     self.welcome.set_result(message)
             case Configure(limits):
@@ -31,3 +34,5 @@ class Orders:
                 self._guard.obey(requests)
             case TakeHeap() if self.on_heap is not None:
                 self.on_heap(message)
+            case MayIdentify() | NotYet():
+                self.gate.answered(message)

@@ -1,234 +1,270 @@
-"""Carries a gateway session from one process to the next, so that a restart loses no event and spends no IDENTIFY.
+"""Goes on where the worker before left off, and leaves the same to the worker after.
 
-It touches hikari's private names, as only `worker_bot.rest` does too, for hikari has no public way to do this; a
-contract test pins them. The session lies in a small file that the worker maps into memory: it outlives a SIGKILL, and
-an event costs one write to it. The file is worth nothing without the bot's token.
+So a restart loses no event, spends no IDENTIFY and knows the guilds, whether it was planned or a SIGKILL.
 """
 
 import asyncio
-import mmap
+import logging
 import os
-import struct
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import hikari
-import lightbulb
-import msgspec
-from hikari.impl.event_manager_base import EventManagerBase
-from hikari.impl.rest import RESTClientImpl
-from hikari.impl.shard import GatewayShardImpl
 
-RESUMABLE_S = 120.0
-"""How old a session may be and still be tried. Discord documents "a few minutes"; a refusal costs only a round trip."""
+from worker_bot import seam
+from worker_bot.cache_log import CacheLog, Entry
+from worker_bot.keepsake import Stamp
+from worker_bot.pace import IdentifyPace
+from worker_bot.session_file import Session, SessionFile, left_behind, now_s, path_of
 
 CODE = os.urandom(8).hex()
 """Which code this process runs: workers inherit it from their fork server, and another fork server has another."""
 
-_SIZE = 4096
-_HEAD = struct.Struct("<8sQdI")  # magic, last sequence number, Unix time of it, length of the session behind
-_MARK = struct.Struct("<Qd")
-_MARK_AT = 8
-_MAGIC = b"flotses1"
-_EMPTY = b"\0" * 8
+TEND_S = 2.0
+"""How often it is noted that sessions are up, and looked whether the cache wants a snapshot."""
 
+INVALID_SEQ = 4007
+MAX_INVALID_SEQ = 2
+"""hikari answers 4007 with the same resume for ever; after so many in a row the session is dropped."""
 
-class Session(msgspec.Struct, frozen=True):
-    """What READY said, and what else a successor needs to go on.
+SHARDING_CODES = frozenset({4010, 4011})
+"""Close codes that say that the number of shards is wrong (Discord, Opcodes and Status Codes)."""
 
-    me: the bot's own user as READY carried it. gateway_url: where a new session would begin. code: of which fork server
-    the worker was; the same one has the same commands.
-    """
-
-    session_id: str
-    resume_url: str
-    gateway_url: str
-    user_id: int
-    me: dict[str, Any]
-    code: str
-
-
-class SessionFile:
-    """The session of one bot on disk. Only one process at a time may have it open."""
-
-    def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if os.fstat(descriptor).st_size != _SIZE:
-                os.ftruncate(descriptor, _SIZE)
-            self._map = mmap.mmap(descriptor, _SIZE)
-        finally:
-            os.close(descriptor)
-
-    def take(self, now: float) -> tuple[Session, int] | None:
-        """Return the session left behind and its last sequence number, once: what cannot be resumed is not tried twice.
-
-        None if there is none, if it is older than `RESUMABLE_S` at Unix second `now`, or if it is damaged.
-        """
-        magic, seq, at, length = _HEAD.unpack_from(self._map)
-        body = bytes(self._map[_HEAD.size : _HEAD.size + min(length, _SIZE - _HEAD.size)])
-        self.clear()
-        if magic != _MAGIC or not 0 <= now - at <= RESUMABLE_S:
-            return None
-        try:
-            return msgspec.msgpack.decode(body, type=Session), seq
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
-
-    def keep(self, session: Session, seq: int, now: float) -> None:
-        """Write a session down. One that does not fit is not kept: its bot restarts cold."""
-        body = msgspec.msgpack.encode(session)
-        if _HEAD.size + len(body) > _SIZE:
-            self.clear()
-            return
-        self._map[_HEAD.size : _HEAD.size + len(body)] = body
-        _HEAD.pack_into(self._map, 0, _MAGIC, seq, now, len(body))
-
-    def mark(self, seq: int, now: float) -> None:
-        """Note the last event that was handed to the bot's code."""
-        _MARK.pack_into(self._map, _MARK_AT, seq, now)
-
-    def clear(self) -> None:
-        """Forget the session: it has ended, or somebody goes on with it."""
-        self._map[:8] = _EMPTY
+log = logging.getLogger("flotilla.session")
 
 
 class Continuity:
-    """What makes hikari go on with the session of the worker before, and keep its own for the worker after.
+    """The sessions of a bot's shards, and its cache.
 
-    A bot of several shards is left as hikari has it: it restarts cold.
+    base: where they are kept; None: nothing is left behind or found. Raises OSError if they cannot be kept there.
+    Each shard with a session left behind resumes; the others identify, with as many shards as there were.
     """
 
-    def __init__(self, file: SessionFile, code: str = CODE) -> None:
-        self._file = file
+    def __init__(self, base: Path | None = None, code: str = CODE) -> None:
+        self._base = base
         self._code = code
-        self._left = file.take(time.time())
-        self._session: Session | None = None
+        self._left = {} if base is None else left_behind(base, now_s())
+        self._left_count = next((count for _, count in self._left), 0)
+        self.same_code = bool(self._left) and all(session.code == code for session, _ in self._left.values())
+        """Whether the worker before had the same code, and so the same commands."""
+        self._log = None if base is None else CacheLog(base)
+        self._files: dict[int, SessionFile] = {}
+        self._sessions: dict[int, Session] = {}
+        self._shards: dict[int, Any] = {}
+        self._up: set[int] = set()
+        self._to_drop: set[int] = set()
+        self._invalid_seqs: Counter[int] = Counter()
+        self._pace = IdentifyPace()
         self._gateway_url = ""
-        self._sealed = False
+        self._asked = self._loaded = self._sealed = False
+        self.before_identify: Callable[[], Awaitable[None]] | None = None
+        """Awaited before each IDENTIFY, while no connection is open for it."""
+        self.events = 0
+        """How many events were handed to the bot's code."""
+        self.last_event_at = float("-inf")
+        """When the last of them was, on the monotonic clock; minus infinity before the first."""
 
     @property
     def resumes(self) -> bool:
-        """Whether there is a session to go on with."""
-        return self._left is not None
-
-    @property
-    def same_code(self) -> bool:
-        """Whether the worker before had the same code, and so the same commands."""
-        return self._left is not None and self._left[0].code == self._code
+        """Whether there are sessions to go on with."""
+        return bool(self._left)
 
     def seal(self) -> None:
         """Hand no further event to the bot: Discord replays to the successor what comes from now on."""
+        self._touch()
         self._sealed = True
 
     def end(self) -> None:
-        """Forget the session: the bot has closed it for good."""
-        self._sealed = True
-        self._file.clear()
+        """Forget the sessions that were up in this process: the bot closes them for good.
 
-    # What hikari's patched methods ask -------------------------------------------------------------------------------
+        Those that it never came to resume are left to the next one.
+        """
+        self._sealed = True
+        for shard_id in self._up:
+            if shard_id in self._files:
+                self._files[shard_id].clear()
+        if self._log is not None and self._up:
+            self._log.drop()
+
+    async def reconnect(self, *, fresh: bool) -> None:
+        """Close every gateway connection in a way that keeps its session, and let hikari connect anew.
+
+        fresh: give the sessions up, so that hikari identifies; what Discord would have replayed is lost. Otherwise it
+        resumes. Returns when the connections are closed, after about 5 s at the latest. A connection that is just being
+        made is left alone.
+        """
+        if fresh:
+            self._to_drop |= self._shards.keys()
+        await seam.close_resumably(self._shards.values())
+
+    async def tend(self) -> None:
+        """Note for ever that sessions are up, and keep the cache's log short."""
+        while True:
+            await asyncio.sleep(TEND_S)
+            self._touch()
+            cache = next((seam.cache_of(shard) for shard in self._shards.values()), None)
+            if self._log is not None and cache is not None and self._log.due(time.monotonic()):
+                await self._log.compact(cache, self._stamp)
+
+    # What hikari asks (see `seam.Keeper`) ----------------------------------------------------------------------------
 
     def gateway_info(self) -> hikari.GatewayBotInfo | None:
-        """Return what `GET /gateway/bot` would say, if a session is resumed: nothing in it matters then."""
-        if self._left is None:
+        """Return what `GET /gateway/bot` would say, if all shards resume: nothing in it matters then."""
+        asked, self._asked = self._asked, True
+        if asked or not self._left or len(self._left) < self._left_count:
             return None
-        limit = hikari.SessionStartLimit(total=1, remaining=1, reset_after=timedelta(), max_concurrency=1)
-        self._gateway_url = self._left[0].gateway_url
-        return hikari.GatewayBotInfo(url=self._gateway_url, shard_count=1, session_start_limit=limit)
+        session, _ = next(iter(self._left.values()))
+        self._gateway_url = session.gateway_url
+        limit = hikari.SessionStartLimit(
+            total=self._left_count,
+            remaining=self._left_count,
+            reset_after=timedelta(),
+            max_concurrency=self._left_count,
+        )
+        return hikari.GatewayBotInfo(url=session.gateway_url, shard_count=self._left_count, session_start_limit=limit)
 
-    def learned(self, info: hikari.GatewayBotInfo) -> None:
-        """Note what Discord said of its gateway."""
+    def learned(self, info: hikari.GatewayBotInfo) -> hikari.GatewayBotInfo:
+        """Take note of what Discord said, and let all shards start at once: `connects` has the pace."""
+        if self._shards:
+            return info  # the bot's own code asked
         self._gateway_url = info.url
+        limit, shard_count = info.session_start_limit, self._left_count or info.shard_count
+        self._pace = IdentifyPace(limit.max_concurrency)
+        started = hikari.SessionStartLimit(
+            total=limit.total,
+            remaining=limit.remaining + len(self._left),
+            reset_after=limit.reset_after,
+            max_concurrency=shard_count,
+        )
+        return hikari.GatewayBotInfo(url=info.url, shard_count=shard_count, session_start_limit=started)
 
-    def restore(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard with its private names
-        """Give a new shard the session to resume, once, if the shard is the bot's only one."""
-        if self._left is None or shard.shard_count != 1:
+    def restore(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard
+        """Give a new shard the session to resume, once, and with the first one the bot's cache."""
+        self._shards[shard.id] = shard
+        if not self._loaded:
+            self._loaded = True
+            self._restore_cache(shard)
+        left = self._left.pop((shard.id, shard.shard_count), None)
+        if left is None:
             return
-        (session, seq), self._left = self._left, None
-        self._session = session
-        shard._session_id, shard._resume_gateway_url = session.session_id, session.resume_url
-        shard._seq, shard._user_id = seq, hikari.Snowflake(session.user_id)
+        session, seq = left
+        self._sessions[shard.id] = session
+        self._open(shard)
+        seam.give_session(shard, session.session_id, session.resume_url, session.user_id, seq)
+        seam.remember_me(shard, session.me)  # there is no READY to tell it
 
-    def consume(
-        self,
-        name: str,
-        shard: Any,  # noqa: ANN401 - hikari's, as above
-        payload: Any,  # noqa: ANN401
-        forward: Callable[[], None],
-    ) -> None:
+    async def connects(self, shard: Any) -> None:  # noqa: ANN401
+        """Return when the shard may connect; its session is dropped before, if that was asked for.
+
+        Not earlier: events that are still in the old connection's queue would bring its sequence number back.
+        """
+        if shard.id in self._to_drop:
+            self._to_drop.discard(shard.id)
+            seam.drop_session(shard)
+        if seam.seq_of(shard) is not None:
+            return
+        self._sessions.pop(shard.id, None)
+        if shard.id in self._files:
+            self._files[shard.id].clear()  # dropped or refused: no successor shall try it either
+        if self.before_identify is not None:
+            await self.before_identify()
+        await self._pace.wait(shard.id)
+
+    def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
+        """Take note of a close code that answered a handshake: some sessions must not be tried for ever."""
+        self._invalid_seqs[shard.id] = self._invalid_seqs[shard.id] + 1 if code == INVALID_SEQ else 0
+        if self._invalid_seqs[shard.id] >= MAX_INVALID_SEQ:
+            log.warning("Discord does not know where the session of shard %s is: a new one begins", shard.id)
+            self._to_drop.add(shard.id)
+        if code in SHARDING_CODES:
+            for file in self._files.values():
+                file.clear()
+
+    def consume(self, name: str, shard: Any, payload: Any, forward: Callable[[], None]) -> None:  # noqa: ANN401
         """Hand an event on with `forward` and note it, or drop it once sealed."""
         if self._sealed:
             return
         forward()
-        if shard.shard_count != 1:
-            return
-        now = time.time()
+        self.events += 1
+        self.last_event_at = time.monotonic()
         if name == "READY":
-            me = dict(payload["user"])
-            url = payload["resume_gateway_url"]
-            self._session = Session(payload["session_id"], url, self._gateway_url, int(me["id"]), me, self._code)
-            self._file.keep(self._session, shard._seq, now)
-        elif name == "RESUMED" and self._session is not None:
-            self._file.keep(self._session, shard._seq, now)
-        elif self._session is not None:
-            self._file.mark(shard._seq, now)
-
-    @property
-    def me(self) -> dict[str, Any] | None:
-        """The bot's own user, when it was resumed: there is no READY then to tell it."""
-        return None if self._session is None else self._session.me
-
-
-def remember_me(app: hikari.GatewayBot, me: dict[str, Any] | None) -> None:
-    """Put the bot's own user, if it is known, into the cache, where READY would have put it."""
-    if me is None:
-        return
-    app._cache.set_me(app.entity_factory.deserialize_my_user(me))
-
-
-def under_way(app: hikari.GatewayBot, client: lightbulb.Client) -> set[asyncio.Task[Any]]:
-    """Return the tasks that handle events right now."""
-    return {task for task in (*app._event_manager._dispatched_tasks, *client._asyncio_tasks) if not task.done()}
-
-
-_current: list[Continuity] = []
-
-
-def install(continuity: Continuity | None) -> None:
-    """Let hikari's next bot of this process go on and keep its session; None: as hikari does by itself."""
-    _current[:] = [] if continuity is None else [continuity]
-
-
-def _patch() -> None:
-    fetch, consume = RESTClientImpl.fetch_gateway_bot_info, EventManagerBase.consume_raw_event
-    make_shard = GatewayShardImpl.__init__
-
-    async def fetch_gateway_bot_info(rest: RESTClientImpl) -> hikari.GatewayBotInfo:
-        if not _current:
-            return await fetch(rest)
-        info = _current[0].gateway_info()
-        if info is None:
-            info = await fetch(rest)
-            _current[0].learned(info)
-        return info
-
-    def consume_raw_event(manager: EventManagerBase, name: str, shard: Any, payload: Any) -> None:  # noqa: ANN401
-        if not _current:
-            consume(manager, name, shard, payload)
+            self._begin(shard, payload)
+        if self._base is None:
+            return
+        session, seq = self._sessions.get(shard.id), seam.seq_of(shard) or 0
+        if session is None or shard.id not in self._files:
+            return
+        # First the cache, then the session: an entry too many is passed over, one too few would be missing.
+        if self._log is not None and seam.changes_cache(shard, name):
+            self._log.note(shard.id, session.session_id, seq, name, payload)
+        if name in {"READY", "RESUMED"}:
+            self._up.add(shard.id)
+            self._invalid_seqs.pop(shard.id, None)
+            self._files[shard.id].keep(session, seq, now_s())
         else:
-            _current[0].consume(name, shard, payload, lambda: consume(manager, name, shard, payload))
+            self._files[shard.id].mark(seq, now_s())
 
-    def init(shard: GatewayShardImpl, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - hikari's own
-        make_shard(shard, *arguments, **named)
-        if _current:
-            _current[0].restore(shard)
+    # -----------------------------------------------------------------------------------------------------------------
 
-    RESTClientImpl.fetch_gateway_bot_info = fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
-    EventManagerBase.consume_raw_event = consume_raw_event  # type: ignore[assignment, method-assign]
-    GatewayShardImpl.__init__ = init  # type: ignore[method-assign, assignment]
+    def _begin(self, shard: Any, ready: Any) -> None:  # noqa: ANN401
+        """Take note of a new session. What was known of guilds that are no longer there is forgotten."""
+        url, me = ready["resume_gateway_url"], dict(ready["user"])
+        self._sessions[shard.id] = Session(ready["session_id"], url, self._gateway_url, int(me["id"]), me, self._code)
+        if self._base is not None and shard.id not in self._files:
+            self._open(shard)
+        cache = seam.cache_of(shard)
+        if cache is None:
+            return
+        if seam.knows_guilds(cache):
+            seam.forget_guilds(shard, but=(int(guild["id"]) for guild in ready["guilds"]))
+        elif self._log is not None and not self._log.whole:
+            self._log.begin()
 
+    def _open(self, shard: Any) -> None:  # noqa: ANN401
+        if self._base is None:
+            return
+        try:
+            self._files[shard.id] = SessionFile(path_of(self._base, shard.id, shard.shard_count))
+        except OSError as fault:
+            log.warning(
+                "the session of shard %s cannot be kept, so its next start will be a cold one: %s", shard.id, fault
+            )
 
-_patch()
+    def _restore_cache(self, shard: Any) -> None:  # noqa: ANN401
+        cache = seam.cache_of(shard)
+        if self._log is None or cache is None:
+            return
+        resumed = {shard_id: (session.session_id, seq) for (shard_id, _), (session, seq) in self._left.items()}
+        if not resumed:
+            self._log.drop()
+            return
+        began = time.monotonic()
+        stand_in = seam.Past(shard, next(session.user_id for session, _ in self._left.values()))
+
+        def apply(entry: Entry, payload: Any) -> None:  # noqa: ANN401
+            stand_in.id = entry.shard_id
+            seam.change_cache(stand_in, entry.name, payload)
+            if entry.name == "READY":
+                seam.forget_guilds(stand_in, but=(int(guild["id"]) for guild in payload["guilds"]))
+
+        if self._log.load(cache, apply, resumed):
+            log.info("the cache was taken over in %.0f ms", (time.monotonic() - began) * 1000)
+
+    def _stamp(self) -> Stamp:
+        shards = {
+            shard_id: (self._sessions[shard_id].session_id, seam.seq_of(shard) or 0)
+            for shard_id, shard in self._shards.items()
+            if shard_id in self._sessions
+        }
+        return Stamp(shards)
+
+    def _touch(self) -> None:
+        if self._sealed:
+            return
+        for shard_id in self._up:
+            if shard_id in self._files and self._shards[shard_id].is_connected:
+                self._files[shard_id].touch(now_s())

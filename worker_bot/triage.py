@@ -6,6 +6,7 @@ import aiohttp
 import hikari
 
 from flotilla.domain.reasons import reason_of_close_code, reason_of_status
+from worker_bot.gating import SessionRefusedError
 from worker_bot.rest import RequestHeldBackError
 
 
@@ -34,6 +35,12 @@ def reason_of(error: BaseException) -> str:
     for ours, code in _OURS.items():
         if isinstance(error, ours):
             return code
+    if isinstance(error, SessionRefusedError):
+        return error.reason_code
+    return _reason_of_discords(error)
+
+
+def _reason_of_discords(error: BaseException) -> str:
     if isinstance(error, hikari.HTTPResponseError):
         return reason_of_status(int(error.status), int(getattr(error, "code", 0)))
     if isinstance(error, hikari.GatewayServerClosedConnectionError):

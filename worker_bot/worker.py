@@ -17,10 +17,11 @@ from flotilla.protocol import Fork, Heap, TakeHeap
 from worker_bot import heap, rest, stacks
 from worker_bot.bot import Bot
 from worker_bot.confinement import WorkerMemory
+from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
 from worker_bot.requests import RequestGuard
-from worker_bot.session import Continuity, SessionFile
+from worker_bot.session import Continuity
 from worker_bot.triage import TokenRefusedError, reason_of
 
 EXIT_OK = 0
@@ -50,7 +51,7 @@ async def run_worker(fork: Fork) -> int:
     link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
     guard = RequestGuard()
     rest.install(guard)
-    orders = Orders(guard)
+    orders = Orders(guard, IdentifyGate(link.send))
     linking = asyncio.create_task(link.keep(orders.take))
     bots: list[Bot] = []
     serving = asyncio.create_task(_serve(fork, link, orders, bots, guard))
@@ -101,14 +102,12 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _continuity(path: str) -> Continuity | None:
-    if not path:
-        return None
+def _continuity(path: str) -> Continuity:
     try:
-        return Continuity(SessionFile(Path(path)))
+        return Continuity(Path(path) if path else None)
     except OSError as fault:
         log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
-        return None
+        return Continuity()
 
 
 async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard: RequestGuard) -> int:
@@ -128,13 +127,16 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         with contextlib.suppress(MemoryError):
             memory.measure()
             memory.move_bound(orders.limits.memory_bound_bytes)
+        orders.gate.was_ready = True
         link.report_ready(ready=True, resumed=bot.resumed)
 
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
     continuity = _continuity(fork.session_path)
-    bot = Bot(message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity)
+    bot = Bot(
+        message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
+    )
     bots.append(bot)
     del message
     link.running = True

@@ -140,6 +140,7 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("memory", used + (f", {growth}" if growth else ""), _mib(limits))
     probes.add_row("latency", latency(bot.get("latency_ms")), "-")
     probes.add_row("invalid requests", _invalid_requests(found["vitals"]), "the host's: flotilla status")
+    probes.add_row("session starts", *_session_starts(found, now))
     probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), percent(limits["uptime_target"]))
     return probes
 
@@ -148,6 +149,18 @@ def _invalid_requests(vitals: Mapping[str, Any]) -> str:
     made = vitals.get("invalid_requests_10m")
     shown = "-" if made is None else f"{made} in 10 min"
     return f"{shown}; held back" if vitals.get("quarantined") else shown
+
+
+def _session_starts(found: Mapping[str, Any], now: datetime) -> tuple[str, str]:
+    from flotilla.cli.render import ahead  # noqa: PLC0415
+
+    vitals, kept = found["vitals"], f"{found['limits']['session_reserve']} kept for you"
+    if vitals.get("session_starts_24h") is None:
+        return "-", kept
+    total = vitals.get("session_starts_total", 0)
+    shown = f"{vitals['session_starts_24h']} of {total:,} in 24 h, {vitals['session_starts_left']} left"
+    back_at = vitals.get("session_starts_back_at")
+    return shown, kept + (f", back {ahead(back_at, now)}" if back_at else "")
 
 
 def _memory(used: int | None, limit: int) -> str:

@@ -64,6 +64,15 @@ def run_restart(api: "Api", selector: dict[str, Any], *, yes: bool, wait: bool) 
         )
         + "."
     )
+    for names, what in (
+        (cost.get("from_reserve"), "would need session starts that are kept for people"),
+        (
+            cost.get("refused"),
+            "have no session starts left, and must wait if their sessions cannot be resumed",
+        ),
+    ):
+        if names:
+            print(f"{_number(names)} {what}: {', '.join(names)}")
     if not cost["total"]:
         return
     if not yes:

@@ -58,6 +58,12 @@ def moment(text: str | None, now: datetime) -> str:
     return f"{passed_s} s ago"
 
 
+def ahead(text: str, now: datetime) -> str:
+    """Return when an ISO time will be, as a clock shows it here, and in how long."""
+    at = datetime.fromisoformat(text)
+    return f"in {duration(max(0.0, (at - now).total_seconds()))} ({at.astimezone():%H:%M})"
+
+
 def coloured(state: str) -> Text:
     """Return a state in its colour."""
     return Text(state, style=_COLOURS.get(state, ""))
@@ -137,6 +143,8 @@ def bot_details(bot: Mapping[str, Any], explanation: str | None, now: datetime, 
         ("Created", moment(bot.get("created_at"), now)),
     ]
     if bot.get("reason"):
+        if bot.get("next_try_at"):
+            facts.append(("Next try", ahead(str(bot["next_try_at"]), now)))
         facts += [("Reason", str(bot["reason"])), ("Meaning", explanation or "-"), ("Remedy", bot.get("remedy") or "-")]
     for name, value in facts:
         made.add_row(name, value)

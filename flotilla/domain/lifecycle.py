@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from flotilla.domain.policy import Policy, RestartPolicy, backoff_delay_s
 from flotilla.domain.reasons import Verdict, reason, reason_of_exit
+from flotilla.domain.sessions import BUDGET_REASONS
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
@@ -123,6 +124,10 @@ def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Pol
         return _rest(worker, State.FATAL, code)
     if row.ran and not _starts_again(policy.restart, code):
         return _rest(worker, State.FATAL, "restart_policy")
+    if code in BUDGET_REASONS:
+        # Nothing failed. How long it takes is the ledger's to say, which the shell asks before it spawns again.
+        soon = now + policy.backoff_base_s
+        return replace(worker, state=State.BACKOFF, pid=None, deadline=soon, reason=code, restart=False), ()
     failures, failed_at = worker.failures + 1, worker.failed_at
     if row.verdict is Verdict.RETRY:
         since = now - policy.intensity_period_s
@@ -200,8 +205,11 @@ def _on_spawn_failed(worker: Worker, event: SpawnFailed, now: float, policy: Pol
     if worker.pid is not None:
         # The fork server died before it could answer, but the worker itself has said Hello: it lives.
         return worker, ()
+    if worker.state is State.STARTING and event.wait_s is not None:
+        # Nothing failed, so nothing is counted, and the wait is not the backoff's.
+        return replace(worker, state=State.BACKOFF, deadline=now + event.wait_s, reason=event.code), ()
     if worker.state is State.STARTING:
-        return _after_run(worker, "spawn_failed", event.jitter, now, policy)
+        return _after_run(worker, event.code, event.jitter, now, policy)
     if worker.state is State.STOPPING:
         return _after_stop(worker, event.jitter, now, policy)
     return worker, ()

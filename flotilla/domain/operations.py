@@ -7,6 +7,7 @@ from datetime import datetime
 
 from flotilla.domain.bots import BotStatus
 from flotilla.domain.reasons import reason
+from flotilla.domain.sessions import BUDGET_REASONS
 from flotilla.domain.worker import State
 from flotilla.errors import FixInputError
 
@@ -124,6 +125,9 @@ def judge_item(item: Item, status: BotStatus, now: datetime, strategy: Strategy)
     if caught_up and status.state is State.FATAL:
         why = reason(status.reason or "crashed")
         return ItemState.FAILED, f"FATAL, {why.title}. {why.remedy}"
+    if caught_up and status.state is State.BACKOFF and status.reason in BUDGET_REASONS:
+        why = reason(status.reason)
+        return ItemState.FAILED, f"Its session could not be resumed, and {why.title}. {why.remedy}"
     if item.started_at is not None and (now - item.started_at).total_seconds() >= strategy.item_timeout_s:
         return ItemState.FAILED, (
             f"Not READY within {strategy.item_timeout_s:g} s; the bot is {status.state}"

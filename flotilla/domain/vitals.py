@@ -1,5 +1,6 @@
 """What the probes of a bot, and of the host it runs on, found last: stored as it is, shown as it is."""
 
+from datetime import datetime
 from typing import TypeVar
 
 import msgspec
@@ -16,7 +17,8 @@ class Vitals(msgspec.Struct, frozen=True):
     ask). quiet_s: seconds since the last event. response_p95_ms: of first responses to interactions in the last five
     minutes, `responses` their number. invalid_requests_10m: HTTP answers that count against the address' ban, in the
     last ten minutes; `quarantined`: its requests are held back for them. session_starts_24h: IDENTIFYs spent,
-    `session_starts_left`: of what Discord allows.
+    `session_starts_left`: of the `session_starts_total` that Discord allows, given back at `session_starts_back_at`.
+    session_start_at: of a bot that waits for its session starts, when the next automatic one may be.
     """
 
     memory_slope_bytes_s: float | None = None
@@ -29,6 +31,9 @@ class Vitals(msgspec.Struct, frozen=True):
     quarantined: bool | None = None
     session_starts_24h: int | None = None
     session_starts_left: int | None = None
+    session_starts_total: int | None = None
+    session_starts_back_at: datetime | None = None
+    session_start_at: datetime | None = None
 
 
 class HostVitals(msgspec.Struct, frozen=True):

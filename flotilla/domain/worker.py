@@ -77,10 +77,15 @@ class Spawned:
 
 @dataclass(frozen=True, slots=True)
 class SpawnFailed:
-    """The fork server could not make the process. jitter: uniform draw in [0, 1)."""
+    """There is no process: the fork server could not make it. jitter: uniform draw in [0, 1).
+
+    wait_s: it was not even asked to, for `code` (of `reasons.REASONS`), and should be in so many seconds.
+    """
 
     generation: int
     jitter: float
+    code: str = "spawn_failed"
+    wait_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

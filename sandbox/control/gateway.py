@@ -12,10 +12,11 @@ class Limits(msgspec.Struct, forbid_unknown_fields=True):
 
     max_concurrency: int | None = None
     shard_guilds_max: int | None = None
+    shards: int | None = None
 
 
 async def set_limits(request: web.Request) -> web.Response:
-    """Set how many shards may identify at once, and how many guilds a shard may serve (4011 above it)."""
+    """Set how many shards are recommended and may identify at once, and how many guilds one may serve (4011 above)."""
     application, body = application_of(request), await read_body(request, Limits)
     starts = application.starts
     if body.max_concurrency is not None:
@@ -26,7 +27,12 @@ async def set_limits(request: web.Request) -> web.Response:
         if body.shard_guilds_max < 0:
             raise ControlError(422, "invalid_guilds", "shard_guilds_max must not be negative.")
         starts.shard_guilds_max = body.shard_guilds_max
-    return answer({"max_concurrency": starts.max_concurrency, "shard_guilds_max": starts.shard_guilds_max})
+    if body.shards is not None:
+        if body.shards < 1:
+            raise ControlError(422, "invalid_shards", "shards must be at least 1.")
+        starts.shards = body.shards
+    names = ("max_concurrency", "shard_guilds_max", "shards")
+    return answer({name: getattr(starts, name) for name in names})
 
 
 async def heartbeat(request: web.Request) -> web.Response:

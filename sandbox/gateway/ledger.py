@@ -25,6 +25,7 @@ class SessionStarts:
     total: int = limits.SESSION_STARTS_MAX
     max_concurrency: int = limits.MAX_CONCURRENCY
     shard_guilds_max: int = limits.SHARD_GUILDS_MAX
+    shards: int = 1
     used: int = 0
     window_ends_at: float | None = None
     last_by_key: dict[int, float] = field(default_factory=dict)

@@ -92,8 +92,9 @@ async def gateway(request: web.Request, _: LocalDiscord) -> web.Response:
 
 async def gateway_bot(request: web.Request, discord: LocalDiscord, application: Application) -> web.Response:
     """Answer the gateway's address and the bot's session starts."""
-    starts = application.starts.as_json(discord.clock())
-    return answer({"url": _gateway_url(request), "shards": 1, "session_start_limit": starts})
+    starts = application.starts
+    limit = starts.as_json(discord.clock())
+    return answer({"url": _gateway_url(request), "shards": starts.shards, "session_start_limit": limit})
 
 
 def _gateway_url(request: web.Request) -> str:

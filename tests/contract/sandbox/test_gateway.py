@@ -76,14 +76,14 @@ async def test_close_without_a_code_is_answered_and_keeps_the_session(sandbox: S
 async def test_control_sets_concurrency_and_guilds_per_shard(sandbox: Sandbox) -> None:
     application_id, token = await sandbox.application()
     path = f"/applications/{application_id}/gateway"
-    answer = await sandbox.control("POST", path, {"max_concurrency": 16, "shard_guilds_max": 0})
-    assert answer == {"max_concurrency": 16, "shard_guilds_max": 0}
+    answer = await sandbox.control("POST", path, {"max_concurrency": 16, "shard_guilds_max": 0, "shards": 3})
+    assert answer == {"max_concurrency": 16, "shard_guilds_max": 0, "shards": 3}
     status, gateway = await sandbox.rest("GET", "/gateway/bot", token)
-    assert (status, gateway["session_start_limit"]["max_concurrency"]) == (200, 16)
+    assert (status, gateway["shards"], gateway["session_start_limit"]["max_concurrency"]) == (200, 3, 16)
     client = await sandbox.gateway()
     await client.identify(token)
     assert await client.close_code() == 4011
-    for body in ({"max_concurrency": 0}, {"shard_guilds_max": -1}, {"other": 1}):
+    for body in ({"max_concurrency": 0}, {"shard_guilds_max": -1}, {"shards": 0}, {"other": 1}):
         assert (await sandbox.call("POST", f"/sandbox{path}", body))[0] == 422
     assert (await sandbox.call("POST", "/sandbox/applications/1/gateway", {}))[0] == 404
 

@@ -1,12 +1,14 @@
 """Bulk operations over HTTP."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.keys import Role
+from flotilla.db.sessions import SqlSessions
 from flotilla.domain.bots import BotStatus
+from flotilla.domain.sessions import Limit, Start
 from flotilla.domain.worker import State
 from tests.builders import T0
 from tests.integration.api.conftest import JSON, Api
@@ -67,9 +69,27 @@ async def test_dry_run_says_what_would_happen_and_does_nothing(api: Api) -> None
         "session_starts": 50,
         "skipped": 2,
         "bots": [f"bot-{number:04d}" for number in range(50)],
+        "from_reserve": [],
+        "refused": [],
     }
     assert (await api.get(PATH))["items"] == []
     assert api.queue.enqueued == []
+
+
+async def test_dry_run_names_the_bots_whose_session_starts_are_short(api: Api) -> None:
+    bots = [await api.add_bot(number) for number in range(4)]
+    ids, now, sessions = [bot["application_id"] for bot in bots], datetime.now(UTC), SqlSessions(api.services.database)
+    spent = [(key, count) for key, count in zip(ids, (0, 949, 950, 995), strict=True) for _ in range(count)]
+    await sessions.record([(key, Start(now, "crash")) for key, _ in spent], [])
+    sharded = Limit("wss://gateway", 3, 1000, 1000, 1, now + timedelta(hours=24), now - timedelta(hours=1))
+    await sessions.record([], [(ids[0], sharded)])
+    body = {"kind": "restart", "selector": {"all": True}, "dry_run": True}
+    preview = await (await api.call("POST", PATH, body)).get_json()
+    assert preview["session_starts"] == 3 + 3
+    assert (preview["from_reserve"], preview["refused"]) == (["bot-0002"], ["bot-0003"])
+    await api.call("PATCH", f"/api/v1/bots/{bots[1]['id']}/policy", {"session_reserve": 60})
+    preview = await (await api.call("POST", PATH, body)).get_json()
+    assert preview["from_reserve"] == ["bot-0001", "bot-0002"]
 
 
 async def test_selector_narrows(api: Api) -> None:

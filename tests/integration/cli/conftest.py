@@ -89,6 +89,7 @@ class FakeFleet:
     received: list[tuple[str, str, Json]] = field(default_factory=list)
     page_size: int = 200
     fatal_on_start: str | None = None
+    short: Json = field(default_factory=dict)
     stuck: bool = False
     looks_until_done: int = 2
     operation_fails: bool = False
@@ -291,6 +292,7 @@ class FakeFleet:
                 "session_starts": len(chosen) - skipped,
                 "skipped": skipped,
                 "bots": names,
+                **self.short,
             }
         state = "failed" if self.operation_fails else "succeeded"
         self.items = [{"bot_id": bot["id"], "bot_name": bot["name"], "state": state, "detail": "why"} for bot in chosen]

@@ -163,6 +163,15 @@ def test_restart_of_all_shows_its_cost_asks_and_follows_the_operation(cli: Any, 
     assert "Operation op-1 succeeded: 2/2 (2 succeeded)." in result.out
 
 
+def test_restart_of_all_names_the_bots_whose_session_starts_are_short(cli: Any, fleet: Any) -> None:
+    fleet.add("alpha")
+    fleet.short = {"from_reserve": ["alpha"], "refused": ["beta", "gamma"]}
+    result = cli("bots", "restart", "--all", stdin="n\n")
+    assert "1 would need session starts that are kept for people: alpha\n" in result.out
+    assert "2 have no session starts left, and must wait" in result.out
+    assert ": beta, gamma\n" in result.out
+
+
 def test_restart_by_tag_lists_what_failed(cli: Any, fleet: Any) -> None:
     fleet.add("alpha", tags=["eu"])
     fleet.add("beta")

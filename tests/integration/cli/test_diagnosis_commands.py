@@ -168,6 +168,15 @@ def test_inspection_tells_everything_within_100_columns() -> None:
     assert max(len(line) for line in text.splitlines()) <= 100
 
 
+def test_inspection_shows_session_starts_and_when_they_are_back() -> None:
+    assert "50 kept for you" in shown(an_inspection())
+    spent = {"session_starts_24h": 12, "session_starts_left": 988, "session_starts_total": 1000}
+    text = shown(an_inspection() | {"vitals": spent | {"session_starts_back_at": "2026-05-02T08:00:00Z"}})
+    assert "12 of 1,000 in 24 h, 988 left" in text
+    assert "50 kept for you, back in 20 h 0 min" in text
+    assert max(len(line) for line in text.splitlines()) <= inspect.WIDTH
+
+
 def test_inspection_of_a_bot_that_does_not_run_shows_no_false_vitals() -> None:
     found = an_inspection(state="STOPPED", ready=False, pid=None, memory_bytes=None, latency_ms=None)
     text = shown(found | {"heartbeat_at": None, "exits": []}, None)

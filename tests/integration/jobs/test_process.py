@@ -13,10 +13,12 @@ import pytest
 import redis.asyncio
 import sqlalchemy as sa
 
+from flotilla.db.sessions import SqlSessions
 from flotilla.db.tables import bot_transitions, operations
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.bots import Transition
 from flotilla.domain.operations import ItemState, Operation, OperationState
+from flotilla.domain.sessions import Start
 from flotilla.domain.worker import State
 from flotilla.nudges import CHANNEL
 from flotilla.queue import ADVANCE, QUEUE, enqueue_advance, open_arq
@@ -262,13 +264,16 @@ async def test_old_transitions_are_forgotten_and_what_uptime_needs_is_kept(
     days = (50, 40, 36, 34, 1)
     rows = [Transition(bot.id, now - timedelta(days=day), State.RUNNING, day != 40, 1, None) for day in days]
     await fleet.store.save([], rows)
+    starts = SqlSessions(fleet.database)
+    await starts.record([("1", Start(now - timedelta(hours=hours), "crash")) for hours in (40, 30, 2)], [])
     before = await SqlUptime(fleet.database).report(bot.id, now)
     valkey.start()
     program = start()
-    program.wait_for("retention.forgot")
+    program.wait_for("retention.forgot_starts")
     async with fleet.database.read() as connection:
         kept = (await connection.execute(sa.select(bot_transitions.c.at).order_by(bot_transitions.c.at))).scalars()
         assert [(now - at).days for at in kept] == [36, 34, 1]
+    assert len((await starts.ledgers(now - timedelta(days=5)))["1"].starts) == 1
     assert await SqlUptime(fleet.database).report(bot.id, now) == before
 
 

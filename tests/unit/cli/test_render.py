@@ -109,6 +109,11 @@ def test_details_tell_the_reason_its_meaning_and_its_remedy() -> None:
         assert part in text
 
 
+def test_details_of_a_bot_that_waits_for_session_starts_say_until_when() -> None:
+    text = text_of(render.bot_details(BOT | {"next_try_at": "2026-05-01T15:05:00Z"}, None, NOW, UPTIME))
+    assert "in 3 h 5 min (" in text
+
+
 def test_details_of_a_healthy_bot_have_no_reason() -> None:
     assert "Reason" not in text_of(render.bot_details(BOT | {"reason": None}, None, NOW, UPTIME))
 

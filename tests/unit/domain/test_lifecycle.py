@@ -117,6 +117,24 @@ def test_fork_server_that_dies_before_it_answers_leaves_the_worker_that_said_hel
         assert step(worker, SpawnFailed(3, 0.5), NOW, POLICY) == (worker, ())
 
 
+def test_spawn_that_is_withheld_waits_as_long_as_it_says_and_counts_nothing() -> None:
+    starting = worker_in(State.STARTING, pid=None, failures=2, failed_at=(1.0, 2.0))
+    withheld = SpawnFailed(3, 0.5, "session_budget", 20_000.0)
+    after, effects = step(starting, withheld, NOW, POLICY)
+    assert (after.state, after.reason, after.deadline) == (State.BACKOFF, "session_budget", NOW + 20_000)
+    assert (after.failures, after.failed_at, effects) == (2, (1.0, 2.0), ())
+    assert step(after, Start(), NOW, POLICY)[1] == (Spawn(4),)
+    stopping = worker_in(State.STOPPING, pid=None)
+    assert step(stopping, withheld, NOW, POLICY)[0].state is State.STOPPED
+
+
+def test_worker_that_was_refused_a_session_counts_no_failure() -> None:
+    failing, _ = step(worker_in(State.STARTING, failures=9), Failed(3, "session_budget"), NOW, POLICY)
+    after, effects = step(failing, Exited(3, 1, 0.99), NOW, POLICY)
+    assert (after.state, after.reason, after.failures, after.pid) == (State.BACKOFF, "session_budget", 9, None)
+    assert (after.deadline, effects) == (NOW + POLICY.backoff_base_s, ())
+
+
 def test_first_crash_after_a_stable_run_starts_again_at_once() -> None:
     after, effects = step(worker_in(State.RUNNING), Exited(3, -9, 0.99), NOW, POLICY)
     assert (after.state, after.failures, after.reason) == (State.STARTING, 1, "killed")

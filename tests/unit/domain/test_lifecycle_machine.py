@@ -109,6 +109,11 @@ class Lifecycle(RuleBasedStateMachine):
     def fork_server_fails(self, jitter: float) -> None:
         self.happen(SpawnFailed(self.ordered.pop(0), jitter))
 
+    @precondition(lambda self: self.ordered)
+    @rule(jitter=JITTER, wait_s=st.floats(0.1, 86_400))
+    def session_starts_are_saved(self, jitter: float, wait_s: float) -> None:
+        self.happen(SpawnFailed(self.ordered.pop(0), jitter, "session_budget", wait_s))
+
     @precondition(lambda self: self.current_pids())
     @rule(jitter=JITTER)
     def fork_server_dies_after_its_worker_said_hello(self, jitter: float) -> None:

@@ -14,6 +14,8 @@ from flotilla.domain.operations import (
     may_begin,
     outcome,
 )
+from flotilla.domain.reasons import reason
+from flotilla.domain.sessions import BUDGET_REASONS
 from flotilla.domain.worker import State
 from flotilla.errors import FixInputError
 
@@ -59,6 +61,17 @@ def test_no_more_items_are_in_motion_than_the_batch_allows() -> None:
     assert may_begin(items(ItemState.PENDING, ItemState.PENDING, ItemState.PENDING), STRATEGY) == 2
     assert may_begin(items(ItemState.RUNNING, ItemState.PENDING, ItemState.PENDING), STRATEGY) == 1
     assert may_begin(items(ItemState.RUNNING, ItemState.RUNNING, ItemState.PENDING), STRATEGY) == 0
+
+
+@pytest.mark.parametrize("code", sorted(BUDGET_REASONS))
+def test_bot_that_waits_for_session_starts_has_failed_and_does_not_hang(code: str) -> None:
+    item = Item("1", "bot", ItemState.RUNNING, target_epoch=2, started_at=NOW)
+    waiting = BotStatus("1", State.BACKOFF, reason=code, epoch=2)
+    state, detail = judge_item(item, waiting, NOW, STRATEGY)
+    assert state is ItemState.FAILED
+    assert reason(code).title in (detail or "")
+    before = BotStatus("1", State.BACKOFF, reason=code, epoch=1)
+    assert judge_item(item, before, NOW, STRATEGY)[0] is ItemState.RUNNING
 
 
 def test_nothing_begins_after_too_many_failures() -> None:

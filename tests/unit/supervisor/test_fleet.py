@@ -11,6 +11,7 @@ import pytest
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB, Overrides, Policy
+from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import BecameReady, Exited, Heartbeat, LostReady, State
 from flotilla.ports import FleetRow
 from supervisor.fleet import Fleet, Shell
@@ -34,6 +35,7 @@ class Host:
         self.dumped: list[Member] = []
         self.ends: list[Exit] = []
         self.configured: list[Member] = []
+        self.withheld: tuple[str, float] | None = None
         self.store = MemoryFleetStore()
         self.journal = Journal(self.store)
         self.fleet = Fleet(
@@ -45,6 +47,7 @@ class Host:
                 dump_stacks=self.dumped.append,
                 on_gone=lambda _, end: self.ends.append(end),
                 on_policy=self.configured.append,
+                withhold=lambda _: self.withheld,
             ),
             spawn_concurrency=concurrency,
         )
@@ -271,3 +274,30 @@ def test_a_policy_that_changes_holds_from_now_on(host: Host) -> None:
     assert host.configured == []  # there is no process to tell
     host.fleet.reconcile([bot(1)])
     assert host.member(1).policy == Policy()
+
+
+# Session starts ------------------------------------------------------------------------------------------------------
+
+
+async def test_bot_whose_session_start_is_withheld_rests_until_then_and_an_asked_start_tries_again(host: Host) -> None:
+    host.withheld = ("session_budget", 3600.0)
+    host.fleet.reconcile([bot(0)])
+    await asyncio.sleep(0)
+    worker = host.member(0).worker
+    assert (worker.state, worker.reason, host.spawned) == (State.BACKOFF, "session_budget", [])
+    assert (worker.deadline or 0) - asyncio.get_running_loop().time() == pytest.approx(3600, abs=5)
+    assert host.member(0).start_cause == Cause.FIRST
+    host.fleet.tick()
+    host.withheld = None
+    host.fleet.reconcile([bot(0, epoch=1)])
+    assert host.spawned == [("0", 2)]
+    assert host.member(0).start_cause == Cause.ASKED
+
+
+async def test_cause_of_each_start_is_known(host: Host) -> None:
+    host.fleet.reconcile([bot(0, Desired.STOPPED), bot(1)])
+    host.fleet.reconcile([bot(0), bot(1)])
+    assert (host.member(0).start_cause, host.member(1).start_cause) == (Cause.ASKED, Cause.FIRST)
+    host.fleet.exited("0", 1, 1)
+    assert host.spawned[-1] == ("0", 2)
+    assert host.member(0).start_cause == Cause.CRASH

@@ -1,0 +1,64 @@
+"""Session starts and Discord's limits for them, as they are stored: by application, and outliving its bot."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from flotilla.db.engine import Database
+from flotilla.db.tables import session_limits, session_starts
+from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, merged
+
+FORGET_BATCH = 5000
+
+
+class SqlSessions:
+    """`SessionStore` on SQLite or PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ledgers(self, now: datetime, application_ids: Iterable[str] | None = None) -> dict[str, Ledger]:
+        """As the port says; of `application_ids` alone if they are given."""
+        starts = sa.select(session_starts).where(session_starts.c.at > now - WINDOW)
+        limits = sa.select(session_limits)
+        if application_ids is not None:
+            wanted = list(application_ids)
+            starts = starts.where(session_starts.c.application_id.in_(wanted))
+            limits = limits.where(session_limits.c.application_id.in_(wanted))
+        async with self._database.read() as connection:
+            known = [(row.application_id, _limit(row)) for row in await connection.execute(limits)]
+            spent = [(row.application_id, Start(row.at, row.cause)) for row in await connection.execute(starts)]
+        return merged(spent, known)
+
+    async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
+        rows = [{"application_id": key, "at": start.at, "cause": start.cause} for key, start in starts]
+        told = {key: {"application_id": key, **asdict(limit)} for key, limit in limits}
+        async with self._database.write() as connection:
+            if rows:
+                await connection.execute(session_starts.insert(), rows)
+            if told:
+                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+                insert = dialect.insert(session_limits)
+                changed = {
+                    column.name: insert.excluded[column.name]
+                    for column in session_limits.c
+                    if column.name != "application_id"
+                }
+                upsert = insert.on_conflict_do_update(index_elements=["application_id"], set_=changed)
+                await connection.execute(upsert, list(told.values()))
+
+    async def forget(self, now: datetime, batch: int = FORGET_BATCH) -> int:
+        old = sa.select(session_starts.c.id).where(session_starts.c.at <= now - WINDOW).limit(batch)
+        over = (session_limits.c.seen_at <= now - WINDOW) & (session_limits.c.resets_at <= now)
+        async with self._database.write() as connection:
+            gone = await connection.execute(session_starts.delete().where(session_starts.c.id.in_(old)))
+            await connection.execute(session_limits.delete().where(over))
+        return gone.rowcount
+
+
+def _limit(row: sa.Row[Any]) -> Limit:
+    return Limit(row.url, row.shards, row.total, row.remaining, row.max_concurrency, row.resets_at, row.seen_at)

@@ -1,0 +1,180 @@
+"""A bot's cache as bytes: what hikari knows of guilds, packed by one process and unpacked by the next.
+
+A pickle of the cache's own stores, so that cells which several entities share stay shared and counted. It is only read
+back by the same releases of Python, hikari and attrs, and can name nothing but their classes.
+"""
+
+import array
+import builtins
+import contextlib
+import copyreg
+import datetime as dt
+import gc
+import io
+import operator
+import pickle
+import platform
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+import hikari
+import msgspec
+
+MAX_BYTES = 64 * 1024 * 1024
+"""The largest cache that is packed: with it a successor would take seconds to start."""
+
+HEAD_MAX_BYTES = 64 * 1024
+"""What a head may take: a bot of a thousand shards needs less."""
+
+_STORES = (
+    "_dm_channel_entries",
+    "_emoji_entries",
+    "_guild_channel_entries",
+    "_guild_thread_entries",
+    "_guild_entries",
+    "_invite_entries",
+    "_role_entries",
+    "_sticker_entries",
+    "_unknown_custom_emoji_entries",
+    "_user_entries",
+    "_message_entries",
+    "_referenced_messages",
+)
+_BUILTINS = frozenset({"set", "frozenset", "complex", "bytearray"})
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """When a cache was packed: the session and last sequence number of each shard then."""
+
+    shards: dict[int, tuple[str, int]]
+
+
+class _Head(msgspec.Struct, frozen=True):
+    made_by: str
+    stamp: Stamp
+    checksum: int
+
+
+class KeepsakeError(Exception):
+    """The bytes are no cache that this process can take over; the text says why."""
+
+
+def pack(cache: Any, stamp: Stamp) -> bytes:  # noqa: ANN401 - hikari's, with its private stores
+    """Return the cache's content. Raises KeepsakeError if it is too large or holds what cannot be packed.
+
+    May run beside the event loop; a cache that changes meanwhile raises, or gives bytes that are worth nothing.
+    """
+    buffer = io.BytesIO()
+    pickler = pickle.Pickler(buffer, protocol=5)
+    pickler.dispatch_table = _Reducers(type(cache._app))
+    try:
+        with _no_collections():
+            pickler.dump((cache._me, {name: getattr(cache, name)._data for name in _STORES}))
+    except (pickle.PicklingError, TypeError, RuntimeError, AttributeError, RecursionError, KeyError) as fault:
+        raise KeepsakeError(f"the cache cannot be packed: {fault!r}") from fault
+    body = buffer.getbuffer()
+    if len(body) > MAX_BYTES:
+        raise KeepsakeError(f"the cache has {len(body)} bytes, more than {MAX_BYTES}")
+    head = msgspec.msgpack.encode(_Head(_made_by(cache), stamp, zlib.crc32(body)))
+    return b"".join((len(head).to_bytes(4, "little"), head, body))
+
+
+def unpack(cache: Any, packed: bytes) -> Stamp:  # noqa: ANN401
+    """Fill an empty cache with what `pack` returned. Raises KeepsakeError, and leaves the cache empty, if it cannot."""
+    size = int.from_bytes(packed[:4], "little")
+    body = memoryview(packed)[4 + size :]
+    try:
+        head = msgspec.msgpack.decode(packed[4 : 4 + size], type=_Head)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise KeepsakeError("the cache left behind is damaged") from fault
+    if head.made_by != _made_by(cache):
+        raise KeepsakeError(f"the cache left behind was made by {head.made_by}")
+    if zlib.crc32(body) != head.checksum:
+        raise KeepsakeError("the cache left behind is damaged")
+    try:
+        with _no_collections():
+            me, stores = _Unpickler(body, cache._app).load()
+        filled = [(getattr(cache, name)._data, dict(stores[name])) for name in _STORES]
+    except Exception as fault:
+        raise KeepsakeError(f"the cache left behind cannot be read: {fault!r}") from fault
+    for store, content in filled:
+        store.update(content)
+    cache._me = me or cache._me
+    return head.stamp
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Keep the garbage collector away from tens of thousands of new objects, of which none is garbage.
+
+    It would take three times as long.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _made_by(cache: Any) -> str:  # noqa: ANN401
+    settings = cache.settings
+    kept = (int(settings.components), settings.max_messages, settings.max_dm_channel_ids, settings.only_my_member)
+    return (
+        f"Python {platform.python_version()}, hikari {hikari.__version__}, attrs {attrs.__version__}, settings {kept}"
+    )
+
+
+def _the_app() -> None:
+    """Stand for the application in a pickle."""
+
+
+class _Reducers(dict[type, Callable[[Any], Any]]):
+    """How objects are taken apart: with the values of an attrs class as a tuple, half the time of attrs' own way."""
+
+    def __init__(self, app: type) -> None:
+        super().__init__(
+            {
+                app: lambda _: (_the_app, ()),
+                hikari.Snowflake: lambda snowflake: (hikari.Snowflake, (int(snowflake),)),
+            }
+        )
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any]:
+        names = [field.name for field in getattr(kind, "__attrs_attrs__", ())]
+        if not names:
+            raise KeyError(kind)
+        values = operator.attrgetter(*names)
+        several = len(names) > 1
+
+        def reduce(entity: Any) -> Any:  # noqa: ANN401
+            taken = values(entity)
+            return copyreg.__newobj__, (kind,), taken if several else (taken,)  # type: ignore[attr-defined]
+
+        self[kind] = reduce
+        return reduce
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds hikari's classes, dates and sets, and nothing that could be made to run anything else."""
+
+    def __init__(self, body: memoryview, app: Any) -> None:  # noqa: ANN401
+        super().__init__(io.BytesIO(body))
+        self._app = app
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401
+        if (module, name) == (_the_app.__module__, _the_app.__name__):
+            return lambda: self._app
+        if module == "builtins" and name in _BUILTINS:
+            return getattr(builtins, name)
+        if (module, name) in {("array", "array"), ("array", "_array_reconstructor")}:
+            return getattr(array, name)
+        if module == "datetime" and name in {"datetime", "timedelta", "timezone"}:
+            return getattr(dt, name)
+        found = super().find_class(module, name) if module.startswith("hikari.") and "." not in name else None
+        if not isinstance(found, type):
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of a cache")
+        return found

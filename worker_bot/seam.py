@@ -1,0 +1,214 @@
+"""Where hikari is opened: it has no public way to go on with a session or a cache that another process had.
+
+Only this module and `keepsake` touch its private names; a contract test pins them.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import hikari
+import lightbulb
+from hikari.impl.event_manager_base import EventManagerBase
+from hikari.impl.rest import RESTClientImpl
+from hikari.impl.shard import GatewayShardImpl
+
+from worker_bot import gating
+from worker_bot.identify import IdentifyGate
+
+KEEPS_SESSION = 3000
+"""The close code that hikari itself uses before it resumes; after 1000 or 1001 Discord would end the session."""
+
+log = logging.getLogger("flotilla.session")
+
+
+class Keeper(Protocol):
+    """What is asked while hikari's bot of this process connects and takes events."""
+
+    def gateway_info(self) -> hikari.GatewayBotInfo | None:
+        """Return what `GET /gateway/bot` would say; None: it must be asked."""
+
+    def learned(self, info: hikari.GatewayBotInfo) -> hikari.GatewayBotInfo:
+        """Take note of what Discord said of its gateway, and return what hikari shall go by."""
+
+    def restore(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard
+        """Take note of a new shard, and give it what it shall go on with."""
+
+    async def connects(self, shard: Any) -> None:  # noqa: ANN401
+        """Return when the shard may connect."""
+
+    def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
+        """Take note of a close code with which Discord answered a handshake."""
+
+    def consume(self, name: str, shard: Any, payload: Any, forward: Callable[[], None]) -> None:  # noqa: ANN401
+        """Take an event; `forward` hands it on to hikari."""
+
+
+_current: list[Keeper] = []
+_quiet: list[bool] = []
+
+
+def install(keeper: Keeper | None, gate: IdentifyGate | None = None) -> None:
+    """Let hikari's next bot of this process ask `keeper`, and `gate` before it identifies; None: as hikari does."""
+    _current[:] = [] if keeper is None else [keeper]
+    gating.install(gate)
+
+
+# A shard's session ---------------------------------------------------------------------------------------------------
+
+
+def seq_of(shard: Any) -> int | None:  # noqa: ANN401
+    """Return the last sequence number that a shard received in its session; None without a session."""
+    seq: int | None = shard._seq
+    return seq
+
+
+def give_session(shard: Any, session_id: str, resume_url: str, user_id: int, seq: int) -> None:  # noqa: ANN401
+    """Let a shard resume a session when it connects."""
+    shard._session_id, shard._resume_gateway_url = session_id, resume_url
+    shard._seq, shard._user_id = seq, hikari.Snowflake(user_id)
+
+
+def drop_session(shard: Any) -> None:  # noqa: ANN401
+    """Let a shard identify when it connects."""
+    shard._session_id = shard._resume_gateway_url = shard._seq = None
+
+
+async def close_resumably(shards: Iterable[Any]) -> None:
+    """Close the shards' connections, after about 5 s at the latest; hikari makes new ones by itself.
+
+    It waits 1 to 2 s for that if the connection was younger than 30 s. A shard without a connection is left alone.
+    """
+    closing = (shard._ws.send_close(code=KEEPS_SESSION, message=b"reconnecting") for shard in shards if shard._ws)
+    await asyncio.gather(*closing)
+
+
+# A bot's cache -------------------------------------------------------------------------------------------------------
+
+
+def cache_of(shard: Any) -> Any:  # noqa: ANN401
+    """Return the cache that a shard's events change; None if the bot has none."""
+    return getattr(shard._event_manager, "_cache", None)
+
+
+def changes_cache(shard: Any, name: str) -> bool:  # noqa: ANN401
+    """Return whether an event is one by which the bot's cache may change."""
+    consumer = shard._event_manager._consumers.get(name.lower())
+    return consumer is not None and consumer.is_caching
+
+
+def change_cache(shard: Any, name: str, payload: Any) -> None:  # noqa: ANN401
+    """Let an event change the cache without handing it to the bot's code, which has handled it before.
+
+    Whatever hikari raises, it raised the first time too, and left the cache as it is then.
+    """
+    if not changes_cache(shard, name):
+        return
+    _quiet.append(True)
+    try:
+        shard._event_manager._consumers[name.lower()].callback(shard, payload)
+    except Exception:
+        log.debug("%s did not change the cache", name, exc_info=True)
+    finally:
+        _quiet.clear()
+
+
+class Past:
+    """The shard of events that another process handled, as far as changing the cache takes one."""
+
+    def __init__(self, shard: Any, user_id: int) -> None:  # noqa: ANN401
+        self.id = shard.id
+        self.shard_count = shard.shard_count
+        self._event_manager = shard._event_manager
+        self._user_id = hikari.Snowflake(user_id)
+
+    def get_user_id(self) -> hikari.Snowflake:
+        """Return the bot's own user."""
+        return self._user_id
+
+    async def request_guild_members(self, *_: object, **__: object) -> None:
+        """Ask for nobody: the answers to what was asked then are among the events."""
+
+
+def remember_me(shard: Any, me: dict[str, Any]) -> None:  # noqa: ANN401
+    """Put the bot's own user into the cache, where READY would have put it, unless it is there."""
+    cache = cache_of(shard)
+    if cache is None or cache.get_me() is not None:
+        return
+    try:
+        cache.set_me(shard._event_manager._entity_factory.deserialize_my_user(me))
+    except (LookupError, TypeError, ValueError, AttributeError) as fault:
+        log.warning("the bot's own user is not known until the next session: %r", fault)
+
+
+def knows_guilds(cache: Any) -> bool:  # noqa: ANN401
+    """Return whether there is anything of any guild in a cache."""
+    return bool(len(cache._guild_entries))
+
+
+def forget_guilds(shard: Any, but: Iterable[int]) -> None:  # noqa: ANN401
+    """Take out of the cache what is known of the shard's guilds, except of those in `but`."""
+    cache, kept = cache_of(shard), frozenset(but)
+    for guild_id in list(cache._guild_entries):
+        if guild_id not in kept and hikari.snowflakes.calculate_shard_id(shard.shard_count, guild_id) == shard.id:
+            change_cache(shard, "GUILD_DELETE", {"id": str(int(guild_id))})
+
+
+def under_way(app: hikari.GatewayBot, client: lightbulb.Client) -> set[asyncio.Task[Any]]:
+    """Return the tasks that handle events right now."""
+    return {task for task in (*app._event_manager._dispatched_tasks, *client._asyncio_tasks) if not task.done()}
+
+
+# What is put in hikari's place ---------------------------------------------------------------------------------------
+
+
+async def _fetch_gateway_bot_info(rest: RESTClientImpl) -> hikari.GatewayBotInfo:
+    if not _current:
+        return await _fetch(rest)
+    return _current[0].gateway_info() or _current[0].learned(await _fetch(rest))
+
+
+def _consume_raw_event(manager: EventManagerBase, name: str, shard: Any, payload: Any) -> None:  # noqa: ANN401
+    if not _current:
+        _consume(manager, name, shard, payload)
+    else:
+        _current[0].consume(name, shard, payload, lambda: _consume(manager, name, shard, payload))
+
+
+def _dispatch_unless_quiet(manager: EventManagerBase, event: Any, **how: Any) -> Any:  # noqa: ANN401
+    return None if _quiet else _dispatch(manager, event, **how)
+
+
+def _init(shard: GatewayShardImpl, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+    _make_shard(shard, *arguments, **named)
+    if _current:
+        _current[0].restore(shard)
+
+
+async def _connect_when_allowed(shard: GatewayShardImpl) -> tuple[asyncio.Task[None], ...]:
+    if not _current:
+        return await _connect(shard)
+    await _current[0].connects(shard)
+    try:
+        return await _connect(shard)
+    except hikari.GatewayServerClosedConnectionError as error:
+        _current[0].closed(shard, int(error.code or 0))
+        raise
+
+
+def _user_id_of(shard: GatewayShardImpl) -> hikari.Snowflake:
+    # hikari's raises until RESUMED, and so loses each GUILD_CREATE that is replayed before it.
+    return _get_user_id(shard) if shard._user_id is None else shard._user_id
+
+
+_fetch = RESTClientImpl.fetch_gateway_bot_info
+_consume, _dispatch = EventManagerBase.consume_raw_event, EventManagerBase.dispatch
+_make_shard, _connect, _get_user_id = GatewayShardImpl.__init__, GatewayShardImpl._connect, GatewayShardImpl.get_user_id
+
+RESTClientImpl.fetch_gateway_bot_info = _fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
+EventManagerBase.consume_raw_event = _consume_raw_event  # type: ignore[assignment, method-assign]
+EventManagerBase.dispatch = _dispatch_unless_quiet  # type: ignore[assignment, method-assign]
+GatewayShardImpl.__init__ = _init  # type: ignore[method-assign, assignment]
+GatewayShardImpl._connect = _connect_when_allowed  # type: ignore[method-assign, assignment]
+GatewayShardImpl.get_user_id = _user_id_of  # type: ignore[method-assign, assignment]

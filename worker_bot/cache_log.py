@@ -18,13 +18,17 @@ from typing import Any
 
 import msgspec
 
-from worker_bot.keepsake import HEAD_MAX_BYTES, MAX_BYTES, KeepsakeError, Stamp, pack, unpack
+from worker_bot.keepsake import HEAD_MAX_BYTES, MAX_BYTES, Found, KeepsakeError, Stamp, pack, unpack
+from worker_bot.memory import give_back
 
 LOG_MAX_BYTES = 8 * 1024 * 1024
 """A longer log is given up until the next snapshot: it would take a successor most of a second to read."""
 
 COMPACT_BYTES = 256 * 1024
 """A shorter log needs no snapshot: it is read in about 20 ms."""
+
+SMALL_BYTES = 64 * 1024
+"""A smaller snapshot is read at once, in some 3 ms: a thread would take longer, and memory for good."""
 
 SETTLE_S = 2.0
 """How long nothing must have changed before a snapshot is taken, unless the log is half full."""
@@ -65,7 +69,7 @@ class CacheLog:
         self.whole = False
         """Whether the files tell all that the cache of this process holds."""
 
-    def load(
+    async def load(
         self,
         cache: Any,  # noqa: ANN401 - hikari's, with its private stores
         apply: Callable[[Entry, Any], None],
@@ -73,11 +77,17 @@ class CacheLog:
     ) -> bool:
         """Fill an empty cache with what was left behind, and return whether that could be done.
 
+        Where there is much to read, that is done beside the event loop, which can connect meanwhile.
+
         apply: lets an event, with its payload, change the cache. resumed: session and last sequence number handled of
         each shard that goes on with its session. What does not tell of just these sessions is not taken.
         """
         try:
-            self._restore(cache, apply, resumed)
+            small = not self._snapshot.exists() or self._snapshot.stat().st_size < SMALL_BYTES
+            found, entries = self._read(cache) if small else await asyncio.to_thread(self._read, cache)
+            self._restore(cache, found, entries, apply, resumed)
+            if not small:
+                asyncio.get_running_loop().call_later(SETTLE_S, give_back)
         except (KeepsakeError, OSError) as fault:
             if not isinstance(fault, FileNotFoundError):
                 log.warning("the bot goes on with an empty cache: %s", fault)
@@ -164,6 +174,8 @@ class CacheLog:
             os.open(self._written, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb"
         ) as file:
             file.write(packed)
+        del packed
+        give_back()
 
     def _commit(self) -> None:
         # Should the process die between the two, the entries that the snapshot has already are passed over by their
@@ -181,18 +193,27 @@ class CacheLog:
         self._descriptor = os.open(self._events, flags, 0o600)
         self._bytes = os.fstat(self._descriptor).st_size
 
+    def _read(self, cache: Any) -> tuple[Found | None, list[tuple[int, Entry]]]:  # noqa: ANN401
+        found = None
+        if self._snapshot.exists():
+            found = unpack(cache, _content(self._snapshot, MAX_BYTES + HEAD_MAX_BYTES))
+        return found, list(_entries(_content(self._events, LOG_MAX_BYTES)))
+
     def _restore(
         self,
         cache: Any,  # noqa: ANN401
+        found: Found | None,
+        entries: list[tuple[int, Entry]],
         apply: Callable[[Entry, Any], None],
         resumed: Mapping[int, tuple[str, int]],
     ) -> None:
         stamped: dict[int, tuple[str, int]] = {}
-        if self._snapshot.exists():
-            stamped = unpack(cache, _read(self._snapshot, MAX_BYTES + HEAD_MAX_BYTES)).shards
+        if found is not None:
+            found.fill(cache)
+            stamped = found.stamp.shards
         known = {shard_id: session_id for shard_id, (session_id, _) in stamped.items()}
         whole = 0
-        for end, entry in _entries(_read(self._events, LOG_MAX_BYTES)):
+        for end, entry in entries:
             if _is_behind(entry, resumed):
                 break  # the process died between handling it and noting that: it is replayed, and noted then
             if not _is_within(entry, stamped):
@@ -231,7 +252,7 @@ def _decoded(entry: Entry) -> Any:  # noqa: ANN401 - whatever Discord sent
         raise KeepsakeError("the events left behind are damaged") from fault
 
 
-def _read(path: Path, most: int) -> bytes:
+def _content(path: Path, most: int) -> bytes:
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

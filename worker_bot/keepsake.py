@@ -81,8 +81,26 @@ def pack(cache: Any, stamp: Stamp) -> bytes:  # noqa: ANN401 - hikari's, with it
     return b"".join((len(head).to_bytes(4, "little"), head, body))
 
 
-def unpack(cache: Any, packed: bytes) -> Stamp:  # noqa: ANN401
-    """Fill an empty cache with what `pack` returned. Raises KeepsakeError, and leaves the cache empty, if it cannot."""
+class Found:
+    """What `pack` packed, read back for the same application. stamp: when it was packed."""
+
+    def __init__(self, stamp: Stamp, me: Any, stores: dict[str, dict[Any, Any]]) -> None:  # noqa: ANN401
+        self.stamp = stamp
+        self._me = me
+        self._stores = stores
+
+    def fill(self, cache: Any) -> None:  # noqa: ANN401
+        """Put it into the cache, which is empty."""
+        for name in _STORES:
+            getattr(cache, name)._data.update(self._stores[name])
+        cache._me = self._me or cache._me
+
+
+def unpack(cache: Any, packed: bytes) -> Found:  # noqa: ANN401
+    """Read what `pack` returned, for this cache but without changing it. Raises KeepsakeError if it cannot be.
+
+    May run beside the event loop.
+    """
     size = int.from_bytes(packed[:4], "little")
     body = memoryview(packed)[4 + size :]
     try:
@@ -96,13 +114,9 @@ def unpack(cache: Any, packed: bytes) -> Stamp:  # noqa: ANN401
     try:
         with _no_collections():
             me, stores = _Unpickler(body, cache._app).load()
-        filled = [(getattr(cache, name)._data, dict(stores[name])) for name in _STORES]
+        return Found(head.stamp, me, {name: dict(stores[name]) for name in _STORES})
     except Exception as fault:
         raise KeepsakeError(f"the cache left behind cannot be read: {fault!r}") from fault
-    for store, content in filled:
-        store.update(content)
-    cache._me = me or cache._me
-    return head.stamp
 
 
 @contextlib.contextmanager

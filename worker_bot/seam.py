@@ -20,6 +20,7 @@ from worker_bot.identify import IdentifyGate
 KEEPS_SESSION = 3000
 """The close code that hikari itself uses before it resumes; after 1000 or 1001 Discord would end the session."""
 
+_GREETINGS = frozenset({2, 6})  # IDENTIFY and RESUME
 log = logging.getLogger("flotilla.session")
 
 
@@ -37,6 +38,9 @@ class Keeper(Protocol):
 
     async def connects(self, shard: Any) -> None:  # noqa: ANN401
         """Return when the shard may connect."""
+
+    async def greets(self) -> None:
+        """Return when a shard that is connected may identify or resume."""
 
     def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
         """Take note of a close code with which Discord answered a handshake."""
@@ -197,6 +201,12 @@ async def _connect_when_allowed(shard: GatewayShardImpl) -> tuple[asyncio.Task[N
         raise
 
 
+async def _send_when_allowed(shard: GatewayShardImpl, data: Any, **how: Any) -> None:  # noqa: ANN401
+    if _current and data["op"] in _GREETINGS:
+        await _current[0].greets()
+    await _send(shard, data, **how)
+
+
 def _user_id_of(shard: GatewayShardImpl) -> hikari.Snowflake:
     # hikari's raises until RESUMED, and so loses each GUILD_CREATE that is replayed before it.
     return _get_user_id(shard) if shard._user_id is None else shard._user_id
@@ -204,11 +214,13 @@ def _user_id_of(shard: GatewayShardImpl) -> hikari.Snowflake:
 
 _fetch = RESTClientImpl.fetch_gateway_bot_info
 _consume, _dispatch = EventManagerBase.consume_raw_event, EventManagerBase.dispatch
-_make_shard, _connect, _get_user_id = GatewayShardImpl.__init__, GatewayShardImpl._connect, GatewayShardImpl.get_user_id
+_make_shard, _connect, _send = GatewayShardImpl.__init__, GatewayShardImpl._connect, GatewayShardImpl._send_json
+_get_user_id = GatewayShardImpl.get_user_id
 
 RESTClientImpl.fetch_gateway_bot_info = _fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
 EventManagerBase.consume_raw_event = _consume_raw_event  # type: ignore[assignment, method-assign]
 EventManagerBase.dispatch = _dispatch_unless_quiet  # type: ignore[assignment, method-assign]
 GatewayShardImpl.__init__ = _init  # type: ignore[method-assign, assignment]
 GatewayShardImpl._connect = _connect_when_allowed  # type: ignore[method-assign, assignment]
+GatewayShardImpl._send_json = _send_when_allowed  # type: ignore[method-assign, assignment]
 GatewayShardImpl.get_user_id = _user_id_of  # type: ignore[method-assign, assignment]

@@ -16,8 +16,7 @@ from typing import Any
 import hikari
 
 from worker_bot import seam
-from worker_bot.cache_log import CacheLog, Entry
-from worker_bot.keepsake import Stamp
+from worker_bot.cache_keeper import CacheKeeper
 from worker_bot.pace import IdentifyPace
 from worker_bot.session_file import Session, SessionFile, left_behind, now_s, path_of
 
@@ -51,7 +50,7 @@ class Continuity:
         self._left_count = next((count for _, count in self._left), 0)
         self.same_code = bool(self._left) and all(session.code == code for session, _ in self._left.values())
         """Whether the worker before had the same code, and so the same commands."""
-        self._log = None if base is None else CacheLog(base)
+        self._cache = None if base is None else CacheKeeper(base)
         self._files: dict[int, SessionFile] = {}
         self._sessions: dict[int, Session] = {}
         self._shards: dict[int, Any] = {}
@@ -60,7 +59,7 @@ class Continuity:
         self._invalid_seqs: Counter[int] = Counter()
         self._pace = IdentifyPace()
         self._gateway_url = ""
-        self._asked = self._loaded = self._sealed = False
+        self._asked = self._sealed = False
         self.before_identify: Callable[[], Awaitable[None]] | None = None
         """Awaited before each IDENTIFY, while no connection is open for it."""
         self.events = 0
@@ -79,16 +78,16 @@ class Continuity:
         self._sealed = True
 
     def end(self) -> None:
-        """Forget the sessions that were up in this process: the bot closes them for good.
+        """Forget the sessions that are up: the bot closes them for good.
 
-        Those that it never came to resume are left to the next one.
+        Those that it never came to resume, and those that Discord cut, are left to the next worker.
         """
         self._sealed = True
-        for shard_id in self._up:
-            if shard_id in self._files:
-                self._files[shard_id].clear()
-        if self._log is not None and self._up:
-            self._log.drop()
+        ended = {shard_id for shard_id in self._up & self._files.keys() if self._shards[shard_id].is_connected}
+        for shard_id in ended:
+            self._files[shard_id].clear()
+        if self._cache is not None and ended and ended == self._files.keys():
+            self._cache.drop()
 
     async def reconnect(self, *, fresh: bool) -> None:
         """Close every gateway connection in a way that keeps its session, and let hikari connect anew.
@@ -106,9 +105,8 @@ class Continuity:
         while True:
             await asyncio.sleep(TEND_S)
             self._touch()
-            cache = next((seam.cache_of(shard) for shard in self._shards.values()), None)
-            if self._log is not None and cache is not None and self._log.due(time.monotonic()):
-                await self._log.compact(cache, self._stamp)
+            if self._cache is not None:
+                await self._cache.tend(self._shards, self._sessions)
 
     # What hikari asks (see `seam.Keeper`) ----------------------------------------------------------------------------
 
@@ -145,9 +143,8 @@ class Continuity:
     def restore(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard
         """Give a new shard the session to resume, once, and with the first one the bot's cache."""
         self._shards[shard.id] = shard
-        if not self._loaded:
-            self._loaded = True
-            self._restore_cache(shard)
+        if self._cache is not None:
+            self._cache.restore(shard, self._left)
         left = self._left.pop((shard.id, shard.shard_count), None)
         if left is None:
             return
@@ -155,7 +152,6 @@ class Continuity:
         self._sessions[shard.id] = session
         self._open(shard)
         seam.give_session(shard, session.session_id, session.resume_url, session.user_id, seq)
-        seam.remember_me(shard, session.me)  # there is no READY to tell it
 
     async def connects(self, shard: Any) -> None:  # noqa: ANN401
         """Return when the shard may connect; its session is dropped before, if that was asked for.
@@ -173,6 +169,11 @@ class Continuity:
         if self.before_identify is not None:
             await self.before_identify()
         await self._pace.wait(shard.id)
+
+    async def greets(self) -> None:
+        """Return when the bot's cache is as the worker before left it: events may come from now on."""
+        if self._cache is not None:
+            await self._cache.restored()
 
     def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
         """Take note of a close code that answered a handshake: some sessions must not be tried for ever."""
@@ -199,8 +200,8 @@ class Continuity:
         if session is None or shard.id not in self._files:
             return
         # First the cache, then the session: an entry too many is passed over, one too few would be missing.
-        if self._log is not None and seam.changes_cache(shard, name):
-            self._log.note(shard.id, session.session_id, seq, name, payload)
+        if self._cache is not None:
+            self._cache.note(shard, session.session_id, seq, name, payload)
         if name in {"READY", "RESUMED"}:
             self._up.add(shard.id)
             self._invalid_seqs.pop(shard.id, None)
@@ -211,18 +212,12 @@ class Continuity:
     # -----------------------------------------------------------------------------------------------------------------
 
     def _begin(self, shard: Any, ready: Any) -> None:  # noqa: ANN401
-        """Take note of a new session. What was known of guilds that are no longer there is forgotten."""
         url, me = ready["resume_gateway_url"], dict(ready["user"])
         self._sessions[shard.id] = Session(ready["session_id"], url, self._gateway_url, int(me["id"]), me, self._code)
         if self._base is not None and shard.id not in self._files:
             self._open(shard)
-        cache = seam.cache_of(shard)
-        if cache is None:
-            return
-        if seam.knows_guilds(cache):
-            seam.forget_guilds(shard, but=(int(guild["id"]) for guild in ready["guilds"]))
-        elif self._log is not None and not self._log.whole:
-            self._log.begin()
+        if self._cache is not None:
+            self._cache.begin(shard, ready)
 
     def _open(self, shard: Any) -> None:  # noqa: ANN401
         if self._base is None:
@@ -233,34 +228,6 @@ class Continuity:
             log.warning(
                 "the session of shard %s cannot be kept, so its next start will be a cold one: %s", shard.id, fault
             )
-
-    def _restore_cache(self, shard: Any) -> None:  # noqa: ANN401
-        cache = seam.cache_of(shard)
-        if self._log is None or cache is None:
-            return
-        resumed = {shard_id: (session.session_id, seq) for (shard_id, _), (session, seq) in self._left.items()}
-        if not resumed:
-            self._log.drop()
-            return
-        began = time.monotonic()
-        stand_in = seam.Past(shard, next(session.user_id for session, _ in self._left.values()))
-
-        def apply(entry: Entry, payload: Any) -> None:  # noqa: ANN401
-            stand_in.id = entry.shard_id
-            seam.change_cache(stand_in, entry.name, payload)
-            if entry.name == "READY":
-                seam.forget_guilds(stand_in, but=(int(guild["id"]) for guild in payload["guilds"]))
-
-        if self._log.load(cache, apply, resumed):
-            log.info("the cache was taken over in %.0f ms", (time.monotonic() - began) * 1000)
-
-    def _stamp(self) -> Stamp:
-        shards = {
-            shard_id: (self._sessions[shard_id].session_id, seam.seq_of(shard) or 0)
-            for shard_id, shard in self._shards.items()
-            if shard_id in self._sessions
-        }
-        return Stamp(shards)
 
     def _touch(self) -> None:
         if self._sealed:

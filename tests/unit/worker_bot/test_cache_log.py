@@ -53,7 +53,9 @@ def names(app: hikari.GatewayBot) -> set[str]:
     return {f"{c.name} of {(c.guild_id >> 22) - 1}" for c in app.cache.get_guild_channels_view().values()}
 
 
-def read(base: Path, seq: int = 10**6, app: hikari.GatewayBot | None = None, session_id: str = "s1") -> set[str] | None:
+async def read(
+    base: Path, seq: int = 10**6, app: hikari.GatewayBot | None = None, session_id: str = "s1"
+) -> set[str] | None:
     """Return what a successor that resumes behind `seq` knows; None if it starts with an empty cache."""
     app = app or bot()
 
@@ -61,7 +63,7 @@ def read(base: Path, seq: int = 10**6, app: hikari.GatewayBot | None = None, ses
         seam.change_cache(Shard(app), entry.name, payload)
 
     resumed: Mapping[int, tuple[str, int]] = {0: (session_id, seq)}
-    loaded = CacheLog(base).load(app._cache, apply, resumed)
+    loaded = await CacheLog(base).load(app._cache, apply, resumed)
     assert loaded or not app._cache._guild_entries
     return names(app) if loaded else None
 
@@ -71,7 +73,7 @@ BOTH = {"channel-0 of 0", "channel-0 of 1"}
 
 async def test_log_tells_all_that_happened(base: Path) -> None:
     writer(base).take("CHANNEL_DELETE", channel(0, 0))
-    assert read(base) == {"channel-0 of 1"}
+    assert await read(base) == {"channel-0 of 1"}
     assert {file.stat().st_mode & 0o777 for file in base.parent.iterdir()} == {0o600}
 
 
@@ -80,7 +82,7 @@ async def test_snapshot_and_what_happened_since_tell_the_same(base: Path) -> Non
     await made.compact()
     assert base.with_name("bot.session.events").stat().st_size == 0
     made.take("CHANNEL_CREATE", channel(0, 3))
-    assert read(base) == BOTH | {"channel-3 of 0"}
+    assert await read(base) == BOTH | {"channel-3 of 0"}
 
 
 async def test_death_between_the_two_steps_of_a_snapshot_counts_nothing_twice(base: Path) -> None:
@@ -90,14 +92,14 @@ async def test_death_between_the_two_steps_of_a_snapshot_counts_nothing_twice(ba
     before = events.read_bytes()
     await made.compact()
     events.write_bytes(before)
-    assert read(base, made.seq) == {"channel-0 of 1"}
+    assert await read(base, made.seq) == {"channel-0 of 1"}
 
 
 async def test_event_that_was_logged_but_not_marked_is_left_to_the_replay(base: Path) -> None:
     made = writer(base)
     made.take("CHANNEL_CREATE", channel(0, 3))
-    assert read(base, seq=2) == BOTH
-    assert read(base) == BOTH, "and the next successor does not find it twice"
+    assert await read(base, seq=2) == BOTH
+    assert await read(base) == BOTH, "and the next successor does not find it twice"
 
 
 async def test_entry_that_a_sigkill_cut_short_is_passed_over_and_overwritten(base: Path) -> None:
@@ -108,7 +110,7 @@ async def test_entry_that_a_sigkill_cut_short_is_passed_over_and_overwritten(bas
     content = events.read_bytes()
     for cut in (1, 8, 20, len(content) - whole - 1):
         events.write_bytes(content[: whole + cut])
-        assert read(base) == BOTH
+        assert await read(base) == BOTH
         assert events.stat().st_size == whole
 
 
@@ -123,7 +125,7 @@ async def test_damage_costs_the_cache_and_nothing_else(base: Path, suffix: str, 
     content = bytearray(file.read_bytes())
     content[at] ^= 0x55
     file.write_bytes(content)
-    assert read(base) is None
+    assert await read(base) is None
     assert list(base.parent.iterdir()) == []
 
 
@@ -134,16 +136,16 @@ async def test_entries_that_are_no_events_cost_the_cache(base: Path) -> None:
     for body in (b"\x01", msgspec.msgpack.encode(Entry(0, "s1", 3, "X", b"{"))):
         frame = cache_log._FRAME.pack(len(body), zlib.crc32(body)) + body
         file.write_bytes(frame)
-        assert read(base) is None
+        assert await read(base) is None
 
 
 async def test_what_another_session_left_is_not_taken(base: Path) -> None:
     writer(base)
-    assert read(base, session_id="s2") is None
+    assert await read(base, session_id="s2") is None
 
 
 async def test_nothing_left_is_no_fault(base: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert read(base) is None
+    assert await read(base) is None
     assert caplog.records == []
 
 
@@ -152,13 +154,13 @@ async def test_link_in_place_of_a_file_is_not_followed(base: Path, tmp_path: Pat
     file = base.with_name("bot.session.events")
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
-    assert read(base) is None
+    assert await read(base) is None
 
 
 async def test_cache_of_other_settings_is_not_taken(base: Path) -> None:
     await writer(base).compact()
     other = bot(LEAN | hikari.api.CacheComponents.EMOJIS)
-    assert read(base, app=other) is None
+    assert await read(base, app=other) is None
 
 
 async def test_log_that_grows_too_long_is_given_up_until_the_next_snapshot(
@@ -171,7 +173,7 @@ async def test_log_that_grows_too_long_is_given_up_until_the_next_snapshot(
     assert made.log.due(10**9)
     await made.compact()
     made.take("CHANNEL_CREATE", channel(0, 3))
-    assert "channel-3 of 0" in (read(base) or ())
+    assert "channel-3 of 0" in (await read(base) or ())
 
 
 async def test_full_disk_costs_the_log_and_not_the_bot(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +189,7 @@ async def test_full_disk_costs_the_log_and_not_the_bot(base: Path, monkeypatch: 
     await made.compact()
     made.log.begin()
     assert not made.log.whole
-    assert read(base) is None
+    assert await read(base) is None
 
 
 async def test_payload_that_is_no_json_costs_the_log_and_not_the_bot(base: Path) -> None:
@@ -214,7 +216,7 @@ async def test_snapshot_that_events_overtake_is_packed_anew(base: Path, monkeypa
     monkeypatch.setattr(cache_log, "pack", pack_slowly)
     await made.compact()
     assert len(packed) == cache_log.TRIES
-    assert read(base) == BOTH | {f"channel-{10 + n} of 0" for n in (1, 2, 3)}
+    assert await read(base) == BOTH | {f"channel-{10 + n} of 0" for n in (1, 2, 3)}
 
 
 async def test_snapshot_that_ends_after_the_bot_leaves_nothing(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,9 @@ def filled(guilds: int = 3) -> hikari.GatewayBot:
 
 async def test_successor_has_the_same_cache_bound_to_its_own_application() -> None:
     before, after = filled(), bot()
-    assert unpack(after._cache, pack(before._cache, STAMP)) == STAMP
+    found = unpack(after._cache, pack(before._cache, STAMP))
+    assert found.stamp == STAMP
+    found.fill(after._cache)
     assert after.get_me() == before.get_me()
     for number in range(3):
         was, now = before.cache.get_guild(guild_id(number)), after.cache.get_guild(guild_id(number))
@@ -40,7 +42,7 @@ async def test_successor_has_the_same_cache_bound_to_its_own_application() -> No
 
 async def test_cells_that_entities_share_stay_shared_and_counted() -> None:
     before, after = filled(), bot()
-    unpack(after._cache, pack(before._cache, STAMP))
+    unpack(after._cache, pack(before._cache, STAMP)).fill(after._cache)
     cell: Any = after._cache._user_entries[hikari.Snowflake(ME)]
     for record in after._cache._guild_entries.values():
         assert record.members is not None
@@ -54,7 +56,7 @@ async def test_cells_that_entities_share_stay_shared_and_counted() -> None:
 
 async def test_events_change_what_was_unpacked_as_if_it_had_never_moved() -> None:
     after = bot()
-    unpack(after._cache, pack(filled()._cache, STAMP))
+    unpack(after._cache, pack(filled()._cache, STAMP)).fill(after._cache)
     new: Any = channel(1, 9) | {"name": "new"}
     after._event_manager.consume_raw_event("CHANNEL_CREATE", Shard(after), new)  # type: ignore[arg-type]
     known = after.cache.get_guild_channels_view_for_guild(guild_id(1)).values()

@@ -10,7 +10,8 @@ from hikari.impl.shard import GatewayShardImpl
 from lightbulb.client import Client
 
 from tests.guilds import Shard, bot, channel, guild, guild_id, ready
-from worker_bot import session
+from worker_bot import cache_log, session
+from worker_bot.cache_log import COMPACT_BYTES
 from worker_bot.session import INVALID_SEQ, Continuity
 from worker_bot.session_file import MAX_TRIES, now_s
 
@@ -47,12 +48,20 @@ class Worker:
         self.continuity.consume(name, shard, payload, forward)
         return handed == [name]
 
-    def known(self) -> list[str]:
+    async def known(self) -> list[str]:
+        await self.continuity.greets()
         return [f"{c.name} of {c.guild_id >> 22}" for c in self.app.cache.get_guild_channels_view().values()]
 
 
-def begun(path: Path, *guilds: int) -> Worker:
-    worker = Worker(path)
+async def started(path: Path | None, shard_count: int = 1) -> Worker:
+    """Return a worker that is about to greet Discord."""
+    worker = Worker(path, shard_count=shard_count)
+    await worker.continuity.greets()
+    return worker
+
+
+async def begun(path: Path, *guilds: int) -> Worker:
+    worker = await started(path)
     worker.take("READY", ready("s1", *guilds))
     for number in guilds:
         worker.take("GUILD_CREATE", guild(number, channels=1))
@@ -60,7 +69,7 @@ def begun(path: Path, *guilds: int) -> Worker:
 
 
 async def test_successor_goes_on_behind_the_last_event_that_was_handed_on(path: Path) -> None:
-    first = begun(path, 1)
+    first = await begun(path, 1)
     assert not first.continuity.resumes
     first.continuity.seal()
     assert not first.take("CHANNEL_CREATE", channel(1, 5))
@@ -73,6 +82,7 @@ async def test_successor_goes_on_behind_the_last_event_that_was_handed_on(path: 
     app = bot()
     shard = Shard(app)
     second.restore(shard)
+    await second.greets()
     assert (shard._session_id, shard._resume_gateway_url, shard._seq, shard._user_id) == ("s1", "wss://resume", 2, 42)
     assert app.get_me() is not None
     again = Shard(app)
@@ -82,7 +92,7 @@ async def test_successor_goes_on_behind_the_last_event_that_was_handed_on(path: 
 
 
 async def test_successor_knows_what_events_told_and_is_handed_none_of_them(path: Path) -> None:
-    first = begun(path, 1, 2)
+    first = await begun(path, 1, 2)
     first.take("CHANNEL_CREATE", channel(2, 7))
     heard: list[Any] = []
     second = Continuity(path, "code")
@@ -93,63 +103,79 @@ async def test_successor_knows_what_events_told_and_is_handed_none_of_them(path:
 
     app.subscribe(hikari.Event, listen)
     second.restore(Shard(app))
+    await second.greets()
     await asyncio.sleep(0)
     names = {f"{c.name} of {c.guild_id >> 22}" for c in app.cache.get_guild_channels_view().values()}
-    assert names == set(first.known()) == {"channel-0 of 2", "channel-0 of 3", "channel-7 of 3"}
+    assert names == set(await first.known()) == {"channel-0 of 2", "channel-0 of 3", "channel-7 of 3"}
     guild_of = app.cache.get_guild(guild_id(1))
     assert guild_of is not None
     assert guild_of.get_my_member() is not None
     assert heard == []
 
 
-async def test_cache_goes_from_worker_to_worker_whether_or_not_it_changes(path: Path) -> None:
-    begun(path, 1)
+async def test_cache_goes_from_worker_to_worker_by_events_and_snapshots(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begun(path, 1)
     for position in range(1, 4):
-        worker = Worker(path)
+        worker = await started(path)
         worker.take("RESUMED", {})
-        assert len(worker.known()) == position
+        assert len(await worker.known()) == position
         worker.take("CHANNEL_CREATE", channel(1, position))
-        await worker.continuity._log.compact(worker.app._cache, worker.continuity._stamp)  # type: ignore[union-attr]
-    assert len(Worker(path).known()) == 4
+        keeper = worker.continuity._cache
+        assert keeper is not None
+        keeper._log._bytes = COMPACT_BYTES
+        monkeypatch.setattr(cache_log, "SETTLE_S", 0.0)
+        await keeper.tend(worker.continuity._shards, worker.continuity._sessions)
+        assert path.with_name("bot.session.events").stat().st_size == 0
+    assert len(await (await started(path)).known()) == 4
 
 
 async def test_guild_that_the_bot_left_meanwhile_is_forgotten_with_a_new_session(path: Path) -> None:
-    begun(path, 1, 2)
-    second = Worker(path)
+    await begun(path, 1, 2)
+    second = await started(path)
     second.take("READY", ready("s2", 2))
-    assert second.known() == ["channel-0 of 3"]
-    third = Worker(path)
-    assert (third.shards[0]._session_id, third.known()) == ("s2", ["channel-0 of 3"])
+    assert await second.known() == ["channel-0 of 3"]
+    third = await started(path)
+    assert (third.shards[0]._session_id, await third.known()) == ("s2", ["channel-0 of 3"])
 
 
 async def test_successor_of_other_code_registers_its_commands_anew(path: Path) -> None:
-    begun(path)
+    await begun(path)
     continuity = Continuity(path, "other code")
     assert (continuity.resumes, continuity.same_code) == (True, False)
 
 
 async def test_closed_session_is_not_left_behind(path: Path) -> None:
-    worker = begun(path, 1)
+    worker = await begun(path, 1)
     worker.continuity.end()
     assert not worker.take("CHANNEL_CREATE", channel(1, 5))
     assert not Continuity(path, "code").resumes
     assert list(path.parent.iterdir()) == []
 
 
+async def test_session_that_discord_cut_is_left_behind(path: Path) -> None:
+    worker = await begun(path, 1)
+    worker.shards[0].is_connected = False
+    worker.continuity.end()
+    successor = await started(path)
+    assert (successor.shards[0]._session_id, len(await successor.known())) == ("s1", 1)
+
+
 async def test_session_that_a_worker_did_not_come_to_resume_is_left_to_the_next(path: Path) -> None:
-    begun(path, 1)
-    failed = Worker(path)
-    failed.continuity.end()
+    await begun(path, 1)
+    failed = Continuity(path)
+    failed.end()
     for _ in range(MAX_TRIES - 1):
-        worker = Worker(path)
-        assert (worker.shards[0]._session_id, len(worker.known())) == ("s1", 1)
-    worker = Worker(path)
-    assert (worker.shards[0]._session_id, len(worker.known())) == (None, 0)
+        worker = await started(path)
+        assert (worker.shards[0]._session_id, len(await worker.known())) == ("s1", 1)
+    worker = await started(path)
+    assert (worker.shards[0]._session_id, len(await worker.known())) == (None, 0)
 
 
 async def test_session_that_is_dropped_or_refused_is_tried_by_no_successor(path: Path) -> None:
-    begun(path, 1)
-    worker = Worker(path)
+    await begun(path, 1)
+    worker = await started(path)
     worker.take("RESUMED", {})
     await worker.continuity.reconnect(fresh=True)
     assert worker.shards[0]._seq is not None, "what is in the queue still counts"
@@ -159,8 +185,8 @@ async def test_session_that_is_dropped_or_refused_is_tried_by_no_successor(path:
 
 
 async def test_second_4007_in_a_row_begins_a_new_session(path: Path) -> None:
-    begun(path, 1)
-    worker = Worker(path)
+    await begun(path, 1)
+    worker = await started(path)
     (shard,) = worker.shards
     for code in (INVALID_SEQ, 4000, INVALID_SEQ):
         worker.continuity.closed(shard, code)
@@ -172,22 +198,22 @@ async def test_second_4007_in_a_row_begins_a_new_session(path: Path) -> None:
 
 
 async def test_wrong_number_of_shards_is_asked_for_anew(path: Path) -> None:
-    worker = begun(path, 1)
+    worker = await begun(path, 1)
     worker.continuity.closed(worker.shards[0], 4011)
     assert not Continuity(path, "code").resumes
 
 
 async def test_shard_without_a_session_identifies_and_the_others_resume(path: Path) -> None:
-    first = Worker(path, shard_count=3)
+    first = await started(path, shard_count=3)
     for shard_id in range(3):
         first.take("READY", ready(f"s{shard_id}", shard_id), shard_id)
         first.take("GUILD_CREATE", guild(shard_id + 2, channels=1), shard_id)
     path.with_name("bot.session.1of3").write_bytes(b"")
 
-    second = Worker(path, shard_count=3)
+    second = await started(path, shard_count=3)
     assert second.info is None
     assert [shard._session_id for shard in second.shards] == ["s0", None, "s2"]
-    assert len(second.known()) == 3
+    assert len(await second.known()) == 3
     gated: list[str] = []
 
     async def gate() -> None:
@@ -204,7 +230,7 @@ async def test_discords_recommendation_counts_only_where_no_session_is_left(path
     info = hikari.GatewayBotInfo(url="wss://begin", shard_count=4, session_start_limit=limit)
     cold = Continuity(path, "code").learned(info)
     assert (cold.shard_count, cold.session_start_limit.remaining, cold.session_start_limit.max_concurrency) == (4, 5, 4)
-    first = Worker(path, shard_count=2)
+    first = await started(path, shard_count=2)
     first.take("READY", ready("s0"))
     second = Continuity(path, "code")
     assert second.gateway_info() is None
@@ -215,7 +241,7 @@ async def test_discords_recommendation_counts_only_where_no_session_is_left(path
 
 
 async def test_session_that_is_up_stays_young_without_events(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    worker = begun(path)
+    worker = await begun(path)
     began = now_s()
     monkeypatch.setattr(session, "TEND_S", 0.001)
     monkeypatch.setattr(session, "now_s", lambda: began + 100)
@@ -227,7 +253,7 @@ async def test_session_that_is_up_stays_young_without_events(path: Path, monkeyp
 
 
 async def test_bot_without_a_place_to_keep_anything_runs_all_the_same() -> None:
-    worker = Worker(None)
+    worker = await started(None)
     assert worker.take("READY", ready("s1", 1))
     assert worker.take("GUILD_CREATE", guild(1))
     assert worker.continuity.events == 2
@@ -237,11 +263,11 @@ async def test_bot_without_a_place_to_keep_anything_runs_all_the_same() -> None:
 
 
 async def test_shard_whose_session_cannot_be_kept_is_served_all_the_same(path: Path) -> None:
-    worker = Worker(path, shard_count=2)
+    worker = await started(path, shard_count=2)
     path.with_name("bot.session.1of2").mkdir()
     assert worker.take("READY", ready("s1", 1), 1)
     assert worker.take("GUILD_CREATE", guild(1), 1)
-    assert worker.known()
+    assert await worker.known()
 
 
 def test_hikari_and_lightbulb_have_the_private_names_that_a_hand_over_needs() -> None:
@@ -252,3 +278,14 @@ def test_hikari_and_lightbulb_have_the_private_names_that_a_hand_over_needs() ->
     assert {"_cache", "_entity_factory"} <= set(hikari.impl.EventManagerImpl.__slots__)
     assert "_asyncio_tasks" in Client.__slots__
     assert {"_cache", "_event_manager"} <= set(hikari.GatewayBot.__slots__)
+
+
+async def test_fault_that_nobody_foresaw_costs_the_cache_and_not_the_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await begun(path, 1)
+    monkeypatch.setattr(cache_log.CacheLog, "_restore", lambda *_: 1 / 0)
+    worker = await started(path)
+    assert (worker.shards[0]._session_id, await worker.known()) == ("s1", [])
+    me = worker.app.get_me()
+    assert me is not None

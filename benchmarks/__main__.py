@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import crashing, hang, leak, many, memory, recover, sandbox, start, warm
+from benchmarks import crashing, deaf, hang, leak, many, memory, recover, sandbox, start, warm
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
 from benchmarks.peers import install_peers
@@ -22,12 +22,13 @@ from benchmarks.report import Result
 MIN_KILLS = 21
 RESTARTS, QUICK_RESTARTS = 1_000, 5
 FILE_WIDTH = 120
+DEAF_BOTS = 5
 QUICK_BOTS = 5
 QUICK_KILLS = 3
 QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S = 100, 3.0
 HANGS, QUICK_HANGS = 5, 1
-NAMES = ("start", "recover", "memory", "many", "leak", "hang", "crashing", "warm", "sandbox")
-PEERLESS = {"many", "hang", "sandbox", "warm"}
+NAMES = ("start", "recover", "memory", "many", "leak", "hang", "deaf", "crashing", "warm", "sandbox")
+PEERLESS = {"many", "hang", "deaf", "sandbox", "warm"}
 
 
 def parse() -> argparse.Namespace:
@@ -67,6 +68,7 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "hang": lambda: hang.run(QUICK_HANGS if quick else HANGS),
         "crashing": lambda: crashing.run(crash_bots, options.seconds, crash_peers),
         "warm": lambda: warm.run(QUICK_RESTARTS if quick else RESTARTS),
+        "deaf": lambda: deaf.run(1 if quick else DEAF_BOTS, quick=quick),
         "sandbox": lambda: sandbox.run(*sandbox_size),
     }
     machine = Machine.here()

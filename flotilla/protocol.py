@@ -6,7 +6,7 @@ A frame is 4 bytes of length, big-endian, and that many bytes of MessagePack.
 
 import struct
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,6 +21,9 @@ EXIT_OUT_OF_MEMORY = 74
 
 MAX_FRAME_BYTES = 1024 * 1024
 _LENGTH = struct.Struct(">I")
+
+Delivery = Literal["ok", "quiet", "probing", "deaf", "unprobed"]
+Rung = Literal["", "resume", "identify", "renew"]
 
 
 class ProtocolError(Exception):
@@ -128,6 +131,20 @@ class GatewaySeen(_Message, frozen=True, tag=True):
     """What Discord answered this worker; the next one of its application need not ask."""
 
     answer: GatewayAnswer
+
+
+class Probed(_Message, frozen=True, tag=True):
+    """What the worker's own probes found: every few seconds, and at once when `delivery` or `rung` change.
+
+    delivery, quiet_s, responses, response_p95_ms: as `flotilla.domain.vitals.Vitals` has them; None: not known.
+    rung: of a deaf session, what is tried now: `resume`, `identify`, or `renew`, which is the supervisor's to do.
+    """
+
+    delivery: Delivery | None
+    rung: Rung
+    quiet_s: float
+    responses: int = 0
+    response_p95_ms: float | None = None
 
 
 # Supervisor to worker ------------------------------------------------------------------------------------------------
@@ -318,7 +335,17 @@ class Reaped(_Message, frozen=True, tag=True):
 
 FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped
 FromWorker = (
-    Hello | Ready | NotReady | Beat | Failing | InvalidRequests | Heap | AskIdentify | IdentifiedAlone | GatewaySeen
+    Hello
+    | Ready
+    | NotReady
+    | Beat
+    | Probed
+    | Failing
+    | InvalidRequests
+    | Heap
+    | AskIdentify
+    | IdentifiedAlone
+    | GatewaySeen
 )
 ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Refused
 ToForkServer = Preload | Fork

@@ -29,20 +29,29 @@ class Chronicle:
     def __init__(self, store: FleetStore) -> None:
         self._store = store
         self._waiting: list[Happening] = []
-        self._told: dict[tuple[str | None, str], tuple[float, int]] = {}
+        self._told: dict[tuple[str | None, str, str], tuple[float, int]] = {}
         self._noted = asyncio.Event()
 
-    def note(self, code: str, bot_id: str | None = None, bot_name: str | None = None, **detail: object) -> bool:
+    def note(
+        self,
+        code: str,
+        bot_id: str | None = None,
+        bot_name: str | None = None,
+        *,
+        distinct: str = "",
+        **detail: object,
+    ) -> bool:
         """Write down that `code` (of `KINDS`) happened to a bot, or to the host; return False for a mere repetition.
 
-        detail: what JSON can hold, without secrets.
+        distinct: of a few words, what makes it another one and no repetition. detail: what JSON can hold, without
+        secrets.
         """
-        kind, now = KINDS[code], time.monotonic()
-        told_at, repeated = self._told.get((bot_id, code), (-REPEAT_S, 0))
+        kind, now, key = KINDS[code], time.monotonic(), (bot_id, code, distinct)
+        told_at, repeated = self._told.get(key, (-REPEAT_S, 0))
         if now - told_at < REPEAT_S:
-            self._told[bot_id, code] = told_at, repeated + 1
+            self._told[key] = told_at, repeated + 1
             return False
-        self._told[bot_id, code] = now, 0
+        self._told[key] = now, 0
         if repeated:
             detail["repeated"] = repeated
         at = datetime.now(UTC)

@@ -272,12 +272,8 @@ class ControlServer:
             taker(member, generation, message)
             return
         match message:
-            case Beat(latency_ms, shared_bytes):
-                if member.worker.generation == generation:
-                    member.latency_ms = latency_ms
-                    member.shared_bytes = shared_bytes or 0
-                    member.heartbeat_at = datetime.now(UTC)
-                self._fleet.apply(member, Heartbeat(generation))
+            case Beat():
+                self._take_beat(member, generation, message)
             case Ready(resumed):
                 log.info("worker.session", bot=member.bot.name, generation=generation, resumed=resumed)
                 self._fleet.apply(member, BecameReady(generation))
@@ -288,6 +284,13 @@ class ControlServer:
                 self._fleet.apply(member, Failed(generation, code))
             case Hello():
                 raise ProtocolError("Hello comes once")
+
+    def _take_beat(self, member: Member, generation: int, beat: Beat) -> None:
+        if member.worker.generation == generation:
+            member.latency_ms = beat.latency_ms
+            member.shared_bytes = beat.shared_bytes or 0
+            member.heartbeat_at = datetime.now(UTC)
+        self._fleet.apply(member, Heartbeat(generation))
 
 
 def limits_of(policy: Policy) -> WorkerLimits:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import structlog
 from msgspec import structs
@@ -145,7 +146,7 @@ class Requests:
 
     def _note(self, code: str, bot_id: str, now: float) -> None:
         held = self._budget.quarantines.get(bot_id)
-        detail: dict[str, object] = {"invalid_requests_10m": self._budget.ledger.of(bot_id, now)}
+        detail: dict[str, Any] = {"invalid_requests_10m": self._budget.ledger.of(bot_id, now)}
         if held is not None:
             detail |= {"at_least_s": round(held.period_s), "most": self._most.get(bot_id, "")}
         self._chronicle.note(code, bot_id, self._name(bot_id), **detail)

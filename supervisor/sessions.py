@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psutil
 import structlog
@@ -346,7 +347,7 @@ class Sessions:
         )
         self._warn(member, answer.code, left=stands.left, spent_24h=stands.spent, wait_s=wait_s)
 
-    def _warn(self, member: Member, what: str, **detail: object) -> None:
+    def _warn(self, member: Member, what: str, **detail: Any) -> None:  # noqa: ANN401 - as JSON has it
         key, now = (member.bot.id, what), time.monotonic()
         if now - self._warned.get(key, -WARN_AGAIN_S) >= WARN_AGAIN_S:
             self._warned[key] = now

@@ -25,6 +25,7 @@ from flotilla.protocol import (
     IdentifiedAlone,
     InvalidRequests,
     Preload,
+    Probed,
     ToWorker,
     WorkerConfig,
     WorkerLimits,
@@ -34,6 +35,7 @@ from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
+from supervisor.findings import Findings
 from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers
 from supervisor.forkservers import ForkServers
@@ -125,6 +127,7 @@ class Supervisor:
         )
         self._heaps = Heaps(store)
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
+        self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -140,6 +143,7 @@ class Supervisor:
                 AskIdentify: self._sessions.take,
                 IdentifiedAlone: self._sessions.take,
                 GatewaySeen: self._sessions.take,
+                Probed: self._findings.take,
             },
             self._isolation.users,
         )
@@ -238,6 +242,7 @@ class Supervisor:
                 self._chronicle.forget(bot_id)
                 self._heaps.forget(bot_id)
                 self._sessions.forget(bot_id)
+                self._findings.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 

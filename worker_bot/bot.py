@@ -4,7 +4,7 @@ import asyncio
 import importlib
 import math
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import hikari
 import lightbulb
@@ -113,12 +113,22 @@ class Bot:
         if self._app.is_alive:
             await self._app.close()
 
-    async def reconnect(self, *, fresh: bool) -> None:
+    async def reconnect(self, *, fresh: bool, shard_id: int | None = None) -> None:
         """Renew the gateway connections without a new process: resume the sessions, or begin new ones if `fresh`.
 
+        shard_id: of this shard alone; None: of all.
         `on_lost` and `on_ready` are called as for any other loss of a connection.
         """
-        await self.continuity.reconnect(fresh=fresh)
+        await self.continuity.reconnect(fresh=fresh, shard_id=shard_id)
+
+    def username(self) -> str:
+        """Return the bot's own name, or a letter before it is known."""
+        me = self._app.get_me()
+        return me.username if me is not None and me.username else "a"
+
+    def known_guilds(self) -> Iterable[int]:
+        """Yield the guilds in the cache that are there."""
+        return self._app.cache.get_available_guilds_view()
 
     async def hand_over(self) -> None:
         """Take no further event, and return when those taken are handled, after `DRAIN_S` at the latest.

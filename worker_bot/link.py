@@ -17,6 +17,7 @@ from flotilla.protocol import (
     Hello,
     InvalidRequests,
     NotReady,
+    Probed,
     ProtocolError,
     Ready,
     Refused,
@@ -84,6 +85,10 @@ class Link:
     def report_heap(self, heap: Heap) -> None:
         """Tell what the memory is made of."""
         self.send(heap)
+
+    def report_probed(self, probed: Probed) -> None:
+        """Tell what the worker's own probes found."""
+        self.send(probed)
 
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""

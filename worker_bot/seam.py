@@ -79,6 +79,11 @@ def drop_session(shard: Any) -> None:  # noqa: ANN401
     shard._session_id = shard._resume_gateway_url = shard._seq = None
 
 
+def acknowledged(shard: Any) -> bool:  # noqa: ANN401
+    """Return whether Discord has acknowledged the last gateway heartbeat, or none was sent yet."""
+    return not shard._last_heartbeat_sent >= shard._last_heartbeat_ack_received
+
+
 async def close_resumably(shards: Iterable[Any]) -> None:
     """Close the shards' connections, after about 5 s at the latest; hikari makes new ones by itself.
 

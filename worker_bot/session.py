@@ -66,6 +66,8 @@ class Continuity:
         """How many events were handed to the bot's code."""
         self.last_event_at = float("-inf")
         """When the last of them was, on the monotonic clock; minus infinity before the first."""
+        self.see: Callable[[str, Any, Any], None] | None = None
+        """Shown every event (name, shard, payload) before the bot's code gets it. Must not raise."""
 
     @property
     def resumes(self) -> bool:
@@ -89,16 +91,17 @@ class Continuity:
         if self._cache is not None and ended and ended == self._files.keys():
             self._cache.drop()
 
-    async def reconnect(self, *, fresh: bool) -> None:
-        """Close every gateway connection in a way that keeps its session, and let hikari connect anew.
+    async def reconnect(self, *, fresh: bool, shard_id: int | None = None) -> None:
+        """Close gateway connections in a way that keeps their sessions, and let hikari connect anew.
 
         fresh: give the sessions up, so that hikari identifies; what Discord would have replayed is lost. Otherwise it
-        resumes. Returns when the connections are closed, after about 5 s at the latest. A connection that is just being
-        made is left alone.
+        resumes. shard_id: of this shard alone; None: of all. Returns when the connections are closed, after about 5 s
+        at the latest. A connection that is just being made is left alone.
         """
+        chosen = [shard for shard in self._shards.values() if shard_id in {None, shard.id}]
         if fresh:
-            self._to_drop |= self._shards.keys()
-        await seam.close_resumably(self._shards.values())
+            self._to_drop |= {shard.id for shard in chosen}
+        await seam.close_resumably(chosen)
 
     async def tend(self) -> None:
         """Note for ever that sessions are up, and keep the cache's log short."""
@@ -189,6 +192,8 @@ class Continuity:
         """Hand an event on with `forward` and note it, or drop it once sealed."""
         if self._sealed:
             return
+        if self.see is not None:
+            self.see(name, shard, payload)
         forward()
         self.events += 1
         self.last_event_at = time.monotonic()

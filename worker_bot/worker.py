@@ -20,6 +20,7 @@ from worker_bot.confinement import WorkerMemory
 from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
+from worker_bot.probes import Probes
 from worker_bot.requests import RequestGuard
 from worker_bot.session import Continuity
 from worker_bot.triage import TokenRefusedError, reason_of
@@ -138,9 +139,11 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
     )
     bots.append(bot)
+    probes = Probes(bot)
+    continuity.see = probes.see
     del message
     link.running = True
-    beating = asyncio.create_task(_beat(link, bot, orders, memory))
+    beating = asyncio.create_task(_beat(link, bot, orders, memory, probes))
     reporting = asyncio.create_task(guard.report(link.report_invalid))
     orders.on_heap = _HeapAnswers(link, bot).take
     try:
@@ -200,7 +203,7 @@ class _HeapAnswers:
             self._link.report_heap(Heap(asked.number, report))
 
 
-async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory) -> None:
+async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, probes: Probes) -> None:
     for number in itertools.count():
         # At its bound a bot may lack memory even for this; it is not its event loop that is at fault then.
         with contextlib.suppress(MemoryError):
@@ -208,4 +211,6 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory) -> N
                 memory.measure()
             memory.move_bound(orders.limits.memory_bound_bytes)
             link.report_beat(bot.latency_ms, memory.shared_bytes)
+            if (probed := probes.look(orders.limits)) is not None:
+                link.report_probed(probed)
         await asyncio.sleep(orders.limits.heartbeat_s)

@@ -138,6 +138,10 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     growth = growing(found.get("vitals") or {})
     used = _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"])
     probes.add_row("memory", used + (f", {growth}" if growth else ""), _mib(limits))
+    vitals = found["vitals"] if live else {}
+    probes.add_row("delivery", _delivery(vitals), _quiet(limits))
+    response = f"95 % of the last {vitals.get('responses')} within {latency(vitals.get('response_p95_ms'))}"
+    probes.add_row("response", response if vitals.get("responses") else "-", f"{limits['response_target_ms']:g} ms")
     probes.add_row("latency", latency(bot.get("latency_ms")), "-")
     probes.add_row("invalid requests", _invalid_requests(found["vitals"]), "the host's: flotilla status")
     probes.add_row("session starts", *_session_starts(found, now))
@@ -161,6 +165,25 @@ def _session_starts(found: Mapping[str, Any], now: datetime) -> tuple[str, str]:
     shown = f"{vitals['session_starts_24h']} of {total:,} in 24 h, {vitals['session_starts_left']} left"
     back_at = vitals.get("session_starts_back_at")
     return shown, kept + (f", back {ahead(back_at, now)}" if back_at else "")
+
+
+def _delivery(vitals: Mapping[str, Any]) -> str:
+    meanings = {
+        "ok": "events come",
+        "quiet": "no event yet",
+        "probing": "Discord was asked",
+        "deaf": "deaf",
+        "unprobed": "in no guild to ask about",
+    }
+    quiet_s = vitals.get("quiet_s")
+    meaning = meanings.get(str(vitals.get("delivery")), "-")
+    return meaning if quiet_s is None or meaning == "-" else f"{meaning}; silent for {quiet_s:.0f} s"
+
+
+def _quiet(limits: Mapping[str, Any]) -> str:
+    if not limits["delivery_probe"]:
+        return "off"
+    return f"asked after {limits['delivery_quiet_s']:g} s, {limits['delivery_answer_s']:g} s to answer, twice"
 
 
 def _memory(used: int | None, limit: int) -> str:

@@ -136,7 +136,16 @@ def an_inspection(**bot: Any) -> dict[str, Any]:
     return {
         "bot": facts | bot,
         "limits": msgspec.to_builtins(Limits.of(Policy())),
-        "vitals": msgspec.to_builtins(Vitals(invalid_requests_10m=812, quarantined=True)),
+        "vitals": msgspec.to_builtins(
+            Vitals(
+                invalid_requests_10m=812,
+                quarantined=True,
+                delivery="ok",
+                quiet_s=12.3,
+                responses=40,
+                response_p95_ms=180.4,
+            )
+        ),
         "happenings": [{"at": "2026-05-01T11:00:00Z", "title": "session went deaf", "detail": {"quiet_s": 50.123}}],
         "restarts_24h": 3,
         "failures": 1,
@@ -159,6 +168,8 @@ def test_inspection_tells_everything_within_100_columns() -> None:
         *("RUNNING", "2 min ago", "event loop blocked: It blocks.", "Mend it.", "4711", "open files: 23"),
         *("3 in the last 24 hours", "1 of 10 failures", "last heartbeat 3 s ago", "8 s", "gateway session is up"),
         *("13.0 MiB USS, 3% of its limit", "460.8 MiB soft, 512.0 MiB hard", "42 ms", "99.00 %", "99.50 %"),
+        *("events come; silent for 12 s", "asked after 30 s, 10 s to answer, twice"),
+        *("95 % of the last 40 within 180 ms", "2000 ms"),
         "1 h ago: session went deaf (quiet_s 50.1)",
         *("generation 6, 10 min ago: signal 9 (SIGKILL), event loop blocked", "8 lines before", "line 19"),
         "exit code 0, asked to stop",
@@ -184,6 +195,30 @@ def test_inspection_of_a_bot_that_does_not_run_shows_no_false_vitals() -> None:
     assert "It has never ended." in text
     assert "heartbeat 3 s" not in text
     assert "passed" not in text
+    assert "events come" not in text
+    assert "95 %" not in text
+
+
+@pytest.mark.parametrize(
+    ("delivery", "shows"),
+    [
+        ("quiet", "no event yet; silent for 70 s"),
+        ("probing", "Discord was asked; silent"),
+        ("deaf", "deaf; silent"),
+        ("unprobed", "in no guild to ask about; silent"),
+        ("of another release", "asked after"),
+    ],
+)
+def test_inspection_says_whether_events_come(delivery: str, shows: str) -> None:
+    found = an_inspection()
+    found["vitals"] = msgspec.to_builtins(Vitals(delivery=delivery, quiet_s=70.0))
+    assert shows in shown(found)
+
+
+def test_inspection_of_a_bot_whose_delivery_probe_is_off_says_so() -> None:
+    found = an_inspection()
+    found["limits"]["delivery_probe"] = False
+    assert "off" in shown(found)
 
 
 def test_inspect_prints_json_with_the_open_files(cli: Any, fleet: Any) -> None:

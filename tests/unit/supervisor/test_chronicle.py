@@ -64,3 +64,13 @@ async def test_a_removed_bot_is_forgotten(store: MemoryFleetStore) -> None:
     await chronicle.flush()
     assert store.happenings == {}
     assert chronicle.note("deaf", bot.id)
+
+
+async def test_what_is_distinct_is_no_repetition(store: MemoryFleetStore) -> None:
+    bot, chronicle = a_bot(1), Chronicle(store)
+    store.put(bot)
+    assert chronicle.note("deaf", bot.id, distinct="resume", rung="resume")
+    assert chronicle.note("deaf", bot.id, distinct="identify", rung="identify")
+    assert not chronicle.note("deaf", bot.id, distinct="resume", rung="resume")
+    await chronicle.flush()
+    assert [row.detail for row in store.happenings[bot.id]] == [{"rung": "resume"}, {"rung": "identify"}]

@@ -1,0 +1,45 @@
+"""What a worker finds out about itself, as it tells its supervisor."""
+
+import time
+from typing import Any
+
+import hikari
+
+from flotilla.protocol import Probed, WorkerLimits
+from worker_bot import responses
+from worker_bot.delivery import DeliveryProbe, Renewable
+from worker_bot.responses import Responses
+
+REPORT_S = 5.0
+"""Seconds between two reports in which nothing but figures has changed."""
+
+
+class Probes:
+    """Delivery and response of one bot. Made inside a running event loop."""
+
+    def __init__(self, bot: Renewable) -> None:
+        self._delivery = DeliveryProbe(bot)
+        self._responses = Responses()
+        self._told: tuple[str | None, str] = (None, "")
+        self._told_at = float("-inf")
+        responses.install(self._responses)
+
+    def see(self, name: str, shard: hikari.api.GatewayShard, payload: Any) -> None:  # noqa: ANN401 - as Discord sent it
+        """Take note of an event before the bot's code gets it. Never raises."""
+        self._delivery.see(name, shard, payload)
+        if name == "INTERACTION_CREATE" and isinstance(payload, dict) and str(payload.get("id", "")).isdecimal():
+            self._responses.arrived(int(payload["id"]), time.monotonic())
+
+    def look(self, limits: WorkerLimits) -> Probed | None:
+        """Do what is due, and return what the supervisor should know, if it is time. Call it with each heartbeat."""
+        now = time.monotonic()
+        self._delivery.tick(now, limits)
+        worst = self._delivery.worst()
+        found = (None, "") if worst is None else (worst.state, worst.rung)
+        if found == self._told and now - self._told_at < REPORT_S:
+            return None
+        self._told, self._told_at = found, now
+        count, p95_ms = self._responses.summary(now)
+        if worst is None:
+            return Probed(None, "", 0.0, count, p95_ms)
+        return Probed(worst.state, worst.rung, round(worst.quiet_s, 1), count, p95_ms)

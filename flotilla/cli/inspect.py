@@ -183,7 +183,7 @@ def _delivery(vitals: Mapping[str, Any]) -> str:
 def _quiet(limits: Mapping[str, Any]) -> str:
     if not limits["delivery_probe"]:
         return "off"
-    return f"asked after {limits['delivery_quiet_s']:g} s, {limits['delivery_answer_s']:g} s to answer, twice"
+    return f"asked after {limits['delivery_quiet_s']:g} s, 2 x {limits['delivery_answer_s']:g} s"
 
 
 def _memory(used: int | None, limit: int) -> str:

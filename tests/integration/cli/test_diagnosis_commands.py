@@ -168,7 +168,7 @@ def test_inspection_tells_everything_within_100_columns() -> None:
         *("RUNNING", "2 min ago", "event loop blocked: It blocks.", "Mend it.", "4711", "open files: 23"),
         *("3 in the last 24 hours", "1 of 10 failures", "last heartbeat 3 s ago", "8 s", "gateway session is up"),
         *("13.0 MiB USS, 3% of its limit", "460.8 MiB soft, 512.0 MiB hard", "42 ms", "99.00 %", "99.50 %"),
-        *("events come; silent for 12 s", "asked after 30 s, 10 s to answer, twice"),
+        *("events come; silent for 12 s", "asked after 30 s, 2 x 10 s"),
         *("95 % of the last 40 within 180 ms", "2000 ms"),
         "1 h ago: session went deaf (quiet_s 50.1)",
         *("generation 6, 10 min ago: signal 9 (SIGKILL), event loop blocked", "8 lines before", "line 19"),

@@ -137,7 +137,7 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
     growth = growing(found.get("vitals") or {})
     used = _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"])
-    probes.add_row("memory", used + (f", {growth}" if growth else ""), _mib(limits))
+    probes.add_row("memory", used + (f"\n{growth}" if growth else ""), _mib(limits))
     vitals = found["vitals"] if live else {}
     probes.add_row("delivery", _delivery(vitals), _quiet(limits))
     response = f"95 % of the last {vitals.get('responses')} within {latency(vitals.get('response_p95_ms'))}"

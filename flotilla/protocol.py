@@ -286,11 +286,13 @@ class Fork(_Message, frozen=True, tag=True):
 class Preload(_Message, frozen=True, tag=True):
     """Import these modules, so that all workers forked later share them.
 
-    path: folders where they may lie besides what is installed, searched last.
+    path: folders where they may lie besides what is installed, searched last. merge_memory: ask the kernel to merge
+    identical pages of all of them.
     """
 
     modules: tuple[str, ...]
     path: tuple[str, ...] = ()
+    merge_memory: bool = False
 
 
 # Fork server to supervisor -------------------------------------------------------------------------------------------

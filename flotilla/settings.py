@@ -163,6 +163,9 @@ class Settings(BaseSettings):
         lt=1,
         description="Share of its time that a bot should be up; what is missing is its error budget.",
     )
+    merge_memory: bool = Field(
+        False, description="Let Linux (6.7+, as root) merge identical pages of workers; not for bots of strangers."
+    )
     spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
     preload_timeout_s: float = Field(
         60.0, gt=0, description="Seconds a fork server may take to import the extensions before it is killed."

@@ -88,7 +88,7 @@ class Supervisor:
                 forked=self._forked,
                 failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
             ),
-            Preload(settings.extensions, path),
+            Preload(settings.extensions, path, settings.merge_memory),
             settings.preload_timeout_s,
             fork_server,
         )

@@ -33,7 +33,7 @@ from flotilla.protocol import (
     to_fork_server,
 )
 from worker_bot.child import become_worker
-from worker_bot.memory import freeze
+from worker_bot.memory import freeze, merge_identical_pages
 from worker_bot.warmup import preload, warm_up
 
 READ_BYTES = 64 * 1024
@@ -78,6 +78,8 @@ class ForkServer:
         fault = preload(order.modules, order.path)
         faulthandler.unregister(signal.SIGUSR2)
         freeze()
+        if order.merge_memory and not merge_identical_pages():
+            sys.stderr.write("the kernel does not merge identical pages: it is too old, or this is not root\n")
         # What an extension printed must not be printed again by every worker.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -16,7 +16,21 @@ _CLASS = re.compile(rb"^\s*\d+\s+(?P<size>\d+)\s+\d+\s+\d+\s+(?P<free>\d+)\s*$",
 _BYTES_OVERHEAD = 33
 """Size of an empty `bytes` object: sys.getsizeof(b"")."""
 
+_PR_SET_MEMORY_MERGE = 67
+"""Linux 6.4; inherited by children since 6.7. Source: prctl(2), linux/prctl.h."""
+
 _filling: list[object] = []
+
+
+def merge_identical_pages() -> bool:
+    """Ask the kernel to merge identical pages of this process and of those it forks; return whether it will.
+
+    It will not before Linux 6.4, without CAP_SYS_RESOURCE, or without KSM. Whether the kernel looks for such pages at
+    all is a switch of the host: /sys/kernel/mm/ksm/run.
+    """
+    if sys.platform != "linux":
+        return False
+    return bool(ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_MEMORY_MERGE, 1, 0, 0, 0) == 0)
 
 
 def freeze() -> None:

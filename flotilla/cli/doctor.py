@@ -65,6 +65,7 @@ def _examine_installation(settings: Settings) -> list[Finding]:
         _look("Discord", lambda: _discord(settings)),
         _look("Open files", lambda: probes.open_files(database.bots or settings.demo_bots)),
         _look("Memory", lambda: probes.memory(database.bots or settings.demo_bots)),
+        _look("Merging of memory", lambda: probes.memory_merging(settings)),
     ]
 
 

@@ -22,6 +22,7 @@ from flotilla.settings import Settings
 CONNECT_TIMEOUT_S = 3.0
 OLDEST_PYTHON = (3, 11)
 FREE_DISK_BYTES = 200 * 1024 * 1024
+KSM = Path("/sys/kernel/mm/ksm")
 FILES_PER_BOT = 4
 """Descriptors the supervisor holds for a worker, its pidfd and its control connection, and as many in passing."""
 FILES_BESIDE_BOTS = 256
@@ -198,3 +199,17 @@ def _by_whom(port: int) -> str:
         return f" by process {listening[0]} ({psutil.Process(listening[0]).name()})" if listening else ""
     except (psutil.Error, OSError):
         return ""
+
+
+def memory_merging(settings: Settings) -> str:
+    """The kernel looks for identical pages, if that is wanted."""
+    if not settings.merge_memory:
+        return "not wanted (FLOTILLA_MERGE_MEMORY)"
+    try:
+        running = int(KSM.joinpath("run").read_text())
+        saved = int(KSM.joinpath("pages_sharing").read_text()) * resource.getpagesize()
+    except (OSError, ValueError):
+        raise SetupError("This kernel merges no pages (no KSM). Unset FLOTILLA_MERGE_MEMORY.", code="no_ksm") from None
+    if running != 1:
+        raise SetupError(f"The kernel does not look for identical pages. As root: echo 1 > {KSM}/run", code="ksm_off")
+    return f"on; on the whole host it saves {saved / 2**20:.0f} MiB now"

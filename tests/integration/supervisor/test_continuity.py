@@ -93,7 +93,7 @@ async def test_bot_of_several_shards_resumes_each_of_them(stack: Stack) -> None:
     told = [line.split()[-1] for line in supervisor.text().splitlines() if "worker.session" in line]
     assert told == ["resumed=False", "resumed=True", "resumed=True"]
 
-    (stack.settings.session_dir / f"{bot_id}.session.1of3").write_bytes(b"damaged")
+    stack.settings.session_file(bot_id).with_name("gateway.session.1of3").write_bytes(b"damaged")
     status = await killed(stack, status)
     state = await application(stack)
     assert (state["identifies"], state["resumes"], state["sessions_connected"]) == (4, 8, 3)

@@ -7,7 +7,10 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
+CLOSE_TIMEOUT_S = 1.0
 
 # Classes of PostgreSQL's error codes. Source: PostgreSQL documentation, appendix A.
 _REFUSED = ("28", "3D")  # invalid authorization, invalid catalog name
@@ -65,7 +69,8 @@ class Database:
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
         self.url = parse_url(url)
-        self.engine = _create_engine(self.url, pool_size)
+        self._threads: WeakSet[Thread] = WeakSet()
+        self.engine = _create_engine(self.url, pool_size, self._threads)
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -87,8 +92,17 @@ class Database:
                     yield connection
 
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections.
+
+        A query of SQLite that was cancelled goes on in its thread for a moment; one that ended after the event loop
+        would leave a traceback, so it is waited for, up to CLOSE_TIMEOUT_S.
+        """
         await self.engine.dispose()
+        deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        while any(thread.is_alive() for thread in self._threads):
+            if time.monotonic() >= deadline:
+                break
+            await asyncio.sleep(0.005)
 
 
 class _translated:  # noqa: N801 - used as a context manager, reads as one
@@ -118,7 +132,7 @@ def _sqlstate(error: BaseException | None) -> str:
     return str(getattr(error.orig, "sqlstate", None) or "") if isinstance(error, DBAPIError) else ""
 
 
-def _create_engine(url: sa.URL, pool_size: int) -> AsyncEngine:
+def _create_engine(url: sa.URL, pool_size: int, threads: WeakSet[Thread]) -> AsyncEngine:
     if url.get_backend_name() == "postgresql":
         return create_async_engine(
             url,
@@ -137,11 +151,22 @@ def _create_engine(url: sa.URL, pool_size: int) -> AsyncEngine:
         max_overflow=pool_size,
         poolclass=sa.pool.AsyncAdaptedQueuePool,
         hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": partial(_connect_sqlite, threads)},
     )
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _connect_sqlite(threads: WeakSet[Thread], *arguments: Any, **named: Any) -> "aiosqlite.Connection":  # noqa: ANN401
+    """Return a connection that is still to be awaited, as the dialect would make it, and note its thread."""
+    from aiosqlite import connect  # noqa: PLC0415 - not needed with PostgreSQL
+
+    connection = connect(*arguments, **named)
+    thread: Thread = connection._thread  # noqa: SLF001 - it has no public name; SQLAlchemy's dialect uses it too
+    thread.daemon = True
+    threads.add(thread)
+    return connection
 
 
 def _prepare_sqlite(dbapi_connection: Any, _record: object) -> None:  # noqa: ANN401 - DBAPI objects are untyped

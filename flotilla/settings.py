@@ -1,5 +1,9 @@
 """Every setting, typed and frozen. Parsed once from the environment, with all faults reported together."""
 
+import difflib
+import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,6 +22,12 @@ MAX_SOCKET_PATH_BYTES = 107
 
 LONGEST_SOCKET_NAME = "supervisord.sock.4194304"
 """supervisord binds its socket under a name that ends in its pid, and renames it. Source: pid_max of proc(5)."""
+
+OF_THE_LAUNCHER = frozenset({"LOGS", "CONSOLE", "START_VALKEY", "START_SANDBOX", "SANDBOX_PORT"})
+"""What `flotilla up` tells supervisord, whose programs inherit it; these are no settings."""
+
+SERVICE_LINKS = re.compile(r"(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
+"""What Kubernetes sets in every pod for a service called flotilla. Source: its documentation, Accessing the Service."""
 
 
 def _http_url(url: str) -> str:
@@ -258,16 +268,36 @@ class Settings(BaseSettings):
         return Overrides(**{name: getattr(self, name) for name in KNOBS}).on(Policy())
 
 
+def _unknown(environment: Mapping[str, str]) -> list[str]:
+    """Say of each variable that looks like a setting and is none what may be meant."""
+    known = [name.upper() for name in Settings.model_fields]
+    lines = []
+    for variable, value in sorted(environment.items()):
+        prefix, separator, name = variable.upper().partition("_")
+        if prefix != "FLOTILLA" or not separator or name in known or name in OF_THE_LAUNCHER:
+            continue
+        if SERVICE_LINKS.fullmatch(name) or (name.endswith("PORT") and "://" in value):
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"perhaps FLOTILLA_{near[0]} is meant" if near else "see docs/settings.md"
+        lines.append(f"{variable}: there is no such setting; {hint}")
+    return lines
+
+
 def load_settings() -> Settings:
     """Return the settings in the environment, their folders made absolute.
 
-    Raises SetupError (`settings_invalid`) that names every faulty variable and what it may be, never its value.
+    Raises SetupError (`settings_invalid`) that names every faulty or unknown variable and what it may be, never its
+    value.
     """
+    lines = []
     try:
         settings = Settings()
     except ValidationError as fault:
         lines = [f"FLOTILLA_{str(error['loc'][0]).upper()}: {error['msg']}" for error in fault.errors()]
-        raise SetupError("Settings are wrong. " + "; ".join(lines) + ".", code="settings_invalid") from None
+    lines += _unknown(os.environ)
+    if lines:
+        raise SetupError("Settings are wrong. " + "; ".join(lines) + ".", code="settings_invalid")
     folders = {"home": settings.home, "extensions_path": settings.extensions_path}
     settings = settings.model_copy(update={name: path and path.absolute() for name, path in folders.items()})
     socket_path = bytes(settings.run_dir / LONGEST_SOCKET_NAME)

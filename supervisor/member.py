@@ -1,5 +1,6 @@
 """One bot of the fleet with its worker, as the shell sees it and as the database remembers it."""
 
+import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -46,6 +47,7 @@ class Member:
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
         worker, process = self.worker, self.process
+        wall_clock_ahead_s = time.time() - time.monotonic()
         return BotStatus(
             bot_id=self.bot.id,
             state=worker.state,
@@ -63,6 +65,7 @@ class Member:
             heartbeat_at=self.heartbeat_at,
             vitals=self.vitals,
             fork_server=self.fork_server,
+            failed_at=tuple(at + wall_clock_ahead_s for at in worker.failed_at),
         )
 
 
@@ -87,6 +90,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
         ready_at=now if status.ready else None,
         reason=status.reason,
         restart=status.state is State.STOPPING and row.bot.desired is Desired.RUNNING,
+        failed_at=_failures_of_before(status.failed_at, now, policy.intensity_period_s),
     )
     # A bot that was never observed answers whatever is wanted of it now.
     epoch = status.epoch if status.generation else row.bot.desired_epoch
@@ -110,6 +114,12 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
             reason=status.reason,
         ),
     )
+
+
+def _failures_of_before(failed_at: tuple[float, ...], now: float, period_s: float) -> tuple[float, ...]:
+    """Return wall-clock times as monotonic ones; one that a moved clock puts into the future was just now."""
+    ages_s = (max(0.0, time.time() - at) for at in failed_at)
+    return tuple(now - age_s for age_s in ages_s if age_s < period_s)
 
 
 def is_wanted(bot: Bot) -> bool:

@@ -36,6 +36,7 @@ from flotilla.domain.rollover_record import FINISHED, Phase, RolloverStatus, Rol
 from flotilla.domain.worker import Renew, Restart, State
 from flotilla.errors import RetryError
 from flotilla.ports import RolloverStore
+from supervisor.chronicle import Chronicle
 from supervisor.fleet import Fleet
 from supervisor.forkserver import NotUpError
 from supervisor.forkservers import ForkServers
@@ -52,8 +53,17 @@ log = structlog.get_logger()
 class Rollovers:
     """Takes up the roll-over that is asked for, one at a time, until cancelled."""
 
-    def __init__(self, store: RolloverStore, fleet: Fleet, servers: ForkServers, pace: Pace, poll_s: float) -> None:
+    def __init__(
+        self,
+        store: RolloverStore,
+        fleet: Fleet,
+        servers: ForkServers,
+        chronicle: Chronicle,
+        pace: Pace,
+        poll_s: float,
+    ) -> None:
         self._store = store
+        self._chronicle = chronicle
         self._fleet = fleet
         self._servers = servers
         self._pace = pace
@@ -77,7 +87,9 @@ class Rollovers:
                 found = await self._store.unfinished()
                 if found is not None:
                     self._current = _Run(found, self._store, self._fleet, self._servers, self._pace)
-                    await self._current.carry_out()
+                    ended = await self._current.carry_out()
+                    if ended.phase is not Phase.DONE:
+                        self._tell(ended)
             except RetryError as fault:
                 log.warning("rollover.database_away", error=fault.message)
             finally:
@@ -85,6 +97,17 @@ class Rollovers:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_now.wait(), self._poll_s)
             self._look_now.clear()
+
+    def _tell(self, ended: RolloverStatus) -> None:
+        self._chronicle.note(
+            "rollover_failed",
+            distinct=ended.rollover_id,
+            rollover_id=ended.rollover_id,
+            ended_as=ended.phase.value,
+            why=ended.reason,
+            moved=ended.moved,
+            total=ended.total,
+        )
 
 
 class _Run:
@@ -111,8 +134,8 @@ class _Run:
         if end.reason is not None and self._is_new(member):
             self._give(BotFailed(member.bot.id, member.bot.name, end.reason))
 
-    async def carry_out(self) -> None:
-        """Go on until it is finished and stored as that. Raises RetryError when it cannot even begin."""
+    async def carry_out(self) -> RolloverStatus:
+        """Go on until it is finished and stored as that; return how. Raises RetryError when it cannot even begin."""
         log.info("rollover.taken_up", rollover_id=self._status.rollover_id, phase=self._status.phase.value)
         if StartServer() in self._give(Begun()):
             await self._store.save(self._observe())
@@ -122,7 +145,7 @@ class _Run:
                 self._give(event)
             await self._save_now_and_then()
             await asyncio.sleep(TICK_S)
-        await self._save_end()
+        return await self._save_end()
 
     async def _come_up(self) -> CameUp | NotUp:
         try:
@@ -246,7 +269,7 @@ class _Run:
         else:
             self._saved = self._status = status
 
-    async def _save_end(self) -> None:
+    async def _save_end(self) -> RolloverStatus:
         failures = 0
         status = self._observe()
         while True:
@@ -258,4 +281,4 @@ class _Run:
                 log.warning("rollover.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
                 await asyncio.sleep(delay_s)
             else:
-                return
+                return status

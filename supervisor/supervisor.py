@@ -115,7 +115,9 @@ class Supervisor:
             spawn_concurrency=settings.spawn_concurrency,
         )
         self._rollover_store = rollovers
-        self._rollovers = Rollovers(rollovers, self._fleet, self._forks, settings.pace, settings.poll_interval_s)
+        self._rollovers = Rollovers(
+            rollovers, self._fleet, self._forks, self._chronicle, settings.pace, settings.poll_interval_s
+        )
         self._requests = Requests(
             settings.request_rules,
             settings.slow_requests_per_s,

@@ -160,7 +160,8 @@ def _superfluous_happenings(bot_ids: set[str | None]) -> sa.Delete:
 
 def _row_of(status: BotStatus) -> dict[str, Any]:
     return {field.name: getattr(status, field.name) for field in fields(status)} | {
-        "vitals": msgspec.to_builtins(status.vitals)
+        "vitals": msgspec.to_builtins(status.vitals),
+        "failed_at": list(status.failed_at),
     }
 
 

@@ -66,4 +66,5 @@ def status_of(row: sa.Row[Any]) -> BotStatus:
         row.status_heartbeat_at,
         parse_vitals(row.status_vitals),
         row.status_fork_server,
+        tuple(row.status_failed_at or ()),
     )

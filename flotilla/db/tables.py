@@ -85,6 +85,7 @@ bot_status = sa.Table(
     sa.Column("heartbeat_at", UtcDateTime),
     sa.Column("vitals", sa.JSON),
     sa.Column("fork_server", sa.Integer),
+    sa.Column("failed_at", sa.JSON),
 )
 
 bot_transitions = sa.Table(

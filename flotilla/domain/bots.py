@@ -59,6 +59,7 @@ class BotStatus:
     heartbeat_at: when its event loop last reported; stored every few seconds. Aware UTC.
     vitals: what its probes found last.
     fork_server: number of the fork server that made the process; the same number means the same code.
+    failed_at: when its last failed runs ended (POSIX seconds), as far back as its policy's period goes.
     """
 
     bot_id: str
@@ -77,6 +78,7 @@ class BotStatus:
     heartbeat_at: datetime | None = None
     vitals: Vitals = NO_VITALS
     fork_server: int | None = None
+    failed_at: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

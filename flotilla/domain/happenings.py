@@ -79,6 +79,12 @@ _ROWS = (
         "its requests are held back",
         "Mend what makes Discord answer 401, 403 or 429. Interactions are still answered.",
     ),
+    Kind(
+        "rollover_failed",
+        Severity.WARNING,
+        "new code did not reach all bots",
+        "See what failed: flotilla supervisor rollovers. Mend it, then roll over again.",
+    ),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
 )
 

@@ -15,7 +15,7 @@ import pytest
 from flotilla.domain.bots import Desired
 from tests.stack import Program, Stack, alive, until
 
-SEED = int(os.environ.get("FLOTILLA_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ async def hurt_bots(stack: Stack, harm: str, bot_id: str, pids: list[int], dice:
 
 
 async def test_fleet_survives_any_order_of_faults(stack: Stack) -> None:
-    print(f"FLOTILLA_CHAOS_SEED={SEED}")  # noqa: T201 - what is needed to see a failure again
+    print(f"CHAOS_SEED={SEED}")  # noqa: T201 - what is needed to see a failure again
     dice = random.Random(SEED)
     await stack.add_bots(10)
     supervisor = await stack.start_supervisor()

@@ -128,6 +128,8 @@ async def test_saved_status_comes_back_whole(case: Case) -> None:
         latency_ms=41.5,
         since=T0,
         heartbeat_at=T0,
+        fork_server=3,
+        failed_at=(1_790_000_000.25, 1_790_000_060.5),
     )
     await case.store.save([BotStatus(bot.id), status], [])
     await case.store.save([status], [])

@@ -15,7 +15,7 @@ from tests.judges import deviations
 METHODS = ("get", "post", "put", "patch", "delete")
 ABSENT = (
     "Discord's API description is not here: take openapi.json from https://github.com/discord/discord-api-spec "
-    "and name it in FLOTILLA_DISCORD_OPENAPI"
+    "and name it in DISCORD_OPENAPI"
 )
 _BESIDE_THE_CHECKOUT = Path(__file__).parents[3] / "shared" / "discord" / "openapi.json"
 _URI = "urn:discord"
@@ -26,7 +26,7 @@ Schema = dict[str, Any]
 
 def read() -> dict[str, Any] | None:
     """Return the description as Discord publishes it, or None where no file is."""
-    path = Path(os.environ.get("FLOTILLA_DISCORD_OPENAPI", _BESIDE_THE_CHECKOUT))
+    path = Path(os.environ.get("DISCORD_OPENAPI", _BESIDE_THE_CHECKOUT))
     return dict(json.loads(path.read_text())) if path.is_file() else None
 
 

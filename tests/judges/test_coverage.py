@@ -1,4 +1,4 @@
-"""docs/sandbox.md and sandbox-coverage.md tell what the sandbox serves. FLOTILLA_UPDATE_DOCS=1 writes both anew."""
+"""docs/sandbox.md and sandbox-coverage.md tell what the sandbox serves. UPDATE_DOCS=1 writes both anew."""
 
 import os
 import re
@@ -21,7 +21,7 @@ from tests.judges.deviations import NOT_DESCRIBED
 
 DOCS = Path(__file__).parents[2] / "docs"
 SUMMARY, ROUTES = DOCS / "sandbox.md", DOCS / "sandbox-coverage.md"
-REGENERATE = "FLOTILLA_UPDATE_DOCS=1 .venv/bin/pytest tests/judges/test_coverage.py"
+REGENERATE = "UPDATE_DOCS=1 .venv/bin/pytest tests/judges/test_coverage.py"
 _GENERATED = re.compile(r"(<!-- coverage -->\n).*?(<!-- end -->)", re.DOTALL)
 _PREFIX = re.compile(r"/api(?:/v[^/]+)?(?=/)")
 # The one literal segment that stands for an id: routes take it where a message's id stands.
@@ -124,7 +124,7 @@ def test_coverage_is_what_the_router_says(
 ) -> None:
     expected, text = coverage(described, registered)[part], page.read_text()
     wanted = _GENERATED.sub(lambda match: f"{match[1]}{expected}\n{match[2]}", text)
-    if os.environ.get("FLOTILLA_UPDATE_DOCS"):
+    if os.environ.get("UPDATE_DOCS"):
         page.write_text(wanted)
         return
     assert _GENERATED.search(text)

@@ -1,6 +1,6 @@
 """Requests at random on every route: none ends in a 500, and what is accepted fits Discord's description.
 
-FLOTILLA_FUZZ_SEED repeats or varies a run, FLOTILLA_FUZZ_ROUNDS sets its length. The tap judges every exchange, and the
+FUZZ_SEED repeats or varies a run, FUZZ_ROUNDS sets its length. The tap judges every exchange, and the
 fixture fails a test in which the sandbox itself failed.
 """
 
@@ -21,8 +21,8 @@ from tests.judges.seeds import bodies_for
 from tests.judges.tap import Tap
 from tests.judges.test_coverage import Route
 
-SEED = int(os.environ.get("FLOTILLA_FUZZ_SEED", "20260801"))
-ROUNDS = int(os.environ.get("FLOTILLA_FUZZ_ROUNDS", "16"))
+SEED = int(os.environ.get("FUZZ_SEED", "20260801"))
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "16"))
 _UNLIMITED = {"routes": False, "global": False, "hidden": False, "invalid_requests": False}
 _FLAG = {True: "true", False: "false"}
 
@@ -96,7 +96,7 @@ def _body(operation: Operation, generator: Generator, draw: Random) -> bytes | N
 async def test_request_at_random_is_answered_as_described(
     sandbox: Sandbox, discords_description: Description, judge: Tap, operation: Operation
 ) -> None:
-    sys.stdout.write(f"FLOTILLA_FUZZ_SEED={SEED}\n")
+    sys.stdout.write(f"FUZZ_SEED={SEED}\n")
     operation = discords_description.operation(operation.method, operation.template) or operation  # the corrected one
     draw = Random(f"{SEED} {operation.method} {operation.template}")
     await sandbox.control("POST", "/limits", _UNLIMITED)

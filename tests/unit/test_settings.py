@@ -51,6 +51,40 @@ def test_all_faults_are_told_together_and_no_value_is_repeated(monkeypatch: pyte
     assert "ninety" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        ("FLOTILLA_MEMORY_LIMT_MB", "perhaps FLOTILLA_MEMORY_LIMIT_MB is meant"),
+        ("flotilla_http_prt", "perhaps FLOTILLA_HTTP_PORT is meant"),
+        ("FLOTILLA_QQQ", "see docs/settings.md"),
+    ],
+)
+def test_a_variable_that_is_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, told: str) -> None:
+    monkeypatch.setenv(variable, "hidden")
+    with pytest.raises(SetupError, match=f"{variable}: there is no such setting; {told}") as caught:
+        load_settings()
+    assert "hidden" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("FLOTILLA_SERVICE_HOST", "10.0.0.1"),
+        ("FLOTILLA_SERVICE_PORT_HTTP", "8800"),
+        ("FLOTILLA_PORT", "tcp://10.0.0.1:8800"),
+        ("FLOTILLA_API_PORT_8800_TCP_ADDR", "10.0.0.1"),
+        ("FLOTILLA_LOGS", "/logs"),
+        ("FLOTILLA", "x"),
+        ("FLOTILLAS_X", "x"),
+    ],
+)
+def test_what_kubernetes_and_the_launcher_set_is_no_setting(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    load_settings()
+
+
 def test_a_home_too_deep_for_a_socket_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOTILLA_HOME", "/tmp/" + "d" * 100)
     with pytest.raises(SetupError, match="too long"):

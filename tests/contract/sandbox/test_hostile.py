@@ -24,8 +24,8 @@ from tests.contract.sandbox.conftest import GatewayClient, Sandbox
 from tests.judges import scene
 from tests.judges.generator import HOSTILE, Generator, as_json
 
-SEED = int(os.environ.get("FLOTILLA_FUZZ_SEED", "20260801"))
-ROUNDS = int(os.environ.get("FLOTILLA_FUZZ_ROUNDS", "16"))
+SEED = int(os.environ.get("FUZZ_SEED", "20260801"))
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "16"))
 _UNLIMITED = {"routes": False, "global": False, "hidden": False, "invalid_requests": False}
 _APPLICATION = "/applications/{application_id}"
 CONTROL: list[tuple[str, str, Any]] = [
@@ -102,7 +102,7 @@ async def bare() -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 def draw(request: pytest.FixtureRequest) -> Random:
-    sys.stdout.write(f"FLOTILLA_FUZZ_SEED={SEED}\n")
+    sys.stdout.write(f"FUZZ_SEED={SEED}\n")
     return Random(f"{SEED} {request.node.name}")
 
 

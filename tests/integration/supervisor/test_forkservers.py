@@ -18,6 +18,7 @@ from flotilla.domain.policy import Policy
 from flotilla.domain.rollover import Pace
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus
 from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Warm, encode
+from supervisor.chronicle import Chronicle
 from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers, ForkServer, NotUpError
 from supervisor.forkservers import ForkServers
@@ -255,7 +256,7 @@ async def host(servers: ForkServers) -> AsyncIterator[Host]:
         spawn_concurrency=1,
     )
     store = MemoryRollovers()
-    rollovers = Rollovers(store, fleet, servers, Pace(), 0.05)
+    rollovers = Rollovers(store, fleet, servers, Chronicle(MemoryFleetStore()), Pace(), 0.05)
     running = asyncio.create_task(rollovers.run())
     yield Host(store, rollovers, running)
     running.cancel()

@@ -2,16 +2,18 @@
 
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from ulid import ULID
 
 from flotilla.db.rollovers import SqlRollovers
+from flotilla.db.tables import happenings
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus
 from tests.stack import Program, Stack, alive, until
 
@@ -68,6 +70,12 @@ class Scene:
 
         found: RolloverStatus = await until(look, f"the roll-over is {phases}")
         return found
+
+    async def happenings(self) -> Sequence[sa.Row[Any]]:
+        """Return what was told of roll-overs."""
+        query = sa.select(happenings).where(happenings.c.code == "rollover_failed")
+        async with self.stack.database.read() as connection:
+            return (await connection.execute(query)).all()
 
     async def end(self, rollover_id: str) -> RolloverStatus:
         """Wait until a roll-over has ended."""
@@ -179,6 +187,8 @@ async def test_code_that_crashes_after_ready_is_taken_back(scene: Scene) -> None
     canary, *others = await scene.applications()
     assert canary["identifies"] == 1
     assert [(item["identifies"], item["resumes"]) for item in others] == [(1, 0)] * 2
+    (told,) = await until(scene.happenings, "the end of the roll-over is told")
+    assert (told.bot_id, told.detail["ended_as"], told.detail["why"]) == (None, "rolled_back", ended.reason)
     # And then it can be tried again.
     scene.write(SAYS, version="three")
     assert (await scene.end(await scene.ask())).phase is Phase.DONE

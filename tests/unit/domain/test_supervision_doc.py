@@ -1,4 +1,4 @@
-"""docs/supervision.md tells what the code does. FLOTILLA_UPDATE_DOCS=1 writes the generated parts anew."""
+"""docs/supervision.md tells what the code does. UPDATE_DOCS=1 writes the generated parts anew."""
 
 import os
 import re
@@ -127,10 +127,10 @@ def test_generated_parts_are_what_the_code_says(mark: str, generate: "object") -
     text, expected = DOC.read_text(), generate()
     pattern = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- end -->)", re.DOTALL)
     wanted = pattern.sub(lambda match: f"{match[1]}{expected}\n{match[2]}", text)
-    if os.environ.get("FLOTILLA_UPDATE_DOCS"):
+    if os.environ.get("UPDATE_DOCS"):
         DOC.write_text(wanted)
         return
-    assert text == wanted, "run the test once with FLOTILLA_UPDATE_DOCS=1"
+    assert text == wanted, "run the test once with UPDATE_DOCS=1"
 
 
 def test_every_state_has_a_row_for_operators() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -159,6 +160,22 @@ def test_backoff_and_fatal_are_remembered_with_their_failures(host: Host) -> Non
     assert host.spawned == []
     assert (host.member(1).worker.failures, host.member(1).worker.reason) == (3, "crashed")
     assert host.member(2).worker.state is State.FATAL
+
+
+def test_a_bot_that_kept_failing_is_given_up_though_the_supervisor_died_between(host: Host) -> None:
+    period_s, intensity = Policy().intensity_period_s, Policy().intensity
+    failed_at = (time.time() - period_s - 1, *(time.time() - n for n in range(intensity - 1)), time.time() + 3600)
+    status = BotStatus("1", State.RUNNING, True, None, 7, pid=2**22 - 1, process_started_at=1, failed_at=failed_at)
+    host.fleet.adopt([FleetRow(bot(1), status)])
+    assert (host.member(1).worker.state, host.member(1).worker.reason) == (State.FATAL, "crash_loop")
+
+
+def test_failures_that_are_older_than_the_period_are_forgotten_by_the_next_supervisor(host: Host) -> None:
+    failed_at = (time.time() - Policy().intensity_period_s - 1,)
+    waiting = BotStatus("1", State.BACKOFF, False, "crashed", 7, failures=3, failed_at=(*failed_at, time.time() - 60))
+    host.fleet.adopt([FleetRow(bot(1), waiting)])
+    (kept,) = host.member(1).status().failed_at
+    assert kept == pytest.approx(time.time() - 60, abs=30)
 
 
 def test_the_end_of_a_worker_is_told_once_with_its_reason(host: Host) -> None:

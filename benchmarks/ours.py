@@ -24,12 +24,15 @@ class Flotilla(Running):
 
     name = "Flotilla"
 
-    def __init__(self, desired: Desired = Desired.RUNNING, *, extensions: Sequence[str] = ()) -> None:
+    def __init__(
+        self, desired: Desired = Desired.RUNNING, *, extensions: Sequence[str] = (), merge_memory: bool = False
+    ) -> None:
         """Make one. extensions: what the bots load besides the usual one."""
         self._desired = desired
         self._environment = {
             "FLOTILLA_LOG_FORMAT": "json",
             "FLOTILLA_EXTENSIONS": ",".join((CORE, *extensions)),
+            "FLOTILLA_MERGE_MEMORY": str(merge_memory),
         }
         self._program: Program | None = None
         self._valkey: Valkey | None = None

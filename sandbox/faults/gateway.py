@@ -9,6 +9,7 @@ from sandbox.faults import kinds
 from sandbox.faults.book import Entry, FaultBook, Moment
 from sandbox.gateway import codes
 from sandbox.gateway.connection import Connection
+from sandbox.gateway.hooks import Refusal
 from sandbox.gateway.session import PRIVILEGED_INTENTS, Deafness
 from sandbox.local_discord import LocalDiscord
 
@@ -30,9 +31,12 @@ class GatewayFaults:
         general = [entry for entry in standing if (entry.fault.applications is None) == (application_id is None)]
         return any(entry.hits_next(application_id) for entry in general)
 
-    def refuses_resume(self, application_id: str) -> bool:
-        """Return whether a RESUME is answered with op 9."""
-        return any(entry.hits_next(application_id) for entry in self._standing(kinds.RefuseResume, application_id))
+    def refuses_resume(self, application_id: str) -> Refusal:
+        """Return whether a RESUME is answered with op 9, and what becomes of its session."""
+        for entry, fault in list(self._book.standing(kinds.RefuseResume, application_id, self._discord.clock())):
+            if entry.hits_next(application_id):
+                return "spare" if fault.spare else "end"
+        return ""
 
     def revokes_intents(self, application_id: str) -> bool:
         """Return whether privileged intents are refused with 4014."""

@@ -139,7 +139,9 @@ class SlowFrames(Fault, frozen=True, kw_only=True, tag="slow_frames"):
 
 
 class RefuseResume(Fault, frozen=True, kw_only=True, tag="refuse_resume"):
-    """Each RESUME gets op 9, and its session is gone."""
+    """Each RESUME gets op 9, and its session is gone; with `spare` it lives on in a connection that has it."""
+
+    spare: bool = False
 
 
 class RefuseConnections(Fault, frozen=True, kw_only=True, tag="refuse_connections"):

@@ -239,8 +239,8 @@ class Connection:
         elif self._may_not_use(application, session.intents):
             self._discord.sessions.end(session)
             self.close(codes.DISALLOWED_INTENTS)
-        elif self._hooks.refuses_resume(application.id):
-            self._refuse(session)
+        elif refusal := self._hooks.refuses_resume(application.id):
+            self._refuse(session, spare=refusal == "spare")
         else:
             self._replay(application, session, resume.seq)
 
@@ -266,10 +266,11 @@ class Connection:
             session.tell("RESUMED", b'{"_trace":[]}')
             self._hooks.attached(self)
 
-    def _refuse(self, session: Session) -> None:
-        if session.client is not None:
-            session.client.lose_session()
-        self._discord.sessions.end(session)
+    def _refuse(self, session: Session, *, spare: bool = False) -> None:
+        if not (spare and session.client is not None):
+            if session.client is not None:
+                session.client.lose_session()
+            self._discord.sessions.end(session)
         self._emit(Send(frames.INVALID_SESSION[False]))
 
     def _attach(self, application: Application, session: Session) -> None:

@@ -19,6 +19,9 @@ VERSION = 2
 EXIT_OUT_OF_MEMORY = 74
 """Exit code of a worker whose last error was a MemoryError: it had reached the bound that the kernel holds it to."""
 
+SEALED_S = 30.0
+"""How long a worker that has handed over stays for its successor at most."""
+
 MAX_FRAME_BYTES = 1024 * 1024
 _LENGTH = struct.Struct(">I")
 
@@ -77,6 +80,13 @@ class Failing(_Message, frozen=True, tag=True):
 
     code: str
     detail: str
+
+
+class Sealed(_Message, frozen=True, tag=True):
+    """The worker was asked to hand over and has done so: its bot gets no further event, and no request of it passes.
+
+    It keeps what Discord sends for its successor, and ends by itself soon. Told on every connection.
+    """
 
 
 class InvalidRequests(_Message, frozen=True, tag=True):
@@ -242,6 +252,10 @@ class NotYet(_Message, frozen=True, tag=True):
     code: str | None
 
 
+class Relieved(_Message, frozen=True, tag=True):
+    """Another connection speaks for the bot now. A worker that is sealed need not look for its supervisor any more."""
+
+
 class Refused(_Message, frozen=True, tag=True):
     """The worker is not the one that should run; it exits."""
 
@@ -343,13 +357,14 @@ FromWorker = (
     | Beat
     | Probed
     | Failing
+    | Sealed
     | InvalidRequests
     | Heap
     | AskIdentify
     | IdentifiedAlone
     | GatewaySeen
 )
-ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Refused
+ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Relieved | Refused
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
@@ -361,26 +376,31 @@ _encoder = msgspec.msgpack.Encoder()
 
 def encode(message: FromWorker | ToWorker | FromForkServer | ToForkServer) -> bytes:
     """Return the message as one frame."""
-    body = _encoder.encode(message)
+    return frame(_encoder.encode(message))
+
+
+def frame(body: bytes) -> bytes:
+    """Return a body as a frame."""
     return _LENGTH.pack(len(body)) + body
 
 
 class FrameDecoder:
-    """Turns received bytes, in pieces of any size, into the bodies of frames."""
+    """Turns received bytes, in pieces of any size, into the bodies of frames of at most `max_bytes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
+        self._max_bytes = max_bytes
 
     def feed(self, received: bytes) -> Iterator[bytes]:
         """Yield the body of every frame that is complete now.
 
-        Raises ProtocolError for a frame above MAX_FRAME_BYTES: the peer is not one of ours.
+        Raises ProtocolError for a frame above the limit: the peer is not one of ours.
         """
         self._buffer += received
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > MAX_FRAME_BYTES:
-                raise ProtocolError(f"a frame of {length} bytes is above the limit of {MAX_FRAME_BYTES}")
+            if length > self._max_bytes:
+                raise ProtocolError(f"a frame of {length} bytes is above the limit of {self._max_bytes}")
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return

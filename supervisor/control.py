@@ -32,6 +32,7 @@ from flotilla.protocol import (
     ProtocolError,
     Ready,
     Refused,
+    Relieved,
     ToWorker,
     Welcome,
     WorkerConfig,
@@ -212,6 +213,7 @@ class ControlServer:
         _send(writer, Welcome(token, config, gateway, *self._sessions.alone(member)))
         before = self._links.get(hello.bot_id)
         if before is not None:
+            _send(before, Relieved())  # the one before, if it is sealed
             _close(before)  # a worker has one connection; it says Hello anew when it has lost the other
         self._links[hello.bot_id] = writer
         if hello.ready:

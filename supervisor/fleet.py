@@ -45,6 +45,7 @@ from flotilla.domain.worker import (
 from flotilla.ports import FleetRow
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted, remembered
+from supervisor.predecessors import Predecessors
 from supervisor.processes import WorkerProcess
 from supervisor.reconcile import may_be_dropped, order
 
@@ -84,6 +85,7 @@ class Fleet:
         self._shell = shell
         self._spawn_concurrency = spawn_concurrency
         self._members: dict[str, Member] = {}
+        self._predecessors = Predecessors()
         self._starting = 0
         self._waiting: dict[str, None] = {}  # bots that should start, first come first served
         self._random = random.Random()  # noqa: S311 - jitter
@@ -111,6 +113,10 @@ class Fleet:
             log.error("worker.illegal_transition", bot=member.bot.name, what=repr(event), error=str(fault))  # noqa: TRY400
             return
         member.worker = after
+        if after.generation != before.generation and member.process is not None:
+            self._let_go(member, before)
+        if isinstance(event, Stop):
+            self._predecessors.end(member.bot.id)
         if after != before:
             self._note(member, before, event)
         if isinstance(event, Heartbeat | BecameReady):
@@ -147,27 +153,32 @@ class Fleet:
         member = self._members.get(bot_id)
         if member is None:
             return
-        if member.worker.generation == generation:
-            self._tell_gone(member, exit_code)
-            member.process = None
-            member.memory_bytes = member.latency_ms = member.heartbeat_at = None
-            member.shared_bytes = 0
-            member.vitals = ended(member.vitals)
+        worker = member.worker
+        had_handed_over, why = self._predecessors.gone(bot_id, generation)
+        if had_handed_over:
+            self._tell_gone(member, generation, exit_code, why)
+        elif worker.generation == generation:
+            if worker.state in _OWNS_PROCESS:
+                why = worker.reason if worker.state is State.STOPPING else reason_of_exit(exit_code)
+                self._tell_gone(member, generation, exit_code, why)
+            _without_process(member)
         self.apply(member, Exited(generation, exit_code, self._random.random()))
 
-    def _tell_gone(self, member: Member, exit_code: int | None) -> None:
-        worker = member.worker
-        if worker.state not in _OWNS_PROCESS:
-            return
+    def _tell_gone(self, member: Member, generation: int, exit_code: int | None, why: str | None) -> None:
         now = datetime.now(UTC)
-        why = worker.reason if worker.state is State.STOPPING else reason_of_exit(exit_code)
-        self._shell.on_gone(
-            member, Exit(str(ULID.from_datetime(now)), member.bot.id, now, worker.generation, exit_code, why)
-        )
+        self._shell.on_gone(member, Exit(str(ULID.from_datetime(now)), member.bot.id, now, generation, exit_code, why))
+
+    def _let_go(self, member: Member, before: Worker) -> None:
+        """The next incarnation begins while the process of this one, which has handed over, still lives."""
+        if member.process is not None:
+            now = time.monotonic()
+            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, now)
+        _without_process(member)
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
         now = time.monotonic()
+        self._predecessors.tick(now)
         for member in self:
             deadline = member.worker.deadline
             if deadline is not None and now >= deadline:
@@ -226,13 +237,21 @@ class Fleet:
 
     def kill_all(self) -> None:
         """End every process that is left, now."""
+        self._predecessors.kill_all()
         for member in self:
             if member.process is not None:
                 member.process.kill()
 
     def idle(self) -> bool:
         """Return whether no process is left."""
-        return all(member.worker.state not in _OWNS_PROCESS for member in self)
+        return not self._predecessors and all(member.worker.state not in _OWNS_PROCESS for member in self)
+
+    def release(self) -> None:
+        """Let go of every process; they live on."""
+        self._predecessors.release()
+        for member in self:
+            if member.process is not None:
+                member.process.release()
 
     # Adoption --------------------------------------------------------------------------------------------------------
 
@@ -358,6 +377,13 @@ class Fleet:
             return
         member.bot = _unwanted(member.bot)
         self.apply(member, Stop())
+
+
+def _without_process(member: Member) -> None:
+    member.process = None
+    member.memory_bytes = member.latency_ms = member.heartbeat_at = None
+    member.shared_bytes = 0
+    member.vitals = ended(member.vitals)
 
 
 def _unwanted(bot: Bot) -> Bot:

@@ -13,7 +13,7 @@ from flotilla.botlog import log_file
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
-from flotilla.domain.worker import MemoryExceeded
+from flotilla.domain.worker import HandedOver, MemoryExceeded
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import FleetStore, Nudges, RolloverStore, SessionStore
 from flotilla.protocol import (
@@ -26,6 +26,7 @@ from flotilla.protocol import (
     InvalidRequests,
     Preload,
     Probed,
+    Sealed,
     ToWorker,
     WorkerConfig,
     WorkerLimits,
@@ -146,6 +147,7 @@ class Supervisor:
                 IdentifiedAlone: self._sessions.take,
                 GatewaySeen: self._sessions.take,
                 Probed: self._findings.take,
+                Sealed: lambda member, generation, _: self._fleet.apply(member, HandedOver(generation)),
             },
             self._isolation.users,
         )
@@ -193,9 +195,7 @@ class Supervisor:
             for loop in loops:
                 loop.cancel()
             self._requests.save()
-        for member in self._fleet:
-            if member.process is not None:
-                member.process.release()
+        self._fleet.release()
 
     # Beginning and end -----------------------------------------------------------------------------------------------
 

@@ -108,7 +108,12 @@ class Bot:
             tending.cancel()
 
     async def close(self) -> None:
-        """End the sessions (close code 1001: Discord shows the bot offline at once). Safe before and after `run`."""
+        """End the sessions (close code 1001: Discord shows the bot offline at once). Safe before and after `run`.
+
+        Does nothing once the sessions are handed over: they are the next worker's.
+        """
+        if self.continuity.is_handed_over:
+            return
         self.continuity.end()
         if self._app.is_alive:
             await self._app.close()
@@ -133,8 +138,9 @@ class Bot:
     async def hand_over(self) -> None:
         """Take no further event, and return when those taken are handled, after `DRAIN_S` at the latest.
 
-        The sessions are not closed: the process must end now, and the next one resumes them.
+        The sessions are not closed: the next process resumes them, or takes over from `continuity.hand_over`.
         """
+        await self.continuity.settled()
         self.continuity.seal()
         handling = under_way(self._app, self._client)
         if handling:

@@ -5,6 +5,7 @@ session is resumed must be settled before anything here is asked.
 """
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +20,16 @@ IDENTIFY = 2
 """Opcode (Discord, Opcodes and Status Codes)."""
 
 _gates: list[IdentifyGate] = []
+_told: list[Callable[[Any], None]] = []
 
 
-def install(gate: IdentifyGate | None) -> None:
-    """Let hikari's next bot of this process ask `gate`; None: as hikari does by itself."""
+def install(gate: IdentifyGate | None, tell: Callable[[Any], None] | None = None) -> None:
+    """Let hikari's next bot of this process ask `gate`, and tell which shard is about to identify.
+
+    None: as hikari does by itself; nobody.
+    """
     _gates[:] = [] if gate is None else [gate]
+    _told[:] = [] if tell is None else [tell]
 
 
 class SessionRefusedError(hikari.GatewayServerClosedConnectionError):
@@ -76,8 +82,11 @@ async def _connect_after_pause(shard: GatewayShardImpl) -> tuple[asyncio.Task[No
 
 
 async def _send_when_granted(shard: GatewayShardImpl, data: Any, *, priority: bool = False) -> None:  # noqa: ANN401
-    if _gates and data["op"] == IDENTIFY:
-        await _may_identify(shard)
+    if data["op"] == IDENTIFY:
+        if _gates:
+            await _may_identify(shard)
+        for tell in _told:
+            tell(shard)
     await _send(shard, data, priority=priority)
 
 

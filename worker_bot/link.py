@@ -21,6 +21,7 @@ from flotilla.protocol import (
     ProtocolError,
     Ready,
     Refused,
+    Sealed,
     ToWorker,
     encode,
     to_worker,
@@ -54,6 +55,7 @@ class Link:
         self._writer: asyncio.StreamWriter | None = None
         self.running = False
         self.ready = False
+        self._sealed = False
 
     async def keep(self, on_message: Callable[[ToWorker], None]) -> None:
         """Stay connected for ever. Raises RefusedError when the supervisor refuses this worker.
@@ -90,6 +92,11 @@ class Link:
         """Tell what the worker's own probes found."""
         self.send(probed)
 
+    def report_sealed(self) -> None:
+        """Tell that the worker has handed over, now and on every further connection."""
+        self._sealed = True
+        self.send(Sealed())
+
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""
         self.send(Failing(code, detail))
@@ -109,7 +116,7 @@ class Link:
         reader, writer = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
         try:
             hello = Hello(VERSION, self._bot_id, self._generation, self._secret, self.running, self.ready)
-            writer.write(encode(hello))
+            writer.write(encode(hello) + (encode(Sealed()) if self._sealed else b""))
             self._writer = writer
             decoder = FrameDecoder()
             while received := await reader.read(READ_BYTES):

@@ -3,7 +3,17 @@
 import asyncio
 from collections.abc import Callable
 
-from flotilla.protocol import Configure, MayIdentify, NotYet, TakeHeap, Throttle, ToWorker, Welcome, WorkerLimits
+from flotilla.protocol import (
+    Configure,
+    MayIdentify,
+    NotYet,
+    Relieved,
+    TakeHeap,
+    Throttle,
+    ToWorker,
+    Welcome,
+    WorkerLimits,
+)
 from worker_bot.identify import IdentifyGate
 from worker_bot.requests import RequestGuard
 
@@ -16,7 +26,12 @@ class Orders:
         self.gate = gate
         self.limits = WorkerLimits()
         self.on_heap: Callable[[TakeHeap], None] | None = None
+        self.relieved = asyncio.Event()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+
+    def close(self) -> None:
+        """Let no request of the bot's pass any more."""
+        self._guard.close()
 
     def take(self, message: ToWorker) -> None:
         """Act on a message. Only the first Welcome brings the token; later ones renew the limits."""
@@ -34,5 +49,7 @@ class Orders:
                 self._guard.obey(requests)
             case TakeHeap() if self.on_heap is not None:
                 self.on_heap(message)
+            case Relieved():
+                self.relieved.set()
             case MayIdentify() | NotYet():
                 self.gate.answered(message)

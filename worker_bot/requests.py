@@ -102,7 +102,7 @@ class RequestGuard:
         self._refusals = 0
         self._under_way, self._one_by_one = asyncio.Semaphore(UNDER_WAY_MAX), asyncio.Lock()
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._alone = False
+        self._alone = self._closed = False
         self.starting = True
         self.token_refused = asyncio.Event()
 
@@ -160,8 +160,15 @@ class RequestGuard:
 
     # What passes -----------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Let no request pass any more, whatever it is for: the worker's successor acts for the bot."""
+        self._closed = True
+        self._wake()
+
     def require(self, call: Call) -> None:
         """Raise HeldBackError for a call that may not be made now."""
+        if self._closed:
+            raise HeldBackError("This worker has handed the bot over to its successor, which acts for it.", BIN_S)
         if call.as_bot and self.token_refused.is_set():
             raise HeldBackError("Discord does not accept this bot's token any more. Give the bot a new one.", BIN_S)
         why = self._why_held(call)

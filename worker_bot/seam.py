@@ -20,6 +20,8 @@ from worker_bot.identify import IdentifyGate
 KEEPS_SESSION = 3000
 """The close code that hikari itself uses before it resumes; after 1000 or 1001 Discord would end the session."""
 
+ENDS_SESSION = 1001
+_HEARTBEAT = 1
 _GREETINGS = frozenset({2, 6})  # IDENTIFY and RESUME
 log = logging.getLogger("flotilla.session")
 
@@ -42,6 +44,15 @@ class Keeper(Protocol):
     async def greets(self) -> None:
         """Return when a shard that is connected may identify or resume."""
 
+    def identifies(self, shard: Any) -> None:  # noqa: ANN401
+        """Take note that IDENTIFY is being sent."""
+
+    def acknowledges(self, shard: Any) -> int | None:  # noqa: ANN401
+        """Return the last sequence number that a heartbeat tells Discord."""
+
+    async def refused(self, shard: Any) -> None:  # noqa: ANN401
+        """Take note that Discord did not go on with a shard's session, or begin one. hikari tries again in a while."""
+
     def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
         """Take note of a close code with which Discord answered a handshake."""
 
@@ -51,12 +62,13 @@ class Keeper(Protocol):
 
 _current: list[Keeper] = []
 _quiet: list[bool] = []
+_sealed: list[bool] = []
 
 
 def install(keeper: Keeper | None, gate: IdentifyGate | None = None) -> None:
     """Let hikari's next bot of this process ask `keeper`, and `gate` before it identifies; None: as hikari does."""
     _current[:] = [] if keeper is None else [keeper]
-    gating.install(gate)
+    gating.install(gate, None if keeper is None else keeper.identifies)
 
 
 # A shard's session ---------------------------------------------------------------------------------------------------
@@ -72,6 +84,12 @@ def give_session(shard: Any, session_id: str, resume_url: str, user_id: int, seq
     """Let a shard resume a session when it connects."""
     shard._session_id, shard._resume_gateway_url = session_id, resume_url
     shard._seq, shard._user_id = seq, hikari.Snowflake(user_id)
+
+
+def know_user(shard: Any, user_id: int) -> None:  # noqa: ANN401
+    """Let a shard know the bot's own user before READY tells it."""
+    if shard._user_id is None:
+        shard._user_id = hikari.Snowflake(user_id)
 
 
 def drop_session(shard: Any) -> None:  # noqa: ANN401
@@ -91,6 +109,37 @@ async def close_resumably(shards: Iterable[Any]) -> None:
     """
     closing = (shard._ws.send_close(code=KEEPS_SESSION, message=b"reconnecting") for shard in shards if shard._ws)
     await asyncio.gather(*closing)
+
+
+def has_connection(shard: Any) -> bool:  # noqa: ANN401
+    """Return whether a shard has a connection, be it closing or not greeted yet."""
+    return shard._ws is not None
+
+
+async def end_sessions(shards: Iterable[Any]) -> None:
+    """Close the shards' connections and sessions, after about 5 s at the latest; the process must end then."""
+    closing = (shard._ws.send_close(code=ENDS_SESSION, message=b"stopped") for shard in shards if shard._ws)
+    await asyncio.gather(*closing, return_exceptions=True)
+
+
+def hand_on(shard: Any, name: str, payload: Any) -> None:  # noqa: ANN401
+    """Hand an event on to hikari that came by another way. What hikari does not know is passed over."""
+    try:
+        _consume(shard._event_manager, name, shard, payload)
+    except LookupError:
+        log.debug("ignoring unknown event %s", name)
+
+
+def silence(shards: Iterable[Any], keep: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel every task but those that hold the shards' connections, those in `keep`, and the one that calls.
+
+    No event is dispatched any more either. What the bot's threads do cannot be stopped.
+    """
+    _sealed[:] = [True]
+    kept = {f"{what} (shard {shard.id})" for shard in shards for what in ("keep alive", "heartbeat", "poll events")}
+    for task in asyncio.all_tasks() - {asyncio.current_task(), *keep}:
+        if task.get_name() not in kept:
+            task.cancel()
 
 
 # A bot's cache -------------------------------------------------------------------------------------------------------
@@ -186,6 +235,10 @@ def _consume_raw_event(manager: EventManagerBase, name: str, shard: Any, payload
 
 
 def _dispatch_unless_quiet(manager: EventManagerBase, event: Any, **how: Any) -> Any:  # noqa: ANN401
+    if _sealed:
+        nothing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        nothing.set_result(None)
+        return nothing
     return None if _quiet else _dispatch(manager, event, **how)
 
 
@@ -200,15 +253,20 @@ async def _connect_when_allowed(shard: GatewayShardImpl) -> tuple[asyncio.Task[N
         return await _connect(shard)
     await _current[0].connects(shard)
     try:
-        return await _connect(shard)
+        tasks = await _connect(shard)
     except hikari.GatewayServerClosedConnectionError as error:
         _current[0].closed(shard, int(error.code or 0))
         raise
+    if seq_of(shard) is None:
+        await _current[0].refused(shard)
+    return tasks
 
 
 async def _send_when_allowed(shard: GatewayShardImpl, data: Any, **how: Any) -> None:  # noqa: ANN401
     if _current and data["op"] in _GREETINGS:
         await _current[0].greets()
+    if _current and data["op"] == _HEARTBEAT:
+        data = {**data, "d": _current[0].acknowledges(shard)}
     await _send(shard, data, **how)
 
 

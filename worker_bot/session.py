@@ -8,7 +8,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import hikari
 
 from worker_bot import seam
 from worker_bot.cache_keeper import CacheKeeper
+from worker_bot.handover import Handover, Outbox
+from worker_bot.inheritance import Arrived, Inheritance
 from worker_bot.pace import IdentifyPace
 from worker_bot.session_file import Session, SessionFile, left_behind, now_s, path_of
 
@@ -33,6 +35,7 @@ MAX_INVALID_SEQ = 2
 SHARDING_CODES = frozenset({4010, 4011})
 """Close codes that say that the number of shards is wrong (Discord, Opcodes and Status Codes)."""
 
+_OF_CONNECTIONS = frozenset({"READY", "RESUMED"})
 log = logging.getLogger("flotilla.session")
 
 
@@ -60,6 +63,9 @@ class Continuity:
         self._pace = IdentifyPace()
         self._gateway_url = ""
         self._asked = self._sealed = False
+        self._inheritance: Inheritance | None = None
+        self._outbox: Outbox | None = None
+        self._sealed_at: dict[int, int | None] = {}
         self.before_identify: Callable[[], Awaitable[None]] | None = None
         """Awaited before each IDENTIFY, while no connection is open for it."""
         self.events = 0
@@ -74,10 +80,50 @@ class Continuity:
         """Whether there are sessions to go on with."""
         return bool(self._left)
 
+    async def settled(self) -> None:
+        """Return when no event is held back because of the worker before, after about 2 s at the latest."""
+        if self._inheritance is not None:
+            await self._inheritance.settled()
+
     def seal(self) -> None:
-        """Hand no further event to the bot: Discord replays to the successor what comes from now on."""
+        """Hand no further event to the bot: it is kept for the successor, to which Discord may replay it as well."""
         self._touch()
         self._sealed = True
+        self._sealed_at = {shard_id: seam.seq_of(shard) for shard_id, shard in self._shards.items()}
+        self._outbox = Outbox()
+
+    def hand_over(self) -> Handover | None:
+        """Return what serves a successor; None if it finds all it needs on disk, or the sessions are not all up.
+
+        Call it once sealed.
+        """
+        shards = list(self._shards.values())
+        up = bool(shards) and all(shard.id in self._up and shard.is_connected for shard in shards)
+        if self._base is None or self._outbox is None or not up or self._sessions.keys() != self._shards.keys():
+            return None
+        user_id = next(session.user_id for session in self._sessions.values())
+        return Handover(
+            self._base.parent,
+            self._outbox,
+            self._shards.keys(),
+            shards[0].shard_count,
+            user_id,
+            lambda shard_id: seam.has_connection(self._shards[shard_id]),
+        )
+
+    @property
+    def is_handed_over(self) -> bool:
+        """Whether the sessions are the next worker's."""
+        return self._outbox is not None
+
+    def silence(self, keep: Iterable[asyncio.Task[Any]]) -> None:
+        """Let nothing of the bot's code run any more; the connections stay, and the tasks in `keep`."""
+        seam.silence(self._shards.values(), keep)
+
+    async def close(self) -> None:
+        """End the sessions that are still this worker's, after it has been sealed."""
+        self.end()
+        await seam.end_sessions(self._shards.values())
 
     def end(self) -> None:
         """Forget the sessions that are up: the bot closes them for good.
@@ -146,6 +192,8 @@ class Continuity:
     def restore(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard
         """Give a new shard the session to resume, once, and with the first one the bot's cache."""
         self._shards[shard.id] = shard
+        if self._base is not None and self._inheritance is None:
+            self._inheritance = Inheritance(self._base.parent, self._arrived, self._passed_on)
         if self._cache is not None:
             self._cache.restore(shard, self._left)
         left = self._left.pop((shard.id, shard.shard_count), None)
@@ -160,7 +208,12 @@ class Continuity:
         """Return when the shard may connect; its session is dropped before, if that was asked for.
 
         Not earlier: events that are still in the old connection's queue would bring its sequence number back.
+        A worker that is sealed never connects again: that would take the session from its successor.
         """
+        if self._sealed:
+            await asyncio.get_running_loop().create_future()
+        if self._inheritance is not None:
+            await self._inheritance.met()
         if shard.id in self._to_drop:
             self._to_drop.discard(shard.id)
             seam.drop_session(shard)
@@ -169,14 +222,33 @@ class Continuity:
         self._sessions.pop(shard.id, None)
         if shard.id in self._files:
             self._files[shard.id].clear()  # dropped or refused: no successor shall try it either
+        await self.refused(shard)
         if self.before_identify is not None:
             await self.before_identify()
         await self._pace.wait(shard.id)
 
+    async def refused(self, shard: Any) -> None:  # noqa: ANN401
+        """Let a shard without a session live on what the worker before receives, if that is still there."""
+        if self._inheritance is not None and self._inheritance.is_there:
+            await self._restored()
+            self._inheritance.refused(shard)
+
     async def greets(self) -> None:
         """Return when the bot's cache is as the worker before left it: events may come from now on."""
+        await self._restored()
+
+    async def _restored(self) -> None:
         if self._cache is not None:
             await self._cache.restored()
+
+    def identifies(self, shard: Any) -> None:  # noqa: ANN401
+        """Take note that a shard begins a session."""
+        if self._inheritance is not None:
+            self._inheritance.identifies(shard)
+
+    def acknowledges(self, shard: Any) -> int | None:  # noqa: ANN401
+        """Return the last event handed on: what comes after the seal must stay replayable."""
+        return self._sealed_at.get(shard.id) if self._sealed_at else seam.seq_of(shard)
 
     def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
         """Take note of a close code that answered a handshake: some sessions must not be tried for ever."""
@@ -189,19 +261,50 @@ class Continuity:
                 file.clear()
 
     def consume(self, name: str, shard: Any, payload: Any, forward: Callable[[], None]) -> None:  # noqa: ANN401
-        """Hand an event on with `forward` and note it, or drop it once sealed."""
+        """Hand an event on with `forward` and note it, or keep it for the successor once sealed."""
+        event = Arrived(name, shard, payload, seam.seq_of(shard) or 0, forward)
         if self._sealed:
+            self._keep_back(shard, name, payload)
+        elif self._inheritance is None:
+            self._arrived(event, known=False)
+        else:
+            self._inheritance.own(event)
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _keep_back(self, shard: Any, name: str, payload: Any) -> None:  # noqa: ANN401
+        if self._outbox is not None and name not in _OF_CONNECTIONS:
+            self._outbox.keep(shard.id, name, payload)
+
+    def _passed_on(self, shard: Any, name: str, payload: Any) -> None:  # noqa: ANN401
+        """Hand an event on that the worker before received. There is no session in which it could be noted."""
+        if self._sealed:
+            self._keep_back(shard, name, payload)
             return
+        self._count(name, shard, payload)
+        seam.hand_on(shard, name, payload)
+
+    def _count(self, name: str, shard: Any, payload: Any) -> None:  # noqa: ANN401
         if self.see is not None:
             self.see(name, shard, payload)
-        forward()
         self.events += 1
         self.last_event_at = time.monotonic()
+
+    def _arrived(self, event: Arrived, known: bool) -> None:  # noqa: FBT001 - as `inheritance.Take` has it
+        """Hand an event of a shard's own session on, unless the bot knows it, and note it."""
+        name, shard, payload, seq = event.name, event.shard, event.payload, event.seq
+        if self._sealed:
+            return
+        if known:
+            seam.change_cache(shard, name, payload)
+        else:
+            self._count(name, shard, payload)
+            event.forward()
         if name == "READY":
             self._begin(shard, payload)
         if self._base is None:
             return
-        session, seq = self._sessions.get(shard.id), seam.seq_of(shard) or 0
+        session = self._sessions.get(shard.id)
         if session is None or shard.id not in self._files:
             return
         # First the cache, then the session: an entry too many is passed over, one too few would be missing.
@@ -213,8 +316,6 @@ class Continuity:
             self._files[shard.id].keep(session, seq, now_s())
         else:
             self._files[shard.id].mark(seq, now_s())
-
-    # -----------------------------------------------------------------------------------------------------------------
 
     def _begin(self, shard: Any, ready: Any) -> None:  # noqa: ANN401
         url, me = ready["resume_gateway_url"], dict(ready["user"])

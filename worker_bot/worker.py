@@ -14,7 +14,7 @@ from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
 from flotilla.log import redact_text
 from flotilla.protocol import Fork, Heap, TakeHeap
-from worker_bot import heap, rest, stacks
+from worker_bot import heap, rest, sealed, stacks
 from worker_bot.bot import Bot
 from worker_bot.confinement import WorkerMemory
 from worker_bot.identify import IdentifyGate
@@ -61,6 +61,7 @@ async def run_worker(fork: Fork) -> int:
     done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
     if handing in done and bots:
         guard.flush(link.report_invalid)
+        await sealed.stay(bots[0].continuity, link, orders, linking, stop)
         _leave(EXIT_OK)
     if stopping not in done and linking in done:
         await _hear_refusal(linking, bots)
@@ -89,7 +90,7 @@ async def _hear_refusal(linking: asyncio.Task[None], bots: list[Bot]) -> None:
 
 
 async def _hand_over(asked: asyncio.Event, bots: list[Bot]) -> None:
-    """Return when the next worker may resume the session. Without a bot yet there is none to hand over."""
+    """Return when the next worker may go on. Without a bot yet there is none to hand over."""
     await asked.wait()
     for bot in bots:
         await bot.hand_over()

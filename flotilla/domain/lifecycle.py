@@ -20,6 +20,7 @@ from flotilla.domain.worker import (
     Event,
     Exited,
     Failed,
+    HandedOver,
     Heartbeat,
     Kill,
     LostReady,
@@ -172,8 +173,7 @@ def _on_stop(worker: Worker, _event: Stop, now: float, policy: Policy) -> Outcom
     if worker.state is State.STOPPING and worker.restart:
         # Asked to hand over, it leaves its session to a next incarnation, which is not wanted any more.
         stopping = replace(worker, restart=False, reason=None)
-        handing_over = worker.reason is not None and reason(worker.reason).verdict is Verdict.RESTART
-        if worker.pid is None or not handing_over:
+        if worker.pid is None or not _is_handing_over(worker):
             return stopping, ()
         return stopping, (Terminate(worker.pid),)
     return worker, ()
@@ -256,6 +256,25 @@ def _on_renew(worker: Worker, event: Renew, now: float, policy: Policy) -> Outco
     return worker, ()
 
 
+def _on_handed_over(worker: Worker, _event: HandedOver, now: float, policy: Policy) -> Outcome:
+    """The old process belongs to an old generation from now on, so its exit changes nothing."""
+    if worker.state in {State.STARTING, State.RUNNING}:
+        # Asked by a supervisor that died before it could note that. Nobody serves the bot any more.
+        return _spawn(worker, now, policy, code=None)
+    if worker.state is not State.STOPPING or worker.pid is None:
+        return worker, ()
+    if not worker.restart:
+        return worker, (Terminate(worker.pid),)
+    if _is_handing_over(worker):
+        return _after_stop(worker, 0.0, now, policy)
+    # It is being killed: a failure, which its exit tells.
+    return worker, ()
+
+
+def _is_handing_over(worker: Worker) -> bool:
+    return worker.reason is not None and reason(worker.reason).verdict is Verdict.RESTART
+
+
 def _on_memory_exceeded(worker: Worker, _event: MemoryExceeded, now: float, policy: Policy) -> Outcome:
     if worker.state is State.STOPPING and worker.pid is not None:
         # No grace for one that grows on while it stops. The soft limit came too late for it, so it has failed.
@@ -309,6 +328,7 @@ _TABLE: dict[type, Callable[..., Outcome]] = {
     Heartbeat: _on_heartbeat,
     Failed: _on_failed,
     Renew: _on_renew,
+    HandedOver: _on_handed_over,
     MemoryExceeded: _on_memory_exceeded,
     Exited: _on_exited,
     DeadlinePassed: _on_deadline,

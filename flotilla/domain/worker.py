@@ -126,6 +126,13 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOver:
+    """The worker hands no further event to its bot and ends by itself soon: the next incarnation need not wait."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryExceeded:
     """A sample above the memory limit."""
 
@@ -159,6 +166,7 @@ Event = (
     | Heartbeat
     | Failed
     | Renew
+    | HandedOver
     | MemoryExceeded
     | Exited
     | DeadlinePassed

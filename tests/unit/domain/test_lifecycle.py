@@ -14,6 +14,7 @@ from flotilla.domain.worker import (
     Event,
     Exited,
     Failed,
+    HandedOver,
     Heartbeat,
     Kill,
     LostReady,
@@ -59,6 +60,7 @@ EVENTS: tuple[Event, ...] = (
     Heartbeat(3),
     Failed(3, "crashed"),
     Renew(3, "deaf"),
+    HandedOver(3),
     MemoryExceeded(3),
     Exited(3, 1, 0.5),
     DeadlinePassed(0.5),
@@ -371,3 +373,39 @@ def test_restart_that_was_asked_for_forgets_failures_and_one_of_ours_does_not() 
     ours, _ = step(replace(failed, reason="deaf"), Exited(3, 0, 0.5), NOW, POLICY)
     assert (asked.failures, asked.failed_at) == (0, ())
     assert (ours.failures, ours.failed_at) == (3, (NOW - 1,))
+
+
+# Handing over --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reason", ["restart_requested", "memory_soft_limit", "deaf"])
+def test_worker_that_has_handed_over_is_followed_at_once(reason: str) -> None:
+    stopping = worker_in(State.STOPPING, restart=True, reason=reason)
+    after, effects = step(stopping, HandedOver(3), NOW, POLICY)
+    assert (after.state, after.generation, after.pid) == (State.STARTING, 4, None)
+    assert effects == (Spawn(4),)
+    assert step(after, Exited(3, 0, 0.5), NOW + 1, POLICY) == (after, ()), "its exit is of an old generation"
+    assert step(after, HandedOver(3), NOW + 1, POLICY) == (after, ()), "it says so again to another supervisor"
+
+
+@pytest.mark.parametrize("state", [State.STARTING, State.RUNNING])
+def test_worker_that_another_supervisor_asked_to_hand_over_is_followed_at_once(state: State) -> None:
+    after, effects = step(worker_in(state, failures=2), HandedOver(3), NOW, POLICY)
+    assert (after.state, after.generation, after.failures) == (State.STARTING, 4, 2)
+    assert effects == (Spawn(4),)
+
+
+def test_worker_that_has_handed_over_though_a_stop_was_asked_for_is_told_to_end() -> None:
+    stopping = worker_in(State.STOPPING)
+    assert step(stopping, HandedOver(3), NOW, POLICY) == (stopping, (Terminate(42),))
+
+
+def test_worker_that_is_being_killed_is_not_followed_before_it_is_gone() -> None:
+    killed = worker_in(State.STOPPING, restart=True, reason="memory_limit")
+    assert step(killed, HandedOver(3), NOW, POLICY) == (killed, ())
+
+
+@pytest.mark.parametrize("state", [State.STOPPED, State.BACKOFF, State.FATAL])
+def test_hand_over_of_a_process_that_is_gone_changes_nothing(state: State) -> None:
+    worker = worker_in(state)
+    assert step(worker, HandedOver(3), NOW, POLICY) == (worker, ())

@@ -15,6 +15,7 @@ from flotilla.domain.worker import (
     Event,
     Exited,
     Failed,
+    HandedOver,
     Heartbeat,
     Kill,
     LostReady,
@@ -140,6 +141,13 @@ class Lifecycle(RuleBasedStateMachine):
     @rule(code=st.sampled_from(sorted(REASONS)))
     def supervisor_renews(self, code: str) -> None:
         self.happen(Renew(self.worker.generation, code))
+
+    @precondition(lambda self: self.current_pids())
+    @rule()
+    def worker_hands_over(self) -> None:
+        """Asked for or not: it is sealed, and ends by itself."""
+        self.told_to_end |= self.current_pids()
+        self.happen(HandedOver(self.worker.generation))
 
     @rule(seconds=st.floats(0, 400), jitter=JITTER)
     def time_passes(self, seconds: float, jitter: float) -> None:

@@ -1,6 +1,8 @@
 """The fleet without processes: who is started when, and what is remembered. No fork server ever answers here."""
 
 import asyncio
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,13 +15,15 @@ from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB, Overrides, Policy
 from flotilla.domain.sessions import Cause
-from flotilla.domain.worker import BecameReady, Exited, Heartbeat, LostReady, State
+from flotilla.domain.worker import BecameReady, Exited, HandedOver, Heartbeat, LostReady, Renew, State
 from flotilla.ports import FleetRow
 from supervisor.fleet import Fleet, Shell
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.predecessors import LATE_S
 from supervisor.processes import start_ticks
 from tests.fakes.fleet import MemoryFleetStore
+from tests.stack import until
 
 NOW = datetime.now(UTC)
 
@@ -233,7 +237,9 @@ SEEN = NOW - timedelta(hours=1)
 @pytest.fixture
 def child() -> Iterator[int]:
     """The pid of a process that may be adopted, and signalled."""
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # as its child will, until that is changed
     process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    signal.signal(signal.SIGUSR1, before)
     yield process.pid
     process.kill()
     process.wait()
@@ -318,3 +324,58 @@ async def test_cause_of_each_start_is_known(host: Host) -> None:
     host.fleet.exited("0", 1, 1)
     assert host.spawned[-1] == ("0", 2)
     assert host.member(0).start_cause == Cause.CRASH
+
+
+# Handing over --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def handed_over(host: Host, child: int) -> Member:
+    """A bot whose worker of generation 3 has handed over and lives on; generation 4 is ordered."""
+    adopt(host, child)
+    host.fleet.reconcile([bot(1)])
+    member = host.member(1)
+    host.fleet.apply(member, Renew(3, "deaf"))
+    host.fleet.apply(member, HandedOver(3))
+    return member
+
+
+async def test_worker_that_has_handed_over_is_the_bots_process_no_more(host: Host, handed_over: Member) -> None:
+    assert host.spawned == [("1", 4)]
+    assert (handed_over.process, handed_over.worker.pid, handed_over.status().process_started_at) == (None, None, None)
+    assert host.ends == []
+    host.fleet.exited("1", 3, 0)
+    host.fleet.exited("1", 3, 0)
+    assert [(end.generation, end.exit_code, end.reason) for end in host.ends] == [(3, 0, "deaf")]
+    assert (handed_over.worker.state, handed_over.worker.generation) == (State.STARTING, 4)
+
+
+async def test_stop_ends_a_worker_that_has_handed_over_too(host: Host, handed_over: Member, child: int) -> None:
+    host.fleet.reconcile([bot(1, Desired.STOPPED)])
+    host.fleet.fork_failed("1", 4, "EAGAIN")
+    assert handed_over.worker.state is State.STOPPED
+    assert not host.fleet.idle(), "a process is left"
+    await until(lambda: start_ticks(child) is None, "it got SIGTERM")
+    host.fleet.exited("1", 3, -15)
+    assert host.fleet.idle()
+
+
+@pytest.mark.usefixtures("handed_over")
+async def test_worker_that_does_not_end_after_it_has_handed_over_is_killed(
+    host: Host, child: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.kill(child, signal.SIGSTOP)
+    host.fleet.tick()
+    assert start_ticks(child) is not None
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + LATE_S)
+    host.fleet.tick()
+    monkeypatch.undo()
+    await until(lambda: start_ticks(child) is None, "it is killed")
+
+
+@pytest.mark.usefixtures("handed_over")
+async def test_when_all_must_end_so_must_a_worker_that_has_handed_over(host: Host, child: int) -> None:
+    host.fleet.kill_all()
+    await until(lambda: start_ticks(child) is None, "it is killed")
+    host.fleet.release()

@@ -155,3 +155,16 @@ async def test_without_a_gate_hikari_is_as_it_is(sent: list[Any]) -> None:
     await send(Shard(), IDENTIFY)
     assert (await fetched()).session_start_limit.remaining == 0
     assert sent == [({"op": IDENTIFY}, True), "GET /gateway/bot"]
+
+
+async def test_who_wants_to_know_is_told_of_an_identify_just_before_it_is_sent(sent: list[Any]) -> None:
+    told: list[Any] = []
+    gating.install(None, lambda shard: told.append((shard, len(sent))))
+    try:
+        shard = Shard()
+        await send(shard, RESUME)
+        await send(shard, IDENTIFY)
+    finally:
+        gating.install(None)
+    assert told == [(shard, 1)]
+    assert len(sent) == 2

@@ -10,7 +10,8 @@ from hikari.impl.shard import GatewayShardImpl
 from lightbulb.client import Client
 
 from tests.guilds import Shard, bot, channel, guild, guild_id, ready
-from worker_bot import cache_log, session
+from tests.stack import until
+from worker_bot import cache_log, seam, session
 from worker_bot.cache_log import COMPACT_BYTES
 from worker_bot.session import INVALID_SEQ, Continuity
 from worker_bot.session_file import MAX_TRIES, now_s
@@ -268,6 +269,174 @@ async def test_shard_whose_session_cannot_be_kept_is_served_all_the_same(path: P
     assert worker.take("READY", ready("s1", 1), 1)
     assert worker.take("GUILD_CREATE", guild(1), 1)
     assert await worker.known()
+
+
+# Handing over --------------------------------------------------------------------------------------------------------
+
+
+async def test_sealed_worker_keeps_what_comes_and_never_connects_again(path: Path) -> None:
+    worker = await begun(path, 1)
+    (shard,) = worker.shards
+    assert worker.continuity.acknowledges(shard) == 2
+    worker.continuity.seal()
+    assert worker.continuity.is_handed_over
+    assert not worker.take("CHANNEL_CREATE", channel(1, 5))
+    assert not worker.take("RESUMED", {})
+    assert shard._seq == 4
+    assert worker.continuity.acknowledges(shard) == 2, "what comes after the seal stays replayable"
+    outbox = worker.continuity._outbox
+    assert outbox is not None
+    assert [event.name for event in outbox.take(0)] == ["CHANNEL_CREATE"]
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(worker.continuity.connects(shard), 0.05)
+
+
+async def test_only_sessions_that_are_all_up_are_worth_a_worker_that_stays(path: Path) -> None:
+    assert (await started(None)).continuity.hand_over() is None
+    worker = await started(path, shard_count=2)
+    worker.take("READY", ready("s0", 1))
+    worker.continuity.seal()
+    assert worker.continuity.hand_over() is None
+    other = await started(path, shard_count=2)
+    for shard_id in range(2):
+        other.take("READY", ready(f"s{shard_id}", shard_id), shard_id)
+    assert other.continuity.hand_over() is None, "it is not sealed"
+    other.continuity.seal()
+    assert other.continuity.hand_over() is not None
+
+
+async def test_shard_whose_session_is_refused_lives_on_what_the_worker_before_receives(path: Path) -> None:
+    old = await begun(path, 1)
+    old.continuity.seal()
+    handover = old.continuity.hand_over()
+    assert handover is not None
+    await handover.listen()
+    old.take("CHANNEL_CREATE", channel(1, 5))
+    new = await started(path)
+    (shard,) = new.shards
+    await new.continuity.connects(shard)
+    seam.drop_session(shard)  # as hikari does after op 9
+    seen: list[str] = []
+    new.continuity.see = lambda name, _shard, _payload: seen.append(name)
+    await new.continuity.refused(shard)
+    await until(lambda: seen == ["CHANNEL_CREATE"], "the event is handed on")
+    assert len(await new.known()) == 2
+    new.continuity.identifies(shard)
+    old.take("CHANNEL_CREATE", channel(1, 6))
+    await until(lambda: len(seen) == 2, "so is the next")
+    assert not new.take("READY", ready("s2", 1))
+    assert not new.take("GUILD_CREATE", guild(1, channels=1))
+    assert not new.take("CHANNEL_CREATE", channel(1, 6))
+    await new.continuity.settled()
+    assert seen == ["CHANNEL_CREATE", "CHANNEL_CREATE", "READY", "GUILD_CREATE"]
+    assert sorted(await new.known()) == ["channel-0 of 2", "channel-6 of 2"], "as the new session has it"
+    handover.close()
+    await until(lambda: handover._writer is None, "nobody is served any more")
+    third = await started(path)
+    assert (third.shards[0]._session_id, third.shards[0]._seq) == ("s2", 3)
+    assert sorted(await third.known()) == ["channel-0 of 2", "channel-6 of 2"]
+
+
+async def test_worker_that_is_sealed_itself_keeps_what_is_still_passed_on(path: Path) -> None:
+    worker = await begun(path, 1)
+    worker.continuity.seal()
+    worker.continuity._passed_on(worker.shards[0], "CHANNEL_CREATE", channel(1, 5))
+    outbox = worker.continuity._outbox
+    assert outbox is not None
+    assert len(outbox.take(0)) == 1
+    assert worker.continuity.events == 2
+
+
+async def test_stop_after_the_seal_ends_the_sessions(path: Path) -> None:
+    worker = await begun(path, 1)
+    closed: list[int] = []
+
+    class Socket:
+        async def send_close(self, *, code: int, message: bytes) -> None:
+            assert message
+            closed.append(code)
+
+    worker.shards[0]._ws = Socket()  # type: ignore[assignment]
+    worker.continuity.seal()
+    assert seam.has_connection(worker.shards[0])
+    await worker.continuity.close()
+    assert closed == [1001]
+    assert not Continuity(path, "code").resumes
+
+
+async def test_nothing_of_a_bot_runs_once_it_is_silenced_but_what_holds_its_connections(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await begun(path, 1)
+    monkeypatch.setattr(seam, "_sealed", [])
+    names = ("poll events (shard 0)", "heartbeat (shard 0)", "keep alive (shard 0)", "mine", "the bot's")
+    tasks = {name: asyncio.create_task(asyncio.sleep(60), name=name) for name in names}
+    worker.continuity.silence(keep={tasks["mine"]})
+    await asyncio.sleep(0)
+    assert [name for name, task in tasks.items() if task.cancelled()] == ["the bot's"]
+    heard: list[Any] = []
+
+    async def listen(event: hikari.Event) -> None:
+        heard.append(event)
+
+    worker.app.subscribe(hikari.Event, listen)
+    await worker.app.event_manager.dispatch(hikari.StoppingEvent(app=worker.app), return_tasks=True)
+    await asyncio.sleep(0)
+    assert heard == []
+    for task in tasks.values():
+        task.cancel()
+
+
+async def test_heartbeats_tell_what_the_keeper_says_and_refused_sessions_are_told_at_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await begun(path, 1)
+    (shard,) = worker.shards
+    sent: list[Any] = []
+    refused: list[Any] = []
+
+    async def send(_shard: Any, data: Any, **_how: Any) -> None:
+        sent.append(data)
+
+    async def connect(shard: Any) -> tuple[()]:
+        shard._seq = None
+        return ()
+
+    async def note(shard: Any) -> None:
+        refused.append(shard)
+
+    monkeypatch.setattr(seam, "_send", send)
+    monkeypatch.setattr(seam, "_connect", connect)
+    monkeypatch.setattr(worker.continuity, "refused", note)
+    seam.install(worker.continuity)
+    try:
+        worker.continuity.seal()
+        worker.take("CHANNEL_CREATE", channel(1, 5))
+        beating: Any = GatewayShardImpl._send_json
+        await beating(shard, {"op": 1, "d": shard._seq}, priority=True)
+        assert sent == [{"op": 1, "d": 2}]
+        worker.continuity._sealed = False
+        connecting: Any = GatewayShardImpl._connect
+        await connecting(shard)
+        assert refused == [shard]
+    finally:
+        seam.install(None)
+
+
+def test_event_that_hikari_does_not_know_is_passed_over() -> None:
+    shard: Any = Shard()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seam, "_consume", lambda _manager, name, *_: dict[str, int]()[name])
+        seam.hand_on(shard, "NEW_KIND", {})
+
+
+def test_hikari_names_the_tasks_of_a_connection_as_it_did() -> None:
+    for method, name in (
+        (GatewayShardImpl.start, "keep alive (shard "),
+        (seam._connect.__globals__["_connect"], "heartbeat (shard "),
+        (seam._connect.__globals__["_connect"], "poll events (shard "),
+    ):
+        assert any(name in str(constant) for constant in method.__code__.co_consts)
 
 
 def test_hikari_and_lightbulb_have_the_private_names_that_a_hand_over_needs() -> None:

@@ -1,0 +1,116 @@
+"""A restart whose RESUME Discord refuses: the worker before passes on what it gets until the next has its session."""
+
+import os
+import signal
+from typing import Any
+
+from flotilla.botlog import log_file
+from flotilla.domain.bots import BotStatus, Desired
+from flotilla.domain.worker import State
+from tests.stack import Stack, alive, until
+
+BORROWS = "lives on what the worker before receives"
+
+
+async def application(stack: Stack) -> dict[str, Any]:
+    (item,) = (await stack.sandbox("GET", "/applications"))["items"]
+    return dict(item)
+
+
+async def load(stack: Stack, seconds: float) -> int:
+    body = {"command": "ping", "users": 5, "per_second": 10, "seconds": seconds}
+    return int((await stack.sandbox("POST", "/load", **body))["id"])
+
+
+async def ended(stack: Stack, load_id: int) -> dict[str, Any]:
+    async def over() -> dict[str, Any] | None:
+        now = await stack.sandbox("GET", f"/load/{load_id}")
+        return dict(now) if now["state"] != "running" and not now["pending"] else None
+
+    found: dict[str, Any] = await until(over, "the load is done")
+    return found
+
+
+def log_of(stack: Stack) -> str:
+    return log_file(stack.settings.log_dir, "bot-0").read_text()
+
+
+async def borrowing(stack: Stack, restarts: int = 1) -> None:
+    await until(lambda: log_of(stack).count(BORROWS) == restarts, "the next worker has no session yet")
+
+
+async def ready(stack: Stack, bot_id: str, generation: int) -> BotStatus:
+    return await stack.observed(bot_id, lambda s: s.generation >= generation and s.ready, "the bot is READY again")
+
+
+async def begun(stack: Stack, **settings: str) -> tuple[BotStatus, Any]:
+    """Return a READY bot whose RESUMEs will be refused, and its supervisor."""
+    (bot_id,) = await stack.add_bots(1)
+    supervisor = await stack.start_supervisor(**settings)
+    status = (await stack.all_ready(1))[bot_id]
+    await stack.sandbox("POST", "/faults", kind="refuse_resume", spare=True)
+    return status, supervisor
+
+
+async def test_refused_resume_costs_one_identify_and_no_event(stack: Stack) -> None:
+    before, _ = await begun(stack)
+    load_id = await load(stack, 4)
+    pids = [before.pid]
+    for generation in (2, 3):
+        await stack.bots.want(before.bot_id, Desired.RUNNING, again=True)
+        pids.append((await ready(stack, before.bot_id, generation)).pid)
+    told = await ended(stack, load_id)
+    assert (told["answered"], told["sent"], told["deferred"]) == (told["sent"], 200, 0), told
+    assert told["elapsed_ms"]["max"] < 1000, "less than hikari waits before it identifies"
+    state = await application(stack)
+    assert (state["identifies"], state["resumes"], state["answered_twice"]) == (3, 0, 0)
+    assert len(set(pids)) == 3
+    await until(lambda: not any(map(alive, pids[:-1])), "the workers before are gone")
+
+
+async def test_worker_that_dies_while_it_passes_on_leaves_a_bot_that_comes_up(stack: Stack) -> None:
+    before, _ = await begun(stack)
+    await stack.bots.want(before.bot_id, Desired.RUNNING, again=True)
+    await borrowing(stack)
+    os.kill(before.pid or 0, signal.SIGKILL)
+    after = await ready(stack, before.bot_id, 2)
+    assert after.generation == 2
+    assert (await application(stack))["identifies"] == 2
+
+
+async def test_successor_that_dies_without_a_session_is_followed_by_one_that_misses_nothing(stack: Stack) -> None:
+    before, _ = await begun(stack)
+    await stack.bots.want(before.bot_id, Desired.RUNNING, again=True)
+    await borrowing(stack)
+    dead = await stack.observed(before.bot_id, lambda s: s.generation == 2 and s.pid, "the next worker is known")
+    os.kill(dead.pid or 0, signal.SIGKILL)
+    await until(lambda: not alive(dead.pid), "it is dead")
+    load_id = await load(stack, 1)
+    await ready(stack, before.bot_id, 3)
+    told = await ended(stack, load_id)
+    assert (told["answered"], told["not_connected"]) == (told["sent"], 0), told
+    assert (await application(stack))["identifies"] == 2
+
+
+async def test_supervisor_that_dies_meanwhile_finds_one_bot_with_one_worker(stack: Stack) -> None:
+    before, supervisor = await begun(stack)
+    await stack.bots.want(before.bot_id, Desired.RUNNING, again=True)
+    await borrowing(stack)
+    await supervisor.end(signal.SIGKILL)
+    await stack.start_supervisor()
+    await ready(stack, before.bot_id, 2)
+    await until(lambda: not alive(before.pid), "the worker before is gone")
+    assert (await application(stack))["sessions_connected"] == 1
+    assert (await application(stack))["identifies"] == 2
+
+
+async def test_stop_meanwhile_ends_both_workers(stack: Stack) -> None:
+    before, _ = await begun(stack)
+    await stack.bots.want(before.bot_id, Desired.RUNNING, again=True)
+    await borrowing(stack)
+    await stack.bots.want(before.bot_id, Desired.STOPPED)
+    stopped = await stack.observed(before.bot_id, lambda s: s.state is State.STOPPED, "the bot is STOPPED")
+    assert stopped.generation == 2
+    await until(lambda: not alive(before.pid), "the worker before is gone")
+    state = await application(stack)
+    assert (state["sessions_connected"], state["sessions_resumable"], state["identifies"]) == (0, 0, 1)

@@ -92,6 +92,7 @@ class Inheritance:
         while self._phases() & {Phase.HOLDING}:
             self._settled.clear()
             await self._settled.wait()
+        self._overlaps = {i: each for i, each in self._overlaps.items() if each.phase is not Phase.BORROWING}
         self._close()
 
     def refused(self, shard: Any) -> None:  # noqa: ANN401 - hikari's shard
@@ -154,10 +155,14 @@ class Inheritance:
         before = overlap.phase
         taken = overlap.ended()
         self._take_all(taken)
-        if overlap.phase is not before:
+        if overlap.phase is before:
+            return
+        if before is Phase.BORROWING:
+            log.warning("the worker before is gone: what comes until shard %s has a session is lost", shard_id)
+        else:
             known = sum(own.known for own in taken)
             log.info("shard %s goes on with its own session: %s of %s events were known", shard_id, known, len(taken))
-            self._moved(shard_id, overlap.phase)
+        self._moved(shard_id, overlap.phase)
 
     def _checked(self, shard_id: int) -> None:
         self._overlaps.pop(shard_id).checked()

@@ -165,6 +165,19 @@ async def test_worker_that_hands_over_itself_waits_for_what_is_held_back(folder:
         await until(old.handover.over, "the worker before may end")
 
 
+async def test_worker_before_that_dies_before_there_is_a_session_is_told_of(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with met(folder) as (old, new):
+        new.inheritance.refused(new.shards[0])
+        await until(lambda: old.outbox.pass_on, "the successor asks")
+        old.handover.close()
+        await until(lambda: not new.inheritance.is_there, "the worker before is gone")
+        assert "until shard 0 has a session is lost" in caplog.text
+        new.own("READY")
+        assert new.handed == ["READY"]
+
+
 async def test_next_successor_gets_what_came_after_the_one_before_it_died(folder: Path) -> None:
     async with met(folder) as (old, new):
         old.receive(1)

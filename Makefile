@@ -72,8 +72,10 @@ $(UV_STAMP):
 	.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
+# Compiled now: otherwise the first start of each program does it, and where Python may not write, every start.
 $(VENV_STAMP): uv.lock pyproject.toml $(UV_STAMP)
-	$(UV) sync --frozen --quiet --python .venv-uv/bin/python
+	$(UV) sync --frozen --quiet --compile-bytecode --python .venv-uv/bin/python
+	$(BIN)/python -m compileall -q flotilla supervisor worker_bot api jobs sandbox
 	@touch $@
 
 $(SUPERVISORD_STAMP): $(SUPERVISORD_PINS) $(UV_STAMP)

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from api.schemas import FieldError, Problem
 from api.tracing import request_id
 from flotilla.errors import ConflictError, FixInputError, FlotillaError, NotFoundError, RetryError, SetupError
-from flotilla.log import redact_text
+from flotilla.redaction import redact_text
 
 CONTENT_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5

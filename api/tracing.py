@@ -7,7 +7,7 @@ import structlog
 from quart import Quart, Response, g, request
 from ulid import ULID
 
-from flotilla.log import redact_text
+from flotilla.redaction import redact_text
 
 HEADER = "X-Request-Id"
 _GIVEN = re.compile(r"[A-Za-z0-9._-]{1,64}")

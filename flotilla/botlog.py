@@ -8,7 +8,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from flotilla.log import redact_text
+from flotilla.redaction import redact_text
 
 OLD_FILES = 3
 TAIL_LINES = 20

@@ -40,8 +40,8 @@ class FleetStore(Protocol):
         Cheap while nothing that is wanted changes: then it is the very list that was returned last.
         """
 
-    async def encrypted_token(self, bot_id: str) -> bytes:
-        """Return the bot's token as stored. Raises NotFoundError when the bot is gone."""
+    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
+        """Return the tokens of bots as stored, by their ids, without those of bots that are gone."""
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         """Store observed state, all or nothing. Bots that are gone meanwhile are passed over."""
@@ -99,11 +99,18 @@ class SessionStore(Protocol):
         """Remove at most `batch` starts that no longer count at `now`, and limits long over; return how many starts."""
 
 
-class Nudges(Protocol):
-    """A tap on the supervisor's shoulder: 'desired state changed, look now'. A lost one costs a poll interval."""
+class NudgeListener(Protocol):
+    """Where the supervisor feels a tap on its shoulder: 'desired state changed, look now'.
 
-    async def send(self) -> None:
-        """Tap. Never raises: the poll finds the change anyway."""
+    A lost one costs a poll interval.
+    """
 
     def listen(self) -> AbstractAsyncContextManager[AsyncIterator[None]]:
         """Yield an iterator that gives one item for every tap, or for several at once."""
+
+
+class Nudges(NudgeListener, Protocol):
+    """Both ends of the taps."""
+
+    async def send(self) -> None:
+        """Tap. Never raises: the poll finds the change anyway."""

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from flotilla.errors import FlotillaError, SetupError
-from flotilla.log import configure_logging, redact_text
+from flotilla.log import configure_logging
+from flotilla.redaction import redact_text
 from flotilla.settings import Settings, load_settings
 
 EX_UNAVAILABLE = 69

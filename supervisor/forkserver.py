@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
-from flotilla.log import redact_text
 from flotilla.protocol import (
     VERSION,
     Fork,
@@ -26,6 +25,7 @@ from flotilla.protocol import (
     encode,
     from_fork_server,
 )
+from flotilla.redaction import redact_text
 from supervisor.processes import catches
 from supervisor.zygote import ForkServerProcess
 

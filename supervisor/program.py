@@ -14,10 +14,10 @@ from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
-from flotilla.nudges import ValkeyNudges
 from flotilla.program import run_program
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from supervisor.late_nudges import LateNudges
 from supervisor.parent import everything_stops
 from supervisor.supervisor import Supervisor
 from supervisor.zygote import ForkServerProcess
@@ -39,7 +39,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
     ProgramLock(settings, "supervisor").acquire()
     _raise_file_limit()
     database = Database(settings.effective_database_url)
-    nudges = ValkeyNudges(settings.effective_redis_url)
+    nudges = LateNudges(settings)
     try:
         await require_current(database)
         supervisor = Supervisor(
@@ -60,7 +60,6 @@ async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
 
         await supervisor.run(stop, stop_bots())
     finally:
-        await nudges.close()
         await database.close()
 
 

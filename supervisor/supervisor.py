@@ -15,7 +15,7 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import HandedOver, MemoryExceeded
 from flotilla.errors import FlotillaError, RetryError
-from flotilla.ports import FleetStore, Nudges, RolloverStore, SessionStore
+from flotilla.ports import FleetStore, NudgeListener, RolloverStore, SessionStore
 from flotilla.protocol import (
     AskIdentify,
     Fork,
@@ -48,6 +48,7 @@ from supervisor.memory_watch import MemoryWatch
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
+from supervisor.tokens import Tokens
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -69,7 +70,7 @@ class Supervisor:
         self,
         settings: Settings,
         store: FleetStore,
-        nudges: Nudges,
+        nudges: NudgeListener,
         vault: TokenVault,
         rollovers: RolloverStore,
         sessions: SessionStore,
@@ -135,8 +136,7 @@ class Supervisor:
             settings.control_socket,
             self._fleet,
             self._journal,
-            store,
-            vault,
+            Tokens(store, vault),
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
             self._requests,
             self._sessions,

@@ -17,8 +17,8 @@ from typing import Any
 import setproctitle
 
 from flotilla.hardening import forbid_core_dumps
-from flotilla.log import redact_text
 from flotilla.protocol import EXIT_OUT_OF_MEMORY, Fork
+from flotilla.redaction import redact_text
 from worker_bot.confinement import confine
 from worker_bot.worker import EXIT_FAILED, run_worker
 

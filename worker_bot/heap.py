@@ -17,7 +17,7 @@ from typing import Any, cast
 import psutil
 
 from flotilla.domain.heap import MAX_NAME, MAX_TRACE_S, TOP, Allocation, HeapReport, HeapType
-from flotilla.log import redact_text
+from flotilla.redaction import redact_text
 
 MAX_LOOKED_AT = 200_000
 MAX_LOOKED_AT_BRIEF = 20_000

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from flotilla.botlog import END_OF_TASKS
-from flotilla.log import redact_text
+from flotilla.redaction import redact_text
 
 NUMBER = signal.SIGUSR2
 STDERR = 2

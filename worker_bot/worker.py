@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
-from flotilla.log import redact_text
 from flotilla.protocol import Fork, Heap, TakeHeap
+from flotilla.redaction import redact_text
 from worker_bot import heap, rest, sealed, stacks
 from worker_bot.bot import Bot
 from worker_bot.confinement import WorkerMemory

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flotilla.errors import FlotillaError, RetryError, SetupError
+from flotilla.redaction import redact_text
 
 EX_FAILED = 1
 EX_UNAVAILABLE = 69
@@ -50,15 +51,11 @@ def exit_code_of(fault: FlotillaError) -> int:
 
 
 def _complain(sentence: str) -> None:
-    from flotilla.log import redact_text  # noqa: PLC0415 - slow to import, and only faults need it
-
     print(f"flotilla: {redact_text(sentence)}", file=sys.stderr)
 
 
 def _keep_details() -> str:
     """Write the traceback of the current exception where an operator can find it; return a sentence that says where."""
-    from flotilla.log import redact_text  # noqa: PLC0415
-
     details = f"{datetime.now(UTC).isoformat()} {' '.join(sys.argv[1:3])}\n{traceback.format_exc()}\n"
     for folder in (Path(os.environ.get("FLOTILLA_HOME") or "var").absolute() / "logs", Path(tempfile.gettempdir())):
         path = folder / ("cli.log" if folder.name == "logs" else f"flotilla-cli-{os.getuid()}.log")

@@ -17,7 +17,7 @@ from flotilla.launch import probes
 from flotilla.launch.layout import Mode, supervisord_socket
 from flotilla.launch.mode import read_mode
 from flotilla.launch.supervisord import Supervisord
-from flotilla.log import redact_text
+from flotilla.redaction import redact_text
 from flotilla.settings import Settings, load_settings
 
 

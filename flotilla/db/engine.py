@@ -22,6 +22,8 @@ from flotilla.errors import RetryError, SetupError
 if TYPE_CHECKING:
     import aiosqlite
 
+    from flotilla.db.sqlite import OneHopConnection
+
 BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
@@ -83,7 +85,7 @@ class Database:
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection in a transaction that is committed at the end, or rolled back on an error.
 
-        On SQLite the write lock is taken at the start: upgrading a read lock later fails at once instead of waiting.
+        On SQLite the first statement takes the write lock: upgrading a read lock later fails at once, without waiting.
         """
         with _translated():
             async with self.engine.connect() as connection:
@@ -158,9 +160,9 @@ def _create_engine(url: sa.URL, pool_size: int, threads: WeakSet[Thread]) -> Asy
     return engine
 
 
-def _connect_sqlite(threads: WeakSet[Thread], *arguments: Any, **named: Any) -> "aiosqlite.Connection":  # noqa: ANN401
+def _connect_sqlite(threads: WeakSet[Thread], *arguments: Any, **named: Any) -> "OneHopConnection":  # noqa: ANN401
     """Return a connection that is still to be awaited, as the dialect would make it, and note its thread."""
-    from aiosqlite import connect  # noqa: PLC0415 - not needed with PostgreSQL
+    from flotilla.db.sqlite import connect  # noqa: PLC0415 - not needed with PostgreSQL
 
     connection = connect(*arguments, **named)
     thread: Thread = connection._thread  # noqa: SLF001 - it has no public name; SQLAlchemy's dialect uses it too
@@ -196,4 +198,5 @@ async def _set_pragmas(connection: "aiosqlite.Connection") -> None:
 
 def _begin_sqlite(connection: sa.Connection) -> None:
     write = connection.get_execution_options().get("flotilla_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    held: Any = connection.connection.driver_connection
+    held.begin_with("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
@@ -24,12 +23,12 @@ from flotilla.db.tables import (
     happenings,
     supervisors,
 )
+from flotilla.db.upsert import upsert
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
-from flotilla.errors import NotFoundError
 from flotilla.ports import FleetRow
 
 
@@ -73,13 +72,10 @@ class SqlFleetStore:
             rows = await connection.execute(query)
             return [FleetRow(bot_of(row), status_of(row), row.stacks_answered, row.heap_answered) for row in rows]
 
-    async def encrypted_token(self, bot_id: str) -> bytes:
+    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
         async with self._database.read() as connection:
-            query = sa.select(bots.c.token_encrypted).where(bots.c.id == bot_id)
-            token = (await connection.execute(query)).scalar_one_or_none()
-        if token is None:
-            raise NotFoundError("There is no bot with this id.", code="bot_unknown")
-        return bytes(token)
+            query = sa.select(bots.c.id, bots.c.token_encrypted).where(bots.c.id.in_(list(bot_ids)))
+            return {bot_id: bytes(token) for bot_id, token in await connection.execute(query)}
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         ids = {row.bot_id for row in statuses} | {row.bot_id for row in transitions}
@@ -87,7 +83,7 @@ class SqlFleetStore:
             known = await _known(connection, ids)
             rows = [_row_of(status) for status in statuses if status.bot_id in known]
             if rows:
-                await _upsert(connection, bot_status, "bot_id", rows)
+                await connection.execute(upsert(connection.dialect.name, bot_status, "bot_id"), rows)
             changes = [asdict(transition) for transition in transitions if transition.bot_id in known]
             if changes:
                 await connection.execute(bot_transitions.insert(), changes)
@@ -103,14 +99,14 @@ class SqlFleetStore:
     async def record_stacks(self, stacks: Stacks) -> None:
         async with self._database.write() as connection:
             if await _known(connection, {stacks.bot_id}):
-                await _upsert(connection, bot_stacks, "bot_id", [asdict(stacks)])
+                await connection.execute(upsert(connection.dialect.name, bot_stacks, "bot_id"), [asdict(stacks)])
 
     async def record_heap(self, heap: Heap) -> None:
         row = {field.name: getattr(heap, field.name) for field in fields(heap)}
         async with self._database.write() as connection:
             if await _known(connection, {heap.bot_id}):
                 row["report"] = msgspec.to_builtins(heap.report)
-                await _upsert(connection, bot_heaps, "bot_id", [row])
+                await connection.execute(upsert(connection.dialect.name, bot_heaps, "bot_id"), [row])
 
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         async with self._database.write() as connection:
@@ -130,7 +126,7 @@ class SqlFleetStore:
         shown = msgspec.to_builtins(vitals or HostVitals())
         row = {"slot": slot, "pid": pid, "started_at": started_at, "seen_at": now, "vitals": shown}
         async with self._database.write() as connection:
-            await _upsert(connection, supervisors, "slot", [row])
+            await connection.execute(upsert(connection.dialect.name, supervisors, "slot"), [row])
 
     async def last_seen(self, slot: int) -> datetime | None:
         async with self._database.read() as connection:
@@ -163,10 +159,3 @@ def _row_of(status: BotStatus) -> dict[str, Any]:
         "vitals": msgspec.to_builtins(status.vitals),
         "failed_at": list(status.failed_at),
     }
-
-
-async def _upsert(connection: AsyncConnection, table: sa.Table, key: str, rows: list[dict[str, Any]]) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insert = dialect.insert(table)
-    changed = {column.name: insert.excluded[column.name] for column in table.c if column.name != key}
-    await connection.execute(insert.on_conflict_do_update(index_elements=[key], set_=changed), rows)

@@ -4,12 +4,12 @@ from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.tables import bot_status, rollover_status, rollovers
+from flotilla.db.upsert import upsert
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus, RolloverView
 from flotilla.errors import ConflictError, NotFoundError
 
@@ -63,15 +63,11 @@ class SqlRollovers:
             return await _first(connection, _views().where(_UNFINISHED).order_by(rollovers.c.id))
 
     async def save(self, status: RolloverStatus) -> None:
-        dialect = postgresql if self._database.url.get_backend_name() == "postgresql" else sqlite
-        insert = dialect.insert(rollover_status)
-        changed = {column.name: insert.excluded[column.name] for column in rollover_status.c if not column.primary_key}
         values = asdict(status) | {"phase": status.phase.value}
         async with self._database.write() as connection:
             known = sa.select(rollovers.c.id).where(rollovers.c.id == status.rollover_id)
             if (await connection.execute(known)).one_or_none() is not None:
-                upsert = insert.on_conflict_do_update(index_elements=["rollover_id"], set_=changed)
-                await connection.execute(upsert, [values])
+                await connection.execute(upsert(connection.dialect.name, rollover_status, "rollover_id"), [values])
 
     async def last_server(self) -> int:
         highest = (sa.func.max(column) for column in (bot_status.c.fork_server, rollover_status.c.new_server))

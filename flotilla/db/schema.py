@@ -88,7 +88,7 @@ async def upgrade(database: Database) -> None:
 async def _migrate(connection: AsyncConnection) -> None:
     from alembic import command  # noqa: PLC0415 - slow to import, see HEAD
 
-    if connection.dialect.name == "postgresql":
-        # Two upgrades at once: the second waits, then finds nothing to do.
-        await connection.execute(sa.text("SELECT pg_advisory_xact_lock(727274)"))
+    # Two upgrades at once: the second waits, then finds nothing to do. On SQLite any statement takes the write lock.
+    lock = "SELECT pg_advisory_xact_lock(727274)" if connection.dialect.name == "postgresql" else "SELECT 1"
+    await connection.execute(sa.text(lock))
     await connection.run_sync(lambda sync: command.upgrade(alembic_config(sync), "head"))

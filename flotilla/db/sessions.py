@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from flotilla.db.engine import Database
 from flotilla.db.tables import session_limits, session_starts
+from flotilla.db.upsert import upsert
 from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, merged
 
 FORGET_BATCH = 5000
@@ -41,15 +41,8 @@ class SqlSessions:
             if rows:
                 await connection.execute(session_starts.insert(), rows)
             if told:
-                dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-                insert = dialect.insert(session_limits)
-                changed = {
-                    column.name: insert.excluded[column.name]
-                    for column in session_limits.c
-                    if column.name != "application_id"
-                }
-                upsert = insert.on_conflict_do_update(index_elements=["application_id"], set_=changed)
-                await connection.execute(upsert, list(told.values()))
+                statement = upsert(connection.dialect.name, session_limits, "application_id")
+                await connection.execute(statement, list(told.values()))
 
     async def forget(self, now: datetime, batch: int = FORGET_BATCH) -> int:
         old = sa.select(session_starts.c.id).where(session_starts.c.at <= now - WINDOW).limit(batch)

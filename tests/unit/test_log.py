@@ -9,7 +9,8 @@ import pytest
 import structlog
 from cryptography.fernet import Fernet
 
-from flotilla.log import REDACTED, configure_logging, redact_text
+from flotilla.log import configure_logging
+from flotilla.redaction import REDACTED, redact_text
 
 TOKEN = base64.urlsafe_b64encode(b"123456789012345678").decode() + ".GAbCdE." + "x-_Z" * 9 + "ab"
 LONG_TOKEN = base64.urlsafe_b64encode(b"12345678901234567890").decode().rstrip("=") + ".ZzZzZz." + "Q" * 38

@@ -19,7 +19,6 @@ from msgspec import structs
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import BecameReady, Failed, Heartbeat, LostReady, State
 from flotilla.errors import FlotillaError
-from flotilla.ports import FleetStore
 from flotilla.protocol import (
     VERSION,
     Beat,
@@ -40,13 +39,13 @@ from flotilla.protocol import (
     encode,
     from_worker,
 )
-from flotilla.secrets import TokenVault
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.pace import PER_S, Pace
 from supervisor.requests import Requests
 from supervisor.sessions import Sessions
+from supervisor.tokens import Tokens
 from supervisor.users import BotUsers
 
 HELLO_TIMEOUT_S = 5.0
@@ -79,8 +78,7 @@ class ControlServer:
         path: Path,
         fleet: Fleet,
         journal: Journal,
-        store: FleetStore,
-        vault: TokenVault,
+        tokens: Tokens,
         config: WorkerConfig,
         requests: Requests,
         sessions: Sessions,
@@ -90,8 +88,7 @@ class ControlServer:
         self._path = path
         self._fleet = fleet
         self._journal = journal
-        self._store = store
-        self._vault = vault
+        self._tokens = tokens
         self._config = config
         self._requests = requests
         self._users = users
@@ -252,9 +249,9 @@ class ControlServer:
         """
         generation = member.worker.generation
         try:
-            await asyncio.wait_for(self._journal.stored(), STORE_TIMEOUT_S)
-            encrypted = await asyncio.wait_for(self._store.encrypted_token(member.bot.id), STORE_TIMEOUT_S)
-            token = self._vault.decrypt(encrypted)
+            async with asyncio.timeout(STORE_TIMEOUT_S):
+                await self._journal.stored()
+                token = await self._tokens.of(member.bot.id)
         except (FlotillaError, OSError, TimeoutError) as fault:
             code = getattr(fault, "code", "database_unavailable")
             log.error("worker.no_token", bot=member.bot.name, error=str(fault))  # noqa: TRY400 - one line says it

@@ -8,6 +8,7 @@ import structlog
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore
+from supervisor.progress import Progress, pause_s
 
 RETRY_CAP_S = 5.0
 MAX_TRANSITIONS = 100_000
@@ -27,9 +28,7 @@ class Journal:
         self._statuses: dict[str, BotStatus] = {}
         self._transitions: list[Transition] = []
         self._wake = asyncio.Event()
-        self._put = 0
-        self._stored = 0
-        self._progress = asyncio.Condition()
+        self._progress = Progress()
 
     def put(self, status: BotStatus, transition: Transition | None = None) -> None:
         """Store `status`, and `transition` if there was one, soon."""
@@ -39,14 +38,12 @@ class Journal:
         if len(self._transitions) > MAX_TRANSITIONS:
             del self._transitions[: MAX_TRANSITIONS // 10]
             log.error("journal.dropped", transitions=MAX_TRANSITIONS // 10)
-        self._put += 1
+        self._progress.put += 1
         self._wake.set()
 
     async def stored(self) -> None:
         """Return when everything put before this call is in the database."""
-        mark = self._put
-        async with self._progress:
-            await self._progress.wait_for(lambda: self._stored >= mark)
+        await self._progress.until_stored(self._progress.put)
 
     def forget(self, bot_id: str) -> None:
         """Drop what is not stored yet of a bot that is removed."""
@@ -58,11 +55,11 @@ class Journal:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self.flush()
+            await asyncio.sleep(pause_s(await self.flush()))
 
-    async def flush(self) -> None:
-        """Store what is there now, however long that takes."""
-        mark, statuses, transitions = self._put, self._statuses, self._transitions
+    async def flush(self) -> int:
+        """Store what is there now, however long that takes; return how many rows that were."""
+        mark, statuses, transitions = self._progress.put, self._statuses, self._transitions
         self._statuses, self._transitions = {}, []
         failures = 0
         while statuses or transitions:
@@ -74,6 +71,5 @@ class Journal:
                 delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2**failures))  # noqa: S311 - jitter
                 log.warning("journal.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
                 await asyncio.sleep(delay_s)
-        async with self._progress:
-            self._stored = max(self._stored, mark)
-            self._progress.notify_all()
+        self._progress.reach(mark)
+        return len(statuses) + len(transitions)

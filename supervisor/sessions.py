@@ -32,6 +32,7 @@ from flotilla.ports import SessionStore
 from flotilla.protocol import AskIdentify, GatewayAnswer, GatewaySeen, IdentifiedAlone, MayIdentify, NotYet, ToWorker
 from supervisor.chronicle import Chronicle
 from supervisor.member import Member
+from supervisor.progress import Progress, pause_s
 
 HELD = 2 / 3
 """Of the time after which a worker takes this supervisor for dead: for so long a shard waits for its turn with its
@@ -103,9 +104,7 @@ class Sessions:
         self._limits: dict[str, Limit] = {}
         self._away = False
         self._wake = asyncio.Event()
-        self._put = 0
-        self._stored = 0
-        self._progress = asyncio.Condition()
+        self._progress = Progress()
 
     async def load(self) -> None:
         """Read what is recorded, before anybody asks. Raises RetryError."""
@@ -275,15 +274,13 @@ class Sessions:
         return self._write()
 
     def _write(self) -> int:
-        self._put += 1
+        self._progress.put += 1
         self._wake.set()
-        return self._put
+        return self._progress.put
 
     async def stored(self, mark: int | None = None) -> None:
         """Return when everything up to `mark`, or up to now, is in the database."""
-        wanted = self._put if mark is None else mark
-        async with self._progress:
-            await self._progress.wait_for(lambda: self._stored >= wanted)
+        await self._progress.until_stored(self._progress.put if mark is None else mark)
 
     async def run(self) -> None:
         """Store until cancelled, many records in one transaction; a database that is away is retried for ever."""
@@ -292,8 +289,9 @@ class Sessions:
             await self._wake.wait()
             self._wake.clear()
             try:
-                await self.flush()
+                stored = await self.flush()
                 failures, self._away = 0, False
+                await asyncio.sleep(pause_s(stored))
             except RetryError as fault:
                 failures, self._away = failures + 1, True
                 delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
@@ -301,16 +299,15 @@ class Sessions:
                 await asyncio.sleep(delay_s)
                 self._wake.set()
 
-    async def flush(self) -> None:
-        """Store what is recorded now. Raises RetryError, and then keeps it."""
-        mark, starts, limits = self._put, list(self._starts), dict(self._limits)
+    async def flush(self) -> int:
+        """Store what is recorded now; return how many rows that were. Raises RetryError, and then keeps them."""
+        mark, starts, limits = self._progress.put, list(self._starts), dict(self._limits)
         if starts or limits:
             await self._store.record(starts, list(limits.items()))
         del self._starts[: len(starts)]
         self._limits = {key: limit for key, limit in self._limits.items() if limits.get(key) is not limit}
-        async with self._progress:
-            self._stored = max(self._stored, mark)
-            self._progress.notify_all()
+        self._progress.reach(mark)
+        return len(starts) + len(limits)
 
     def forget(self, bot_id: str) -> None:
         """Drop what is known of a bot that is removed. Its application's ledger stays: its day is spent."""

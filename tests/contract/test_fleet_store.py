@@ -20,7 +20,7 @@ from flotilla.domain.heap import Heap
 from flotilla.domain.policy import Overrides
 from flotilla.domain.vitals import HostVitals, Vitals
 from flotilla.domain.worker import State
-from flotilla.errors import NotFoundError, RetryError
+from flotilla.errors import RetryError
 from flotilla.ports import FleetRow, FleetStore
 from tests.builders import A_REPORT, T0, a_bot
 from tests.contract.conftest import BOTH
@@ -107,7 +107,7 @@ async def test_bot_never_observed_is_stopped(case: Case) -> None:
     bot = a_bot(1)
     await case.add(bot, b"secret")
     assert await case.store.fleet() == [FleetRow(bot, BotStatus(bot.id))]
-    assert await case.store.encrypted_token(bot.id) == b"secret"
+    assert await case.store.encrypted_tokens([bot.id, "gone"]) == {bot.id: b"secret"}
 
 
 async def test_saved_status_comes_back_whole(case: Case) -> None:
@@ -219,9 +219,7 @@ async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) ->
     assert ids(await case.store.fleet()) == {kept.id}
     assert (len(await case.exits(kept.id)), await case.exits(dropped.id)) == (1, [])
     assert await case.transitions() == [(kept.id, State.RUNNING)]
-    with pytest.raises(NotFoundError) as raised:
-        await case.store.encrypted_token(dropped.id)
-    assert raised.value.code == "bot_unknown"
+    assert set(await case.store.encrypted_tokens([kept.id, dropped.id])) == {kept.id}
 
 
 async def test_supervisor_reports_again_and_again(case: Case) -> None:
@@ -245,7 +243,7 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
         for call in (
             store.fleet(),
             store.wanted(),
-            store.encrypted_token("x"),
+            store.encrypted_tokens(["x"]),
             store.save([], []),
             store.record_exits([]),
             store.record_stacks(Stacks("x", 1, T0, 1, "", None)),

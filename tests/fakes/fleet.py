@@ -9,7 +9,7 @@ from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
-from flotilla.errors import NotFoundError, RetryError
+from flotilla.errors import RetryError
 from flotilla.ports import FleetRow
 
 
@@ -53,11 +53,9 @@ class MemoryFleetStore:
     async def wanted(self) -> list[FleetRow]:
         return await self.fleet()
 
-    async def encrypted_token(self, bot_id: str) -> bytes:
+    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
         self._require_there()
-        if bot_id not in self.bots:
-            raise NotFoundError("There is no bot with this id.", code="bot_unknown")
-        return self.tokens[bot_id]
+        return {bot_id: self.tokens[bot_id] for bot_id in bot_ids if bot_id in self.bots}
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         self._require_there()

@@ -38,7 +38,7 @@ class Store:
     async def wanted(self) -> list[FleetRow]:
         return []
 
-    async def encrypted_token(self, bot_id: str) -> bytes:
+    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
         raise NotImplementedError
 
     async def record_exits(self, exits: Sequence[Exit]) -> None:

@@ -1,0 +1,95 @@
+"""What the rest of the data layer stands on where the database is SQLite."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from flotilla.db.sqlite import OneHopConnection, connect
+
+
+@pytest.fixture
+async def connection(tmp_path: Path) -> AsyncIterator[OneHopConnection]:
+    held = await connect(str(tmp_path / "test.db"), timeout=0.2, isolation_level=None)
+    try:
+        await run(held, "PRAGMA journal_mode = WAL")
+        await run(held, "CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
+        yield held
+    finally:
+        await held.close()
+
+
+async def run(connection: OneHopConnection, sql: str, *parameters: object) -> list[tuple[object, ...]]:
+    cursor = connection.cursor()
+    await cursor.execute(sql, parameters)
+    return await cursor.fetchall()
+
+
+async def test_rows_come_with_their_description(connection: OneHopConnection) -> None:
+    cursor = connection.cursor()
+    assert (cursor.description, cursor.rowcount, cursor.lastrowid, await cursor.fetchall()) == (None, -1, None, [])
+    await cursor.executemany("INSERT INTO things (name) VALUES (?)", [("a",), ("b",)])
+    assert (cursor.rowcount, cursor.description) == (2, None)
+    await cursor.execute("INSERT INTO things (name) VALUES (?) RETURNING id", ("c",))
+    assert (cursor.lastrowid, await cursor.fetchall()) == (3, [(3,)])
+    await cursor.execute("SELECT id, name FROM things ORDER BY id")
+    assert [column[0] for column in cursor.description or ()] == ["id", "name"]
+    assert await cursor.fetchall() == [(1, "a"), (2, "b"), (3, "c")]
+
+
+async def test_transaction_begins_with_its_first_statement_and_is_rolled_back_whole(
+    connection: OneHopConnection,
+) -> None:
+    connection.begin_with("BEGIN IMMEDIATE")
+    assert not connection.in_transaction
+    await run(connection, "INSERT INTO things (name) VALUES ('a')")
+    await run(connection, "INSERT INTO things (name) VALUES ('b')")
+    assert connection.in_transaction
+    await connection.rollback()
+    await connection.rollback()
+    assert await run(connection, "SELECT count(*) FROM things") == [(0,)]
+
+
+async def test_begin_that_was_never_used_leaks_into_nothing(connection: OneHopConnection) -> None:
+    for end in (connection.rollback, connection.commit):
+        connection.begin_with("BEGIN IMMEDIATE")
+        await end()
+        await run(connection, "SELECT 1")
+        assert not connection.in_transaction
+
+
+async def test_nothing_runs_outside_of_a_transaction_that_could_not_begin(
+    connection: OneHopConnection, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    connection.begin_with("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        await run(connection, "INSERT INTO things (name) VALUES ('a')")
+    other.execute("ROLLBACK")
+    other.close()
+    await run(connection, "INSERT INTO things (name) VALUES ('b')")
+    assert connection.in_transaction
+    await connection.rollback()
+    assert await run(connection, "SELECT name FROM things") == []
+
+
+async def test_statement_that_was_cancelled_leaves_no_transaction_behind(
+    connection: OneHopConnection, tmp_path: Path
+) -> None:
+    other = sqlite3.connect(tmp_path / "test.db", isolation_level=None, timeout=0.2)
+    other.execute("BEGIN IMMEDIATE")
+    connection.begin_with("BEGIN IMMEDIATE")
+    waiting = asyncio.create_task(run(connection, "INSERT INTO things (name) VALUES ('late')"))
+    await asyncio.sleep(0.02)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert not connection.in_transaction  # not yet: its thread still waits for the lock
+    other.execute("ROLLBACK")
+    await connection.rollback()
+    assert not connection.in_transaction
+    other.execute("INSERT INTO things (name) VALUES ('free')")
+    other.close()
+    assert await run(connection, "SELECT name FROM things") == [("free",)]

@@ -216,7 +216,7 @@ class Settings(BaseSettings):
     @property
     def control_socket(self) -> Path:
         """Where workers meet their supervisor: alone in its folder, which bots with uids of their own may enter."""
-        return self.run_dir / "workers" / "control.sock"
+        return self.run_dir / "workers" / "control.sock"  # `supervisor.zygote` looks for it, too
 
     @property
     def uid_file(self) -> Path:

@@ -5,7 +5,6 @@ import hashlib
 import hmac
 import os
 import socket
-import struct
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -24,7 +23,6 @@ from flotilla.protocol import (
     Beat,
     Configure,
     Failing,
-    FrameDecoder,
     FromWorker,
     Hello,
     NotReady,
@@ -36,21 +34,17 @@ from flotilla.protocol import (
     Welcome,
     WorkerConfig,
     WorkerLimits,
-    encode,
-    from_worker,
 )
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
+from supervisor.link import Link
 from supervisor.member import Member
-from supervisor.pace import PER_S, Pace
 from supervisor.requests import Requests
 from supervisor.sessions import Sessions
 from supervisor.tokens import Tokens
 from supervisor.users import BotUsers
 
-HELLO_TIMEOUT_S = 5.0
 STORE_TIMEOUT_S = 30.0
-READ_BYTES = 16 * 1024
 BACKLOG = 4096
 ACCEPTED_AT_ONCE = 64
 MAX_CONNECTIONS = 8
@@ -58,11 +52,6 @@ MAX_CONNECTIONS = 8
 
 CROWD_TOLD_EVERY_S = 10.0
 
-WRITE_BUFFER_BYTES = 64 * 1024
-MIN_PAUSE_S = 0.05
-"""Several messages at a time cost a slowed-down peer's supervisor less than each on its own."""
-
-_PEER = struct.Struct("3i")
 log = structlog.get_logger()
 
 
@@ -95,7 +84,8 @@ class ControlServer:
         self._takers = takers
         self._sessions = sessions
         self._server: asyncio.Server | None = None
-        self._links: dict[str, asyncio.StreamWriter] = {}
+        self._links: dict[str, Link] = {}
+        self._meeting: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
         self._crowd_told_at = float("-inf")
 
@@ -105,7 +95,8 @@ class ControlServer:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self._path))
         # asyncio accepts as many at once as it is told to let wait; many may wait, few at once keep the loop turning.
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, backlog=ACCEPTED_AT_ONCE)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(lambda: Link(self), sock=listener, backlog=ACCEPTED_AT_ONCE)
         listener.listen(BACKLOG)
         self._let_bots_in()
 
@@ -119,107 +110,86 @@ class ControlServer:
             os.chown(place, -1, self._users.fleet_gid)
             place.chmod(mode)
 
-    def close(self) -> None:
-        """Stop listening; workers look for the next supervisor."""
+    def close(self, *, for_good: bool) -> None:
+        """Stop listening; workers look for the next supervisor. for_good: there are none, so the socket goes too."""
         if self._server is not None:
             self._server.close()
+        if for_good:
+            self._path.unlink(missing_ok=True)
 
     def tell(self, bot_id: str, message: ToWorker) -> bool:
         """Send a message to a bot's worker; return False if it is not connected now."""
-        writer = self._links.get(bot_id)
-        return writer is not None and not writer.is_closing() and _send(writer, message)
+        link = self._links.get(bot_id)
+        return link is not None and link.send(message)
 
     def configure(self, member: Member) -> None:
         """Tell a worker what it is held to from now on. One that is away learns it with its next Welcome."""
         self.tell(member.bot.id, Configure(limits_of(member.policy)))
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pid, uid = _peer(writer)
-        # Of a bot with a user of its own, all processes together.
-        peer = f"process {pid}" if uid == os.getuid() else f"user {uid}"
-        self._connections[peer] += 1
-        try:
-            if not self._is_one_too_many(peer):
-                await self._converse(reader, writer)
-        except (OSError, ProtocolError, ValueError, TimeoutError) as fault:
-            log.warning("control.dropped", error=f"{type(fault).__name__}: {fault}")
-        finally:
-            self._links = {bot_id: link for bot_id, link in self._links.items() if link is not writer}
-            self._connections -= Counter([peer])
-            _close(writer)
+    # Peers -----------------------------------------------------------------------------------------------------------
 
-    def _is_one_too_many(self, peer: str) -> bool:
-        """Return whether a peer has its share of connections already; say so now and then, not each time."""
-        if self._connections[peer] <= MAX_CONNECTIONS:
-            return False
+    def admits(self, link: Link) -> bool:
+        """Return whether a peer has not got its share of connections yet; say so now and then, not each time."""
+        self._connections[link.peer] += 1
+        if self._connections[link.peer] <= MAX_CONNECTIONS:
+            return True
         now = time.monotonic()
         if now - self._crowd_told_at >= CROWD_TOLD_EVERY_S:
             self._crowd_told_at = now
-            log.warning("control.too_many_connections", peer=peer, allowed=MAX_CONNECTIONS)
-        return True
+            log.warning("control.too_many_connections", peer=link.peer, allowed=MAX_CONNECTIONS)
+        return False
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        decoder = FrameDecoder()
-        member: Member | None = None
-        generation = 0
-        pace = Pace(time.monotonic())
-        while True:
-            reading = reader.read(READ_BYTES)
-            received = await (reading if member else asyncio.wait_for(reading, HELLO_TIMEOUT_S))
-            if not received:
-                return
-            for body in decoder.feed(received):
-                message = from_worker.decode(body)
-                if member is not None:
-                    await self._slow_down(pace, member)
-                    self._take(member, generation, message)
-                elif isinstance(message, Hello):
-                    member = await self._meet(message, writer)
-                    generation = message.generation
-                else:
-                    raise ProtocolError("the first message was not Hello")
-            if member is None and received and writer.is_closing():
-                return
+    def lost(self, link: Link) -> None:
+        """Forget a connection."""
+        self._connections[link.peer] -= 1
+        if not self._connections[link.peer]:
+            del self._connections[link.peer]
+        if link.member is not None and self._links.get(link.member.bot.id) is link:
+            del self._links[link.member.bot.id]
 
-    async def _slow_down(self, pace: Pace, member: Member) -> None:
-        """Read no faster than a worker may send: the rest waits in the kernel, at the cost of who sends it."""
-        wait_s = pace.take(time.monotonic())
-        if wait_s:
-            if not pace.exceeded:
-                pace.exceeded = True
-                log.warning("control.flooded", bot=member.bot.name, pid=member.worker.pid, messages_per_s=PER_S)
-            await asyncio.sleep(max(wait_s, MIN_PAUSE_S))
-
-    async def _meet(self, hello: Hello, writer: asyncio.StreamWriter) -> Member | None:
-        pid, uid = _peer(writer)
+    def meet(self, link: Link, hello: Hello) -> None:
+        """Let a worker in that proves itself: at once if it has its token already."""
         member = self._fleet.get(hello.bot_id)
-        why = self._objection(hello, member, pid, uid)
+        why = self._objection(hello, member, link.pid, link.uid)
         if why or member is None:
-            log.warning("control.refused", bot_id=hello.bot_id, generation=hello.generation, pid=pid, why=why)
-            writer.write(encode(Refused(why)))
-            writer.close()
-            return None
-        self._fleet.forked(hello.bot_id, hello.generation, pid, None)
-        token = None if hello.running else await self._token(member)
-        if token is None and not hello.running:
-            writer.close()
-            return None
+            log.warning("control.refused", bot_id=hello.bot_id, generation=hello.generation, pid=link.pid, why=why)
+            link.send(Refused(why))
+            link.close()
+            return
+        link.belongs_to(member, hello.generation)
+        self._fleet.forked(hello.bot_id, hello.generation, link.pid, None)
+        if hello.running:
+            self._welcome(link, member, hello, None)
+            return
+        link.hold()
+        task = asyncio.create_task(self._give_token(link, member, hello))
+        self._meeting.add(task)
+        task.add_done_callback(self._meeting.discard)
+
+    async def _give_token(self, link: Link, member: Member, hello: Hello) -> None:
+        token = await self._token(member)
+        if token is None:
+            link.close()
+        elif link.is_open:
+            self._welcome(link, member, hello, token)
+            link.go_on()
+
+    def _welcome(self, link: Link, member: Member, hello: Hello, token: str | None) -> None:
         requests = self._requests.limits_of(member.bot.id)
         config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
         gateway = None if hello.running else self._sessions.gateway(member)
-        _send(writer, Welcome(token, config, gateway, *self._sessions.alone(member)))
+        link.send(Welcome(token, config, gateway, *self._sessions.alone(member)))
         before = self._links.get(hello.bot_id)
         if before is not None:
-            _send(before, Relieved())  # the one before, if it is sealed
-            _close(before)  # a worker has one connection; it says Hello anew when it has lost the other
-        self._links[hello.bot_id] = writer
+            before.send(Relieved())  # the one before, if it is sealed
+            before.close()  # a worker has one connection; it says Hello anew when it has lost the other
+        self._links[hello.bot_id] = link
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
         elif hello.running:
             # It may have lost its session while no supervisor was there to be told.
             self._fleet.apply(member, LostReady(hello.generation))
         self._fleet.apply(member, Heartbeat(hello.generation))
-        return member
 
     def _objection(self, hello: Hello, member: Member | None, pid: int, uid: int) -> str:
         """Return why this peer is not the worker it says it is, or an empty string."""
@@ -265,7 +235,8 @@ class ControlServer:
         if member.process is not None and member.worker.generation == generation:
             member.process.terminate()
 
-    def _take(self, member: Member, generation: int, message: FromWorker) -> None:
+    def take(self, member: Member, generation: int, message: FromWorker) -> None:
+        """Let a worker's message have its effect."""
         taker = self._takers.get(type(message))
         if taker is not None:
             taker(member, generation, message)
@@ -302,27 +273,3 @@ def limits_of(policy: Policy) -> WorkerLimits:
         response_target_ms=policy.response_target_ms,
         memory_bound_bytes=policy.memory_bound_bytes,
     )
-
-
-def _send(writer: asyncio.StreamWriter, message: ToWorker) -> bool:
-    """Send a message; give a peer up that does not read what it was sent before, and return False."""
-    if writer.transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
-        log.warning("control.peer_does_not_read", pid=_peer(writer)[0])
-        writer.transport.abort()
-        return False
-    writer.write(encode(message))
-    return True
-
-
-def _close(writer: asyncio.StreamWriter) -> None:
-    """Close a connection without waiting for a peer that does not read."""
-    if writer.transport.get_write_buffer_size():
-        writer.transport.abort()
-    writer.close()
-
-
-def _peer(writer: asyncio.StreamWriter) -> tuple[int, int]:
-    """Return pid and uid of the peer as the kernel vouches for them (SO_PEERCRED; unix(7))."""
-    peer = writer.get_extra_info("socket")
-    pid, uid, _gid = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    return pid, uid

@@ -5,6 +5,7 @@ Everything runs on one event loop; `apply` is never re-entered for the same work
 
 import asyncio
 import hashlib
+import math
 import random
 import secrets
 import time
@@ -89,6 +90,9 @@ class Fleet:
         self._starting = 0
         self._waiting: dict[str, None] = {}  # bots that should start, first come first served
         self._random = random.Random()  # noqa: S311 - jitter
+        self._soonest = -math.inf  # no deadline comes before it
+        self.processes = 0
+        """Grows whenever a process comes or goes."""
 
     def __iter__(self) -> Iterator[Member]:
         """Iterate over the members as they are now."""
@@ -119,6 +123,8 @@ class Fleet:
             self._predecessors.end(member.bot.id)
         if after != before:
             self._note(member, before, event)
+        if after.deadline is not None and after.deadline < self._soonest:
+            self._soonest = after.deadline
         if isinstance(event, Heartbeat | BecameReady):
             member.unheard_since = None
         for effect in effects:
@@ -132,6 +138,7 @@ class Fleet:
         process = WorkerProcess.find(pid, started_at)
         if member.worker.generation == generation:
             member.process = process
+            self.processes += 1
         self.apply(member, Spawned(generation, pid))
         if process is None:
             self.exited(bot_id, generation, None)
@@ -161,7 +168,7 @@ class Fleet:
             if worker.state in _OWNS_PROCESS:
                 why = worker.reason if worker.state is State.STOPPING else reason_of_exit(exit_code)
                 self._tell_gone(member, generation, exit_code, why)
-            _without_process(member)
+            self._without_process(member)
         self.apply(member, Exited(generation, exit_code, self._random.random()))
 
     def _tell_gone(self, member: Member, generation: int, exit_code: int | None, why: str | None) -> None:
@@ -173,16 +180,29 @@ class Fleet:
         if member.process is not None:
             now = time.monotonic()
             self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, now)
-        _without_process(member)
+        self._without_process(member)
+
+    def _without_process(self, member: Member) -> None:
+        self.processes += 1
+        member.process = None
+        member.memory_bytes = member.latency_ms = member.heartbeat_at = None
+        member.shared_bytes = 0
+        member.vitals = ended(member.vitals)
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
         now = time.monotonic()
         self._predecessors.tick(now)
+        if now < self._soonest:
+            return
+        self._soonest = math.inf
         for member in self:
             deadline = member.worker.deadline
             if deadline is not None and now >= deadline:
                 self.apply(member, DeadlinePassed(self._random.random()))
+                deadline = member.worker.deadline
+            if deadline is not None and deadline < self._soonest:
+                self._soonest = deadline
 
     # Desired state ---------------------------------------------------------------------------------------------------
 
@@ -207,6 +227,8 @@ class Fleet:
     def _meet(self, bot: Bot) -> Member:
         """Return the member of a bot as it is wanted now; a policy that has changed holds from now on."""
         member = self._members.get(bot.id)
+        if member is not None and member.bot is bot:
+            return member
         if member is None:
             policy = bot.overrides.on(self._policy)
             member = self._members[bot.id] = Member(bot, policy, epoch=bot.desired_epoch)
@@ -265,6 +287,7 @@ class Fleet:
         meanwhile is treated as an exit that nobody saw.
         """
         adopted = 0
+        self._soonest = -math.inf
         for row in rows:
             policy = row.bot.overrides.on(self._policy)
             member = self._members[row.bot.id] = remembered(row, policy, time.monotonic(), self._random.random())
@@ -280,6 +303,7 @@ class Fleet:
                 self.exited(row.bot.id, status.generation, None)
                 continue
             member.process = process
+            self.processes += 1
             self._watch_adopted(member, process)
             adopted += 1
         return adopted
@@ -377,13 +401,6 @@ class Fleet:
             return
         member.bot = _unwanted(member.bot)
         self.apply(member, Stop())
-
-
-def _without_process(member: Member) -> None:
-    member.process = None
-    member.memory_bytes = member.latency_ms = member.heartbeat_at = None
-    member.shared_bytes = 0
-    member.vitals = ended(member.vitals)
 
 
 def _unwanted(bot: Bot) -> Bot:

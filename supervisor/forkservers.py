@@ -44,6 +44,7 @@ class ForkServers:
         self._living: list[ForkServer] = []
         self._waiting: list[Fork] = []
         self._group: asyncio.TaskGroup | None = None
+        self._needed = asyncio.Event()
         self._running = asyncio.Event()
         self._one_ended = asyncio.Event()
 
@@ -54,6 +55,7 @@ class ForkServers:
         server = self._new if self._new is not None and order.bot_id in self._moved else self._serving
         if server is None:
             self._waiting.append(order)
+            self.need()
         else:
             server.fork(order)
 
@@ -61,6 +63,10 @@ class ForkServers:
         """Return the exit code of a worker that has ended, or None if no living fork server was its parent."""
         parent = next((server for server in self._living if server.is_parent_of(pid)), None)
         return None if parent is None else await parent.exit_code(pid)
+
+    def need(self) -> None:
+        """Start the first one now, if it was not started before; the first order does the same."""
+        self._needed.set()
 
     # The one that serves ---------------------------------------------------------------------------------------------
 
@@ -79,6 +85,7 @@ class ForkServers:
 
     async def serving(self) -> int:
         """Return the number of the one that serves once it is up. Raises NotUpError."""
+        self.need()
         await self._running.wait()
         if self._serving is None:
             raise NotUpError("The fork server has just died. Look at the supervisor's log.")
@@ -87,9 +94,14 @@ class ForkServers:
         return server.number
 
     async def run(self) -> None:
-        """Keep one serving until cancelled; a dead one is replaced after a jittered, capped wait."""
+        """Keep one serving until cancelled; a dead one is replaced after a jittered, capped wait.
+
+        Without a process that was started before, begin when one is needed.
+        """
         failures = 0
         async with asyncio.TaskGroup() as self._group:
+            if self._first is None:
+                await self._needed.wait()
             while True:
                 began = time.monotonic()
                 await self._serve_once()

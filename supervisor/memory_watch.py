@@ -21,6 +21,10 @@ from supervisor.memory import MemoryProbe, MemorySample, MemoryTarget
 SCAN_S = 0.25
 """A worker that has just been forked is looked at within this time."""
 
+TIDY_S = 1.0
+PATIENT_S = 1.0
+"""Workers that are looked at no more often than this are looked at together: a pass costs as much as ten of them."""
+
 PASSES_S = 0.01
 RENEWED_AT_ONCE = 8
 """A fleet that leaks together is not restarted together; the hard limit holds for those that wait."""
@@ -35,8 +39,11 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class _Watched:
+    """every_s: seconds between two looks now."""
+
     policy: Policy
     due: float = 0.0
+    every_s: float = 0.0
     memory: Memory = field(default_factory=Memory)
 
 
@@ -54,7 +61,7 @@ class MemoryWatch:
         self._probe = MemoryProbe()
         self._watched: dict[str, _Watched] = {}
         self._soon: dict[str, _Watched] = {}
-        self._scan_at = 0.0
+        self._scan_at = self._tidy_at = 0.0
         self._renewing: dict[str, tuple[int, float]] = {}
         self._telling: set[asyncio.Task[None]] = set()
 
@@ -70,7 +77,7 @@ class MemoryWatch:
         """Return the live processes that must be looked at now."""
         if now >= self._scan_at:
             self._scan_at = now + SCAN_S
-            self._scan()
+            self._scan(now)
         targets = []
         for bot_id, watched in self._soon.items():
             if watched.due <= now:
@@ -84,19 +91,28 @@ class MemoryWatch:
         soonest = min((watched.due for watched in self._soon.values()), default=self._scan_at)
         return max(PASSES_S, min(soonest, self._scan_at) - now)
 
-    def _scan(self) -> None:
-        """Go through all bots: find new workers and those that are due before the next scan, forget what is gone."""
-        live = [(member, member.process.pid) for member in self._fleet if member.process is not None]
-        self._probe.keep_only({pid for _, pid in live})
-        for gone in [bot_id for bot_id in self._watched if self._fleet.get(bot_id) is None]:
-            del self._watched[gone]
+    def _scan(self, now: float) -> None:
+        """Go through all bots: find new workers and those that are due before the next scan."""
+        if now >= self._tidy_at:
+            self._tidy_at = now + TIDY_S
+            self._tidy()
         self._soon = {}
-        for member, _ in live:
+        for member in self._fleet:
+            if member.process is None:
+                continue
             watched = self._of(member)
             if member.memory_bytes is None and member.worker.ready:
                 watched.due = 0.0  # a figure to show is wanted soon
             if watched.due < self._scan_at:
+                if watched.every_s >= PATIENT_S:
+                    watched.due = now  # a little early, in one pass with the others
                 self._soon[member.bot.id] = watched
+
+    def _tidy(self) -> None:
+        """Forget what is gone."""
+        self._probe.keep_only({member.process.pid for member in self._fleet if member.process is not None})
+        for gone in [bot_id for bot_id in self._watched if self._fleet.get(bot_id) is None]:
+            del self._watched[gone]
 
     def take(self, sample: MemorySample, now: float) -> None:
         """Record a sample, act on it, and set when the next is due."""
@@ -108,7 +124,8 @@ class MemoryWatch:
         renewable = worker.state is State.RUNNING and self._may_renew(now)
         reading = Reading(now, sample.used_bytes, sample.exact, settled, renewable)
         watched.memory, finding = judge(watched.memory, reading, policy)
-        watched.due = now + next_look_s(watched.memory, sample.used_bytes, policy)
+        watched.every_s = next_look_s(watched.memory, sample.used_bytes, policy)
+        watched.due = now + watched.every_s
         if watched.due >= self._scan_at:
             self._soon.pop(member.bot.id, None)
         self._show(member, watched.memory, sample)

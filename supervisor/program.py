@@ -23,15 +23,16 @@ from supervisor.supervisor import Supervisor
 from supervisor.zygote import ForkServerProcess
 
 
-def run(fork_server: ForkServerProcess) -> int:
-    """Run the program with a fork server that is warming up already; return the exit code."""
+def run(fork_server: ForkServerProcess | None) -> int:
+    """Run the program, with a fork server if one is warming up already; return the exit code."""
     try:
         return run_program("supervisor", lambda settings: main(settings, fork_server))
     finally:
-        fork_server.end()
+        if fork_server is not None:
+            fork_server.end()
 
 
-async def main(settings: Settings, fork_server: ForkServerProcess) -> None:
+async def main(settings: Settings, fork_server: ForkServerProcess | None) -> None:
     """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
     forbid_core_dumps()
     prepare_home(settings)

@@ -166,13 +166,10 @@ class Requests:
         for member in self._fleet:
             made = self._budget.ledger.of(member.bot.id, now)
             shown = member.vitals
-            vitals = structs.replace(
-                shown,
-                invalid_requests_10m=made if made or member.process is not None else None,
-                quarantined=member.bot.id in self._budget.quarantines or None,
-            )
-            if vitals != shown:
-                member.vitals = vitals
-                if member.process is None or vitals.quarantined != shown.quarantined:
+            count = made if made or member.process is not None else None
+            quarantined = member.bot.id in self._budget.quarantines or None
+            if (count, quarantined) != (shown.invalid_requests_10m, shown.quarantined):
+                member.vitals = structs.replace(shown, invalid_requests_10m=count, quarantined=quarantined)
+                if member.process is None or quarantined != shown.quarantined:
                     self._journal.put(member.status())
         self._most = {bot_id: most for bot_id, most in self._most.items() if self._budget.ledger.of(bot_id, now)}

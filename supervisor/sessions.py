@@ -50,6 +50,8 @@ WARN_AGAIN_S = 3600.0
 FAR_S = 30 * 86_400.0
 URL_MAX = 500
 SHARDS_MAX = 4096
+SHOWN_FOR = timedelta(seconds=30)
+_EMPTY = Ledger()
 RUNNING_OUT = 0.8
 """Share of the starts that are not kept for people above which an operator is told."""
 
@@ -102,6 +104,7 @@ class Sessions:
         self._warned: dict[tuple[str, str], float] = {}
         self._starts: list[tuple[str, Start]] = []
         self._limits: dict[str, Limit] = {}
+        self._shown: dict[str, tuple[tuple[Ledger, int, bool], datetime]] = {}
         self._away = False
         self._wake = asyncio.Event()
         self._progress = Progress()
@@ -261,7 +264,7 @@ class Sessions:
         return standing(self._ledger(member), self._now(), reserve=member.policy.session_reserve)
 
     def _ledger(self, member: Member) -> Ledger:
-        return self._ledgers.get(member.bot.application_id, Ledger())
+        return self._ledgers.get(member.bot.application_id, _EMPTY)
 
     # Records ---------------------------------------------------------------------------------------------------------
 
@@ -313,13 +316,23 @@ class Sessions:
         """Drop what is known of a bot that is removed. Its application's ledger stays: its day is spent."""
         self._grants = {key: grant for key, grant in self._grants.items() if key[0] != bot_id}
         self._warned = {key: at for key, at in self._warned.items() if key[0] != bot_id}
+        self._shown.pop(bot_id, None)
 
     # Shown -----------------------------------------------------------------------------------------------------------
 
     def show(self, member: Member) -> None:
-        """Bring what is shown of a bot's session starts up to date."""
-        now, stands = self._now(), self._standing(member)
+        """Bring what is shown of a bot's session starts up to date.
+
+        While nothing happens, only what time changes: starts that are a day old, a limit that Discord has reset.
+        """
+        now, ledger = self._now(), self._ledger(member)
         waits = member.process is None and member.worker.reason in BUDGET_REASONS
+        key = ledger, member.policy.session_reserve, waits
+        before, at = self._shown.get(member.bot.id, (None, now))
+        if key == before and not waits and timedelta() <= now - at < SHOWN_FOR:
+            return
+        self._shown[member.bot.id] = key, now
+        stands = self._standing(member)
         member.vitals = structs.replace(
             member.vitals,
             session_starts_24h=stands.spent,

@@ -54,6 +54,9 @@ from supervisor.zygote import ForkServerProcess
 TICK_S = 0.05
 SEEN_INTERVAL_S = 2.0
 VITALS_INTERVAL_S = 5.0
+FORK_SERVER_AFTER_S = 3.0
+"""The fork server starts when all workers have been adopted, but no later than this, however slow one of them is."""
+
 FINAL_FLUSH_TIMEOUT_S = 1.0
 SHUTDOWN_GRACE_S = 5.0
 SHUTDOWN_S = 6.5
@@ -185,7 +188,7 @@ class Supervisor:
             rolling.cancel()
             if await stop_bots:
                 await self._stop_bots()
-            self._control.close()
+            self._control.close(for_good=self._fleet.idle())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
             with contextlib.suppress(TimeoutError, RetryError):
@@ -200,7 +203,7 @@ class Supervisor:
     # Beginning and end -----------------------------------------------------------------------------------------------
 
     async def _take_over(self) -> None:
-        rows = await self._store.fleet()
+        rows = await self._store.wanted()  # kept, so the first reconciliation reads nothing anew
         self._forks.count_from(await self._rollover_store.last_server())
         await self._sessions.load()
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
@@ -260,6 +263,8 @@ class Supervisor:
         adopted = [member for member in self._fleet if member.process is not None]
         waiting = {member.bot.id: member.worker.generation for member in adopted}
         while waiting:
+            if time.monotonic() - began > FORK_SERVER_AFTER_S:
+                self._forks.need()
             for bot_id, generation in list(waiting.items()):
                 member = self._fleet.get(bot_id)
                 if member is None or member.process is None or member.worker.generation != generation:
@@ -269,6 +274,7 @@ class Supervisor:
                     member.heartbeat_at = datetime.now(UTC)
                     self._journal.put(member.status())
             await asyncio.sleep(TICK_S)
+        self._forks.need()
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
 
     async def _tick_for_ever(self) -> None:

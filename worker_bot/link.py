@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,11 +28,11 @@ from flotilla.protocol import (
     to_worker,
 )
 
-RETRY_MIN_S = 0.05
+RETRY_MIN_S = 0.2
 RETRY_MAX_S = 0.5
 """A new supervisor should have adopted every worker within 2 s, so a worker never waits longer than this to try."""
 
-CONNECT_TIMEOUT_S = 2.0
+DRAIN_TIMEOUT_S = 2.0
 READ_BYTES = 64 * 1024
 log = logging.getLogger("flotilla.link")
 
@@ -102,7 +103,7 @@ class Link:
         self.send(Failing(code, detail))
         if self._writer is not None:
             with contextlib.suppress(OSError, TimeoutError):
-                await asyncio.wait_for(self._writer.drain(), CONNECT_TIMEOUT_S)
+                await asyncio.wait_for(self._writer.drain(), DRAIN_TIMEOUT_S)
 
     def send(self, message: FromWorker) -> bool:
         """Send a message; return False if the supervisor is away."""
@@ -111,9 +112,23 @@ class Link:
         self._writer.write(encode(message))
         return True
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect at once or raise OSError: a Unix socket has somebody who listens, or has not.
+
+        Hundreds of workers try this again and again while a new supervisor wants the same cores to start on, so an
+        attempt that fails is two system calls.
+        """
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            sock.connect(str(self._path))
+            return await asyncio.open_unix_connection(sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+
     async def _converse(self, on_message: Callable[[ToWorker], None]) -> None:
-        connecting = asyncio.open_unix_connection(str(self._path))
-        reader, writer = await asyncio.wait_for(connecting, CONNECT_TIMEOUT_S)
+        reader, writer = await self._connect()
         try:
             hello = Hello(VERSION, self._bot_id, self._generation, self._secret, self.running, self.ready)
             writer.write(encode(hello) + (encode(Sealed()) if self._sealed else b""))

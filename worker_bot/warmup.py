@@ -8,9 +8,11 @@ whatever fails here costs only speed.
 import asyncio
 import base64
 import contextlib
+import functools
 import importlib
 import json
 import logging
+import platform
 import sys
 import threading
 import time
@@ -79,6 +81,8 @@ def _import(module: str) -> str:
 
 def warm_up() -> None:
     """Run the dry life. Never raises: without it the first workers are only slower."""
+    # hikari names it to Discord with each IDENTIFY, and each time Python would start the program `file` to find out.
+    platform.architecture = functools.cache(platform.architecture)
     quiet = [logging.getLogger(name) for name in ("hikari", "lightbulb")]
     for logger in quiet:
         logger.setLevel(logging.ERROR)

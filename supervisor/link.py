@@ -1,0 +1,171 @@
+"""One connection of a peer to the control socket: its frames, how fast it may send them, and when it is given up."""
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from typing import Protocol
+
+import structlog
+
+from flotilla.protocol import FrameDecoder, FromWorker, Hello, ProtocolError, ToWorker, encode, from_worker
+from supervisor.member import Member
+from supervisor.pace import PER_S, Pace
+
+HELLO_TIMEOUT_S = 5.0
+READ_BYTES = 16 * 1024
+WRITE_BUFFER_BYTES = 64 * 1024
+MIN_PAUSE_S = 0.05
+"""Several messages at a time cost a slowed-down peer's supervisor less than each on its own."""
+
+_PEER = struct.Struct("3i")
+_received = memoryview(bytearray(READ_BYTES))
+"""Where all connections read into, one after the other: what one has read is decoded before the next one reads."""
+
+log = structlog.get_logger()
+
+
+class Keeper(Protocol):
+    """Who decides what a peer may do, and what becomes of its messages."""
+
+    def admits(self, link: "Link") -> bool:
+        """Return whether a peer that has just connected may speak at all."""
+
+    def meet(self, link: "Link", hello: Hello) -> None:
+        """Take a peer's first message."""
+
+    def take(self, member: Member, generation: int, message: FromWorker) -> None:
+        """Take a worker's message. Raises ProtocolError."""
+
+    def lost(self, link: "Link") -> None:
+        """Note that a peer is gone."""
+
+
+class Link(asyncio.BufferedProtocol):
+    """A stranger until its keeper says whose worker it is; `pid` and `uid` are what the kernel vouches for."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+        self._decoder = FrameDecoder()
+        self._pace = Pace(time.monotonic())
+        self._held = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self.member: Member | None = None
+        self.generation = 0
+        self.pid = self.uid = 0
+
+    @property
+    def peer(self) -> str:
+        """Who speaks: of a bot with a user of its own, all processes together."""
+        return f"process {self.pid}" if self.uid == os.getuid() else f"user {self.uid}"
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether the peer can still be told something."""
+        return self._transport is not None and not self._transport.is_closing()
+
+    # What its keeper does --------------------------------------------------------------------------------------------
+
+    def send(self, message: ToWorker) -> bool:
+        """Send a message; give a peer up that does not read what it was sent before, and return False."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return False
+        if transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
+            log.warning("control.peer_does_not_read", pid=self.pid)
+            transport.abort()
+            return False
+        transport.write(encode(message))
+        return True
+
+    def hold(self) -> None:
+        """Take nothing more from the peer for now: the rest waits in the kernel, at the cost of who sends it."""
+        self._held = True
+        if self._transport is not None and self.is_open:
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Take what has come meanwhile, and what comes."""
+        self._held = False
+        if self._transport is not None and self.is_open:
+            self._transport.resume_reading()
+            self._work(b"")
+
+    def belongs_to(self, member: Member, generation: int) -> None:
+        """From now on the peer is this worker."""
+        self.member, self.generation = member, generation
+        self._stop_timer()
+
+    def close(self) -> None:
+        """Close the connection without waiting for a peer that does not read."""
+        if self._transport is not None:
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
+            self._transport.close()
+
+    # What asyncio does -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
+        self._transport = transport
+        sock = transport.get_extra_info("socket")
+        # Source: unix(7), SO_PEERCRED.
+        self.pid, self.uid, _gid = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        if self._keeper.admits(self):
+            self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, self._drop, "no Hello came in time")
+        else:
+            self.close()
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - as the protocol has it
+        return _received
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._work(bytes(_received[:nbytes]))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        if exc is not None:
+            log.warning("control.dropped", error=f"{type(exc).__name__}: {exc}")
+        self._keeper.lost(self)
+
+    # Frames ----------------------------------------------------------------------------------------------------------
+
+    def _work(self, received: bytes) -> None:
+        """Take all whole frames, or those up to where the peer must wait; the decoder keeps the rest."""
+        try:
+            for body in self._decoder.feed(received):
+                self._take(from_worker.decode(body))
+                # What a worker said before it ended counts, also when it could not be answered any more.
+                if self._held or (self.member is None and not self.is_open):
+                    return
+        except (ProtocolError, ValueError) as fault:
+            self._drop(f"{type(fault).__name__}: {fault}")
+
+    def _take(self, message: FromWorker) -> None:
+        if self.member is None:
+            if not isinstance(message, Hello):
+                raise ProtocolError("the first message was not Hello")
+            self._keeper.meet(self, message)
+            return
+        self._keeper.take(self.member, self.generation, message)
+        wait_s = self._pace.take(time.monotonic())
+        if wait_s:
+            self._slow_down(wait_s, self.member)
+
+    def _slow_down(self, wait_s: float, member: Member) -> None:
+        if not self._pace.exceeded:
+            self._pace.exceeded = True
+            log.warning("control.flooded", bot=member.bot.name, pid=member.worker.pid, messages_per_s=PER_S)
+        self.hold()
+        self._timer = asyncio.get_running_loop().call_later(max(wait_s, MIN_PAUSE_S), self.go_on)
+
+    def _drop(self, why: str) -> None:
+        log.warning("control.dropped", error=why)
+        self.close()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,155 @@
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+
+from flotilla.domain.bots import Bot, Desired
+from flotilla.protocol import Beat, FrameDecoder, FromWorker, Hello, ProtocolError, Refused, encode, to_worker
+from supervisor import link as module
+from supervisor.link import Link
+from supervisor.member import Member
+from supervisor.pace import BURST
+from tests.stack import until
+
+MEMBER = Member(Bot("1", "bot", "1", (), Desired.RUNNING, 0, datetime.now(UTC)))
+HELLO = Hello(1, "1", 7, b"secret", running=True, ready=True)
+
+
+@dataclass
+class Keeper:
+    """Lets everybody in that it is told to, and writes down what happens."""
+
+    admitted: bool = True
+    wait: bool = False
+    links: list[Link] = field(default_factory=list)
+    taken: list[FromWorker] = field(default_factory=list)
+    gone: list[Link] = field(default_factory=list)
+
+    def admits(self, link: Link) -> bool:
+        self.links.append(link)
+        return self.admitted
+
+    def meet(self, link: Link, hello: Hello) -> None:
+        if self.wait:
+            link.hold()
+        link.belongs_to(MEMBER, hello.generation)
+
+    def take(self, member: Member, generation: int, message: FromWorker) -> None:
+        assert (member, generation) == (MEMBER, 7)
+        if isinstance(message, Hello):
+            raise ProtocolError("Hello comes once")
+        self.taken.append(message)
+
+    def lost(self, link: Link) -> None:
+        self.gone.append(link)
+
+
+@pytest.fixture
+async def keeper() -> Keeper:
+    return Keeper()
+
+
+@pytest.fixture
+async def peer(keeper: Keeper) -> AsyncIterator[socket.socket]:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: Link(keeper), ours)
+    yield theirs
+    theirs.close()
+    await until(lambda: keeper.gone, "the link is told of the end")
+
+
+async def test_peer_is_who_the_kernel_says(keeper: Keeper, peer: socket.socket) -> None:
+    (link,) = keeper.links
+    assert (link.pid, link.uid, link.peer) == (os.getpid(), os.getuid(), f"process {os.getpid()}")
+    link.uid += 1
+    assert link.peer == f"user {link.uid}"
+    link.uid -= 1
+    peer.send(b"")
+
+
+async def test_frames_in_pieces_and_at_once_come_in_order(keeper: Keeper, peer: socket.socket) -> None:
+    data = encode(HELLO) + b"".join(encode(Beat(float(number))) for number in range(100))
+    for start in range(50):
+        peer.send(data[start : start + 1])
+        await asyncio.sleep(0)
+    peer.send(data[50:])
+    await until(lambda: len(keeper.taken) == 100, "all beats")
+    assert keeper.taken == [Beat(float(number)) for number in range(100)]
+
+
+async def test_nothing_is_taken_while_it_is_held(keeper: Keeper, peer: socket.socket) -> None:
+    keeper.wait = True
+    peer.send(encode(HELLO) + encode(Beat(1.0)))
+    await until(lambda: keeper.links[0].member, "Hello")
+    peer.send(encode(Beat(2.0)))
+    await asyncio.sleep(0.05)
+    assert keeper.taken == []
+    keeper.links[0].go_on()
+    await until(lambda: len(keeper.taken) == 2, "both beats")
+
+
+async def test_flood_is_read_no_faster_than_a_worker_may_talk(
+    keeper: Keeper, peer: socket.socket, capsys: pytest.CaptureFixture[str]
+) -> None:
+    peer.setblocking(True)
+    await asyncio.to_thread(peer.sendall, encode(HELLO) + encode(Beat(None)) * (BURST + 50))
+    await until(lambda: len(keeper.taken) > BURST, "the burst")
+    await asyncio.sleep(0.1)
+    assert len(keeper.taken) < BURST + 50
+    await until(lambda: len(keeper.taken) == BURST + 50, "the rest")
+    assert capsys.readouterr().out.count("control.flooded") == 1
+
+
+@pytest.mark.parametrize(
+    "data", [encode(Beat(None)), b"\xff\xff\xff\xff", encode(HELLO) + encode(HELLO), encode(HELLO) + b"\0\0\0\1\xc1"]
+)
+async def test_nonsense_ends_the_connection(keeper: Keeper, peer: socket.socket, data: bytes) -> None:
+    peer.send(data)
+    await until(lambda: keeper.gone, "it is closed")
+
+
+async def test_stranger_that_says_nothing_is_given_up(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELLO_TIMEOUT_S", 0.02)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Link(keeper), ours)
+        await until(lambda: keeper.gone, "it is closed")
+
+
+async def test_peer_that_is_not_admitted_is_closed_at_once(keeper: Keeper) -> None:
+    keeper.admitted = False
+    ours, theirs = socket.socketpair()
+    with theirs:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Link(keeper), ours)
+        await until(lambda: keeper.gone, "it is closed")
+    assert not keeper.links[0].send(Refused("late"))
+
+
+async def test_peer_that_does_not_read_is_given_up(keeper: Keeper, peer: socket.socket) -> None:
+    (link,) = keeper.links
+    while link.send(Refused("x" * 10_000)):
+        pass
+    assert not link.is_open
+    peer.setblocking(True)
+    first = peer.recv(20_000)
+    assert to_worker.decode(next(iter(FrameDecoder().feed(first)))) == Refused("x" * 10_000)
+    link.close()
+
+
+async def test_last_words_count_although_they_cannot_be_answered(
+    keeper: Keeper, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (link,) = keeper.links
+
+    def take(_member: Member, _generation: int, message: FromWorker) -> None:
+        keeper.taken.append(message)
+        link.close()
+
+    monkeypatch.setattr(keeper, "take", take)
+    peer.send(encode(HELLO) + encode(Beat(1.0)) + encode(Beat(2.0)))
+    await until(lambda: len(keeper.taken) == 2, "both")

@@ -181,7 +181,12 @@ async def test_fork_server_is_replaced_and_the_bots_do_not_notice(stack: Stack) 
     first, second = await stack.add_bots(2)
     supervisor = await stack.start_supervisor()
     before = await stack.all_ready(2)
-    (fork_server,) = [p for p in psutil.Process(supervisor.pid).children() if "fork server" in " ".join(p.cmdline())]
+
+    def fork_servers() -> list[psutil.Process]:
+        children = psutil.Process(supervisor.pid).children()
+        return [child for child in children if "fork server" in " ".join(child.cmdline())]
+
+    (fork_server,) = await until(fork_servers, "the fork server has a name")
     fork_server.kill()
     await until(lambda: supervisor.text().count("forkserver.warm") == 2, "a second fork server is warm")
     assert (await stack.statuses())[first].pid == before[first].pid
@@ -231,7 +236,12 @@ async def test_token_is_nowhere_but_in_its_worker_and_encrypted_in_the_database(
 
 async def test_workers_do_not_inherit_our_settings(stack: Stack) -> None:
     supervisor = await stack.start_supervisor(FLOTILLA_REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
-    (fork_server,) = [p for p in psutil.Process(supervisor.pid).children() if "fork server" in " ".join(p.cmdline())]
+
+    def fork_servers() -> list[psutil.Process]:
+        children = psutil.Process(supervisor.pid).children()
+        return [child for child in children if "fork server" in " ".join(child.cmdline())]
+
+    (fork_server,) = await until(fork_servers, "the fork server has a name")
     assert "hunter2" in str(psutil.Process(supervisor.pid).environ())
     assert not any(name.startswith(("FLOTILLA_", "SUPERVISOR_")) for name in fork_server.environ())
 

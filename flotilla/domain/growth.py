@@ -48,11 +48,13 @@ class History:
             lowest = min(self.points[-1], (at, used_bytes), key=_size)
             return History(self.width_s, self.begins, (*self.points[:-1], lowest))
         grown = History(self.width_s, (*self.begins, at), (*self.points, (at, used_bytes)))
-        if len(grown.points) <= POINTS:
-            return grown
-        if self.width_s >= COARSEST_S:
-            return History(self.width_s, grown.begins[1:], grown.points[1:])
-        return grown.coarser()
+        while len(grown.points) > POINTS:
+            # Readings that come seldom lie in stretches of their own even when those are twice as long.
+            if grown.width_s < COARSEST_S:
+                grown = grown.coarser()
+            else:
+                grown = History(grown.width_s, grown.begins[1:], grown.points[1:])
+        return grown
 
     def coarser(self) -> "History":
         """Return the history with stretches twice as long: of two low points the lower stays."""

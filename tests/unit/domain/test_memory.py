@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from flotilla.domain.growth import POINTS, History
@@ -285,6 +285,8 @@ def test_next_incarnation_begins_anew_but_for_what_was_done_before() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 500), st.integers(0, 2**40)), max_size=300))
+@example([(2.0, 0)] * 25)
+@example([(500.0, 0)] * 25)
 def test_history_is_bounded_and_keeps_low_points_in_order(steps: list[tuple[float, int]]) -> None:
     history, at, lowest = History(), 0.0, 2**41
     for wait_s, used in steps:

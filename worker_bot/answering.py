@@ -123,7 +123,7 @@ class Exchange:
     guard's. holder: the message that the code takes for its initial response; NOWHERE while there is none. private:
     whether its user alone sees it. is_open: whether it waits to be filled. wants: of a deferral by the code that came
     after the guard's, whether it was private. is_foreign: Discord said that it is answered already, and nobody knows by
-    whom. told: an error was shown.
+    whom. told: an error was shown. dropped: it came too late, and is not handled.
     """
 
     id: int
@@ -142,6 +142,7 @@ class Exchange:
     wants: bool | None = None
     is_foreign: bool = False
     told: bool = False
+    dropped: bool = False
     posting: int = 0
     calls: int = 0
     handlers: int = 0
@@ -172,7 +173,7 @@ def due_after_s(kind: Kind, habit: Habit, defer_after_s: float) -> float:
 def move_at(exchange: Exchange, now: float) -> Move:
     """Return what is due."""
     if not exchange.is_answered:
-        waits = exchange.posting or now < exchange.due or now >= exchange.began + VOID_S
+        waits = exchange.posting or exchange.dropped or now < exchange.due or now >= exchange.began + VOID_S
         return Move.NONE if waits else Move.DEFER
     if not exchange.is_open or exchange.told or exchange.is_foreign or exchange.posting:
         return Move.NONE

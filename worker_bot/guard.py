@@ -158,6 +158,7 @@ class InteractionGuard:
         return True
 
     def _drop(self, exchange: Exchange, now: float) -> None:
+        exchange.dropped = True
         self._tell_of(exchange, "too_late")
         self._late_unlogged += 1
         if now - self._late_logged_at >= LATE_LOG_S:
@@ -362,7 +363,11 @@ class InteractionGuard:
         heard: bool,
     ) -> None:
         """Let a listener handle an interaction. heard: whether the bot's own code hears of failures too."""
-        held = self._held.get(exchange.token) or _Held(exchange)
+        held, now = self._held.get(exchange.token) or _Held(exchange), self._clock()
+        if not exchange.is_answered and now >= exchange.began + TOO_LATE_MS / 1000:
+            if not exchange.dropped:
+                self._drop(exchange, now)  # the event loop was too late for it
+            return
         me, failures = object(), list[Exception]()
 
         @functools.wraps(listener)

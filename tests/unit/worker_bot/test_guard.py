@@ -235,7 +235,7 @@ class Code:
         return f"{'secret' if private else 'open'} {number}"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     kind=st.sampled_from(["command", "component"]),
     first=FIRST,
@@ -484,6 +484,28 @@ def test_listener_that_fails_beside_the_one_that_answers_bothers_nobody() -> Non
     run(main)
 
 
+def test_bots_own_code_that_hears_of_a_failure_may_say_what_it_wants() -> None:
+    async def main() -> None:
+        scene = Scene()
+        assert scene.guard.see(None, scene.payload)
+        exchange = scene.guard.find(scene.interaction.token)
+        assert exchange is not None
+
+        async def fail(_event: Any) -> None:
+            raise LookupError
+
+        async def invoke(listener: Callable[[Any], Awaitable[None]]) -> None:
+            with contextlib.suppress(LookupError):
+                await listener(None)
+            tasks.append(asyncio.create_task(scene.say(Op.ANSWER, "open", Answer.MESSAGE)))
+
+        tasks: list[asyncio.Task[Any]] = []
+        await scene.guard.handle(exchange, fail, invoke, heard=True)
+        assert scene.contents() == ["open"]
+
+    run(main)
+
+
 def test_menu_that_nobody_used_is_no_failure_to_its_user() -> None:
     async def main() -> None:
         scene = Scene()
@@ -566,6 +588,26 @@ def test_after_the_loop_hung_only_what_is_too_late_is_not_run(clock_off_s: float
             scene.guard.beat(2.0)
             await asyncio.sleep(2)
         assert seen(scene, Shard(), 5, clock_off_s)  # nothing has kept it, so it is the clock
+
+    run(main)
+
+
+def test_what_the_loop_comes_to_too_late_is_not_run() -> None:
+    async def main() -> None:
+        scene = Scene()
+        assert scene.guard.see(None, scene.payload)
+        exchange = scene.guard.find(scene.interaction.token)
+        assert exchange is not None
+        scene.loop._clock.now += 2.95  # type: ignore[attr-defined]
+        ran = []
+
+        async def code(_event: Any) -> None:
+            ran.append(True)
+
+        for _ in range(2):
+            await scene.guard.handle(exchange, code, lambda listener: listener(None), heard=False)
+        await asyncio.sleep(1)
+        assert (ran, [outcome.what for outcome in scene.outcomes]) == ([], ["too_late"])
 
     run(main)
 

@@ -179,13 +179,13 @@ def _call_of(op: Op, body: Mapping[str, Any], form: Any) -> tuple[Call, Said]:  
     return Call(op, Answer(kind) if kind in _ANSWERS else Answer.OTHER, private), Said(data, form)
 
 
-async def _looked_after(client: RESTClientImpl, route: Any, **named: Any) -> Any:  # noqa: ANN401
-    op = _OPS.get(id(route.route))
+async def _looked_after(client: RESTClientImpl, compiled_route: Any, **named: Any) -> Any:  # noqa: ANN401
+    op = _OPS.get(id(compiled_route.route))
     if op is None:
-        return await _request(client, route, **named)
-    parts = route.compiled_path.split("/")  # /interactions/ID/TOKEN/callback, /webhooks/APPLICATION/TOKEN/…
+        return await _request(client, compiled_route, **named)
+    parts = compiled_route.compiled_path.split("/")  # /interactions/ID/TOKEN/callback, /webhooks/APPLICATION/TOKEN/…
     exchange = _current[0].find(parts[3]) if _current else None
-    as_it_is = functools.partial(_request, client, route, **named)
+    as_it_is = functools.partial(_request, client, compiled_route, **named)
     if exchange is None:
         answer = await as_it_is()
     else:

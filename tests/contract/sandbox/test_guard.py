@@ -1,6 +1,7 @@
 """What users see of a bot that is slow, fails or says nothing, with the guard, lightbulb, hikari and the sandbox."""
 
 import asyncio
+import inspect
 import logging
 import re
 from collections.abc import AsyncIterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hikari.impl import event_manager_base, rest
+from hikari.internal import data_binding
 
 from flotilla.protocol import WorkerConfig, WorkerLimits
 from sandbox.messages.rules import EPHEMERAL, LOADING
@@ -117,6 +120,32 @@ async def scene(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def _with_slow(url: str, extensions: tuple[str, ...], *rest: Any) -> WorkerConfig:
     return WorkerConfig(url, (*extensions, "tests.extensions.slow"), *rest)
+
+
+def test_all_of_an_answer_passes_where_the_guard_listens() -> None:
+    """hikari and lightbulb are pinned; a new release that has another way must not pass."""
+    source = inspect.getsource(rest)
+    assert source.count("POST_INTERACTION_RESPONSE.compile") == 4
+    assert source.count("PATCH_INTERACTION_RESPONSE.compile") == 2
+    assert source.count("_client_session.request(") == 1
+    assert "self._invoke_callback(c, event)" in inspect.getsource(event_manager_base)
+    assert set(data_binding.URLEncodedFormBuilder.__slots__) == {"_fields", "_resources"}
+    assert rest.RESTClientImpl._request.__module__ == callbacks.__name__
+    named = list(inspect.signature(callbacks._request).parameters)
+    assert list(inspect.signature(rest.RESTClientImpl._request).parameters)[1] == named[1] == "compiled_route"
+
+
+async def test_voice_message_stays_private(scene: Scene) -> None:
+    used = await scene.use("voice")
+    assert used["status"] == "deferred"
+    for _ in range(300):
+        messages = await scene.messages(used)
+        if messages and messages[0]["attachments"]:
+            break
+        await asyncio.sleep(0.01)
+    assert [(message["flags"] & (EPHEMERAL | LOADING), len(message["attachments"])) for message in messages] == [
+        (EPHEMERAL, 1)
+    ]
 
 
 async def test_quick_answer_is_left_alone(scene: Scene) -> None:

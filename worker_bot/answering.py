@@ -182,14 +182,12 @@ def move_at(exchange: Exchange, now: float) -> Move:
 
 
 def next_at(exchange: Exchange, now: float) -> float | None:
-    """Return when something may be due next; None: nothing will be."""
+    """Return when something may be due soon; None: nothing, before it is given up at the end of its token's life."""
     if not exchange.is_answered:
         return max(exchange.due, now) if now < exchange.began + VOID_S else None
-    if not exchange.is_open or exchange.told:
+    if not exchange.is_open or exchange.told or exchange.deferred is None or exchange.left_at is None:
         return None
-    if exchange.deferred is not None and exchange.left_at is not None:
-        return exchange.left_at + LEFT_S
-    return exchange.began + GIVE_UP_S
+    return exchange.left_at + LEFT_S
 
 
 def deferral_of(exchange: Exchange, habit: Habit) -> Call:

@@ -39,6 +39,7 @@ FINISH_S: Final = 1.0
 TELL_S: Final = 5.0
 """Longest wait for Discord when an error is told."""
 
+SWEEP_S: Final = 20.0
 LATE_LOG_S: Final = 60.0
 
 UNSURE_MS: Final = 500.0
@@ -82,7 +83,7 @@ class TooLateForModalError(hikari.BadRequestError):
 class _Held:
     """What one interaction holds while it is looked after beyond its first response."""
 
-    __slots__ = ("deferring", "exchange", "heard_at", "idle", "lock", "spoke")
+    __slots__ = ("deferring", "exchange", "heard_at", "idle", "is_given_up", "lock", "spoke")
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -90,6 +91,7 @@ class _Held:
         self.lock: asyncio.Lock | None = None
         self.idle: asyncio.Event | None = None
         self.heard_at = 0
+        self.is_given_up = False
         self.spoke: object = None  # the handler that gave the initial response
 
     def locked(self) -> asyncio.Lock:
@@ -120,6 +122,7 @@ class InteractionGuard:
         self._agenda: list[tuple[float, int, _Held]] = []
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._late_logged_at, self._late_unlogged = float("-inf"), 0
         self.counts: Counter[str] = Counter()
@@ -155,6 +158,8 @@ class InteractionGuard:
         held = self._held[token] = _Held(exchange)
         self._plan(held, exchange.due)
         self._forget(now)
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(SWEEP_S, self._sweep)
         return True
 
     def _drop(self, exchange: Exchange, now: float) -> None:
@@ -210,6 +215,18 @@ class InteractionGuard:
                         heapq.heappush(self._agenda, (at, next(self._numbers), held))
         self._timer = None
         self._arm()
+
+    def _sweep(self) -> None:
+        """Give up what nears the end of its token's life; once in a while, so that what waits costs nothing more."""
+        now = self._clock()
+        for held in self._held.values():  # in the order in which they came
+            if now - held.exchange.began < answering.GIVE_UP_S:
+                break
+            if not held.is_given_up and answering.move_at(held.exchange, now) is Move.GIVE_UP:
+                held.is_given_up = True
+                self._start(self._give_up(held))
+        self._forget(now)
+        self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._held else None
 
     def _start(self, work: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - a coroutine
         task = asyncio.create_task(work)
@@ -283,8 +300,6 @@ class InteractionGuard:
             if not exchange.is_answered and self._clock() >= exchange.due:
                 self._plan(held, exchange.due)
         answering.accepted(exchange, call)
-        if exchange.is_open:
-            self._plan(held, exchange.began + answering.GIVE_UP_S)
         return result
 
     async def _translated(self, held: _Held, call: Call, said: Said, as_it_is: AsItIs) -> Any:  # noqa: ANN401

@@ -647,6 +647,24 @@ def test_nonsense_is_handed_on(payload: Any) -> None:
     run(main)
 
 
+@pytest.mark.parametrize("answer", [Answer.MESSAGE, Answer.DEFERRED_MESSAGE])
+def test_nothing_is_kept_of_what_is_answered(answer: Answer) -> None:
+    async def main() -> None:
+        scene = Scene(lag_s=0)
+
+        async def code(_event: Any) -> None:
+            await asyncio.sleep(2)
+            await scene.say(Op.ANSWER, "open", answer)
+            if answer is Answer.DEFERRED_MESSAGE:
+                await scene.say(Op.EDIT, "open")
+
+        await scene.handle(code)
+        await asyncio.sleep(3)
+        assert (len(scene.guard._held), len(scene.guard._agenda)) == (0, 0)
+
+    run(main)
+
+
 def test_flood_of_interactions_stays_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_OPEN", 100)
 

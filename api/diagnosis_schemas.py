@@ -116,6 +116,8 @@ class Limits(Struct, frozen=True):
     delivery_probe: bool
     delivery_quiet_s: float
     delivery_answer_s: float
+    interaction_guard: bool
+    interaction_defer_after_ms: float
     response_target_ms: float
     uptime_target: float
     session_reserve: int

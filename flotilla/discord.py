@@ -25,6 +25,9 @@ a dead webhook (code 50027) is one.
 INVALID_REQUESTS_WINDOW_S = 600.0
 """The window slides. Source: as above."""
 
+EPOCH_MS = 1_420_070_400_000
+"""First millisecond of 2015, from which ids count. Source: Discord, "API Reference", snowflakes."""
+
 _TOKEN = re.compile(r"(?P<id>[A-Za-z0-9_-]{20,40})\.(?P<stamp>[A-Za-z0-9_-]{5,10})\.(?P<mac>[A-Za-z0-9_-]{25,110})")
 _SNOWFLAKE = re.compile(r"[0-9]{15,20}")
 

@@ -197,6 +197,8 @@ class WorkerLimits(msgspec.Struct, frozen=True):
     delivery_answer_s: float = 10.0
     response_target_ms: float = 2000.0
     memory_bound_bytes: int = 0
+    interaction_guard: bool = True
+    interaction_defer_after_ms: float = 1800.0
 
 
 class Welcome(_Message, frozen=True, tag=True):

@@ -129,6 +129,12 @@ class Settings(BaseSettings):
     delivery_probe: bool = Field(True, description="Whether a session that is acknowledged but silent is asked.")
     delivery_quiet_s: float = Field(30.0, gt=0, description="Seconds without any event before a session is asked.")
     delivery_answer_s: float = Field(10.0, gt=0, description="Seconds its answer may take before the session is deaf.")
+    interaction_guard: bool = Field(
+        True, description="Whether what a bot's code has not answered in time is answered for it, and its errors told."
+    )
+    interaction_defer_after_ms: float = Field(
+        1800.0, ge=100, le=2500, description="Milliseconds after which an interaction is deferred; void at 3,000."
+    )
     response_target_ms: float = Field(
         2000.0, gt=0, description="Milliseconds within which 95 % of a bot's first responses should come."
     )

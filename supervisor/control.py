@@ -272,4 +272,6 @@ def limits_of(policy: Policy) -> WorkerLimits:
         delivery_answer_s=policy.delivery_answer_s,
         response_target_ms=policy.response_target_ms,
         memory_bound_bytes=policy.memory_bound_bytes,
+        interaction_guard=policy.interaction_guard,
+        interaction_defer_after_ms=policy.interaction_defer_after_ms,
     )

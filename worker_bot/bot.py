@@ -53,6 +53,8 @@ class Bot:
         self._up: set[int] = set()
         self._identified = False
         install(self.continuity, gate)
+        self.before_leaving: Callable[[], Awaitable[None]] | None = None
+        """Awaited while Discord can still be asked: what is not answered by now never will be by this process."""
         self._on_ready = on_ready
         self._on_lost = on_lost
         self._app = hikari.GatewayBot(
@@ -83,6 +85,11 @@ class Bot:
     def cache(self) -> hikari.api.Cache:
         """What hikari keeps."""
         return self._app.cache
+
+    @property
+    def rest(self) -> hikari.api.RESTClient:
+        """What asks Discord."""
+        return self._app.rest
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -116,6 +123,7 @@ class Bot:
             return
         self.continuity.end()
         if self._app.is_alive:
+            await self._leave()
             await self._app.close()
 
     async def reconnect(self, *, fresh: bool, shard_id: int | None = None) -> None:
@@ -145,6 +153,11 @@ class Bot:
         handling = under_way(self._app, self._client)
         if handling:
             await asyncio.wait(handling, timeout=DRAIN_S)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        if self.before_leaving is not None:
+            await self.before_leaving()
 
     async def _set_up(self, _event: hikari.StartingEvent) -> None:
         # lightbulb drops interactions until its start() is done, so this runs before the gateway connects. hikari logs

@@ -8,6 +8,7 @@ import hikari
 from flotilla.protocol import Probed, WorkerLimits
 from worker_bot import responses
 from worker_bot.delivery import DeliveryProbe, Renewable
+from worker_bot.guard import InteractionGuard
 from worker_bot.responses import Responses
 
 REPORT_S = 5.0
@@ -17,21 +18,26 @@ REPORT_S = 5.0
 class Probes:
     """Delivery and response of one bot. Made inside a running event loop."""
 
-    def __init__(self, bot: Renewable) -> None:
+    def __init__(self, bot: Renewable, guard: InteractionGuard | None = None) -> None:
+        self._guard = guard
         self._delivery = DeliveryProbe(bot)
         self._responses = Responses()
         self._told: tuple[str | None, str] = (None, "")
         self._told_at = float("-inf")
         responses.install(self._responses)
 
-    def see(self, name: str, shard: hikari.api.GatewayShard, payload: Any) -> None:  # noqa: ANN401 - as Discord sent it
-        """Take note of an event before the bot's code gets it. Never raises."""
+    def see(self, name: str, shard: hikari.api.GatewayShard, payload: Any) -> bool:  # noqa: ANN401 - as Discord sent it
+        """Take note of an event; return whether the bot's code should get it. Never raises."""
         self._delivery.see(name, shard, payload)
         if name == "INTERACTION_CREATE" and isinstance(payload, dict) and str(payload.get("id", "")).isdecimal():
             self._responses.arrived(int(payload["id"]), time.monotonic())
+            return self._guard is None or self._guard.see(shard, payload)
+        return True
 
     def look(self, limits: WorkerLimits) -> Probed | None:
         """Do what is due, and return what the supervisor should know, if it is time. Call it with each heartbeat."""
+        if self._guard is not None:
+            self._guard.beat(limits.heartbeat_s)
         now = time.monotonic()
         self._delivery.tick(now, limits)
         worst = self._delivery.worst()

@@ -4,13 +4,9 @@ A response begins when the interaction arrives in this process, and ends when Di
 One that is not accepted within 3 s never will be, since its token is void by then (Discord, Receiving and Responding).
 """
 
-import functools
 import math
 import time
 from collections import Counter, deque
-from typing import Any
-
-from hikari.impl.rest import RESTClientImpl
 
 VOID_MS = 3000.0
 WINDOW_S = 300.0
@@ -23,12 +19,6 @@ MAX_PENDING = 10_000
 
 _LOG_GROWTH = math.log(GROWTH)
 _NEVER = math.ceil(math.log(VOID_MS) / _LOG_GROWTH) + 1
-METHODS = (
-    "create_interaction_response",
-    "create_interaction_voice_message_response",
-    "create_autocomplete_response",
-    "create_modal_response",
-)
 
 
 class Responses:
@@ -88,22 +78,11 @@ _current: list[Responses] = []
 
 
 def install(responses: Responses | None) -> None:
-    """Let every initial response that hikari sends from now on count in `responses`; None: in nobody's."""
+    """Let every initial response that is accepted from now on count in `responses`; None: in nobody's."""
     _current[:] = [] if responses is None else [responses]
 
 
-def _patch(name: str) -> None:
-    respond = getattr(RESTClientImpl, name)
-
-    @functools.wraps(respond)
-    async def timed(rest: RESTClientImpl, interaction: Any, *arguments: Any, **named: Any) -> Any:  # noqa: ANN401
-        answer = await respond(rest, interaction, *arguments, **named)
-        if _current:
-            _current[0].answered(int(interaction), time.monotonic())
-        return answer
-
-    setattr(RESTClientImpl, name, timed)
-
-
-for _name in METHODS:
-    _patch(_name)
+def accepted(interaction_id: int) -> None:
+    """Take note that Discord has accepted an initial response of a bot's code."""
+    for responses in _current:
+        responses.answered(interaction_id, time.monotonic())

@@ -72,8 +72,8 @@ class Continuity:
         """How many events were handed to the bot's code."""
         self.last_event_at = float("-inf")
         """When the last of them was, on the monotonic clock; minus infinity before the first."""
-        self.see: Callable[[str, Any, Any], None] | None = None
-        """Shown every event (name, shard, payload) before the bot's code gets it. Must not raise."""
+        self.see: Callable[[str, Any, Any], bool | None] | None = None
+        """Shown every event (name, shard, payload) before the bot's code gets it; it does not if False is returned."""
 
     @property
     def resumes(self) -> bool:
@@ -281,12 +281,11 @@ class Continuity:
         if self._sealed:
             self._keep_back(shard, name, payload)
             return
-        self._count(name, shard, payload)
-        seam.hand_on(shard, name, payload)
+        self._hand_on(name, shard, payload, lambda: seam.hand_on(shard, name, payload))
 
-    def _count(self, name: str, shard: Any, payload: Any) -> None:  # noqa: ANN401
-        if self.see is not None:
-            self.see(name, shard, payload)
+    def _hand_on(self, name: str, shard: Any, payload: Any, hand_on: Callable[[], None]) -> None:  # noqa: ANN401
+        if self.see is None or self.see(name, shard, payload) is not False:
+            hand_on()
         self.events += 1
         self.last_event_at = time.monotonic()
 
@@ -298,8 +297,7 @@ class Continuity:
         if known:
             seam.change_cache(shard, name, payload)
         else:
-            self._count(name, shard, payload)
-            event.forward()
+            self._hand_on(name, shard, payload, event.forward)
         if name == "READY":
             self._begin(shard, payload)
         if self._base is None:

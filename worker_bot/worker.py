@@ -15,9 +15,10 @@ from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
 from flotilla.protocol import Fork, Heap, TakeHeap
 from flotilla.redaction import redact_text
-from worker_bot import heap, rest, sealed, stacks
+from worker_bot import callbacks, heap, rest, sealed, stacks
 from worker_bot.bot import Bot
 from worker_bot.confinement import WorkerMemory
+from worker_bot.guard import InteractionGuard
 from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
@@ -144,7 +145,10 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
     )
     bots.append(bot)
-    probes = Probes(bot)
+    answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits)
+    callbacks.install(answers)
+    bot.before_leaving = answers.finish
+    probes = Probes(bot, answers)
     continuity.see = probes.see
     del message
     link.running = True

@@ -38,8 +38,8 @@ class Policy:
     max_failures: failed runs in a row. intensity: failed runs in any `intensity_period_s`, whatever lies between them.
     memory_soft_ratio: share of the limit above which, for `memory_soft_for_s`, a worker is restarted warm.
     memory_forecast_s: how far ahead a growing worker's limit is foretold. memory_snapshot: whether what a worker's
-    memory is made of is written down with its warnings. session_reserve: session starts of a day that
-    are left for people.
+    memory is made of is written down with its warnings. interaction_guard: whether the worker answers for its bot what
+    has no answer after `interaction_defer_after_ms`. session_reserve: session starts of a day that are left for people.
     """
 
     restart: RestartPolicy = RestartPolicy.ALWAYS
@@ -62,6 +62,8 @@ class Policy:
     delivery_probe: bool = True
     delivery_quiet_s: float = 30.0
     delivery_answer_s: float = 10.0
+    interaction_guard: bool = True
+    interaction_defer_after_ms: float = 1800.0
     response_target_ms: float = 2000.0
     uptime_target: float = 0.995
     session_reserve: int = 50
@@ -117,6 +119,8 @@ class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     delivery_probe: bool | None = None
     delivery_quiet_s: Seconds | None = None
     delivery_answer_s: Seconds | None = None
+    interaction_guard: bool | None = None
+    interaction_defer_after_ms: Annotated[float, Meta(ge=100, le=2_500)] | None = None
     response_target_ms: Annotated[float, Meta(gt=0, le=3_600_000)] | None = None
     uptime_target: Share | None = None
     session_reserve: Annotated[int, Meta(ge=1, le=999)] | None = None
@@ -151,6 +155,8 @@ class Knobs(msgspec.Struct, frozen=True):
     delivery_probe: bool
     delivery_quiet_s: float
     delivery_answer_s: float
+    interaction_guard: bool
+    interaction_defer_after_ms: float
     response_target_ms: float
     uptime_target: float
     session_reserve: int

@@ -8,11 +8,11 @@ import hikari
 import pytest
 from hikari.api import RESTClient
 from hikari.impl.buckets import RESTBucketManager
-from hikari.impl.rest import RESTClientImpl
 
 from flotilla.domain.requests import Brake
 from flotilla.protocol import RequestLimits
 from tests.contract.sandbox.conftest import Sandbox
+from worker_bot import callbacks
 from worker_bot import rest as seam
 from worker_bot.requests import DEAD_TOKEN_AFTER, UNDER_WAY_MAX, RequestGuard
 from worker_bot.triage import reason_of
@@ -169,7 +169,7 @@ def test_hikari_passes_every_attempt_and_every_answer_through_what_the_guard_rep
     assert source.count("self._client_session.request(") == 1
     assert "self._bucket_manager.acquire_bucket(compiled_route, auth)" in source
     assert "await self._parse_ratelimits(compiled_route, auth, response)" in source
-    assert RESTClientImpl._request.__module__ == RESTBucketManager.acquire_bucket.__module__ == seam.__name__
+    assert callbacks._request.__module__ == RESTBucketManager.acquire_bucket.__module__ == seam.__name__
 
 
 async def test_without_a_guard_hikari_is_as_it_is(sandbox: Sandbox, bot: Bot) -> None:

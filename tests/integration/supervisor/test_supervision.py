@@ -64,7 +64,7 @@ async def test_restart_brings_a_new_incarnation_that_answers_the_request(stack: 
     await stack.bots.want(bot_id, Desired.RUNNING, again=True)
     after = await stack.observed(bot_id, lambda s: s.epoch == before.epoch + 1 and s.ready, "restarted")
     assert (after.generation, after.failures) == (before.generation + 1, 0)
-    assert not alive(before.pid)
+    await until(lambda: not alive(before.pid), "the worker before has ended")
 
 
 async def test_removed_bot_is_stopped_and_forgotten(stack: Stack) -> None:

@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-import socket
-import struct
 import time
 from typing import Protocol
 
 import structlog
 
+from flotilla.peer import credentials
 from flotilla.protocol import FrameDecoder, FromWorker, Hello, ProtocolError, ToWorker, encode, from_worker
 from supervisor.member import Member
 from supervisor.pace import PER_S, Pace
@@ -19,7 +18,6 @@ WRITE_BUFFER_BYTES = 64 * 1024
 MIN_PAUSE_S = 0.05
 """Several messages at a time cost a slowed-down peer's supervisor less than each on its own."""
 
-_PEER = struct.Struct("3i")
 _received = memoryview(bytearray(READ_BYTES))
 """Where all connections read into, one after the other: what one has read is decoded before the next one reads."""
 
@@ -111,8 +109,7 @@ class Link(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a stream socket
         self._transport = transport
         sock = transport.get_extra_info("socket")
-        # Source: unix(7), SO_PEERCRED.
-        self.pid, self.uid, _gid = _PEER.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        self.pid, self.uid = credentials(sock)
         if self._keeper.admits(self):
             self._timer = asyncio.get_running_loop().call_later(HELLO_TIMEOUT_S, self._drop, "no Hello came in time")
         else:

@@ -18,15 +18,16 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import hikari
 
 from flotilla.protocol import WorkerLimits
 from worker_bot import answering, texts
-from worker_bot.answering import NOWHERE, ORIGINAL, VOID_S, Answer, Call, Do, Exchange, Habits, Kind, Move, Op
+from worker_bot.answering import VOID_S, Answer, Call, Do, Exchange, Habits, Kind, Move, Op
 from worker_bot.callbacks import EPHEMERAL, AsItIs, Json, Listener, Said, callback_result
 from worker_bot.lateness import TOO_LATE_MS, Lag, Lateness
+from worker_bot.placing import TROUBLE, Held, Placer, Wire
 
 MAX_OPEN: Final = 10_000
 """Interactions that are looked after at once, about 5 MB; beyond it the oldest are left to themselves."""
@@ -36,28 +37,14 @@ HEAR_S: Final = 0.5
 """How long a bot's own code, which hears of failures too, may take before the guard tells the user."""
 
 FINISH_S: Final = 1.0
-TELL_S: Final = 5.0
-"""Longest wait for Discord when an error is told."""
-
 SWEEP_S: Final = 20.0
 LATE_LOG_S: Final = 60.0
 
 UNSURE_MS: Final = 500.0
 """What an interaction is taken to have waited at most, while nothing is known to have kept it: clocks may be wrong."""
 
-_TROUBLE = (hikari.HikariError, TimeoutError, OSError)
 log = logging.getLogger("flotilla.guard")
 _handler: contextvars.ContextVar[object] = contextvars.ContextVar("handler", default=None)
-
-
-class Wire(Protocol):
-    """What the guard asks of Discord; raises as hikari does (see `worker_bot.callbacks.Wire`)."""
-
-    async def answer(self, exchange: Exchange, answer: Answer, data: Json) -> None: ...
-    async def edit(self, exchange: Exchange, message_id: str, said: Said) -> Json: ...
-    async def new(self, exchange: Exchange, said: Said, *, private: bool) -> Json: ...
-    async def fetch(self, exchange: Exchange, message_id: str) -> Json: ...
-    async def delete(self, exchange: Exchange, message_id: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +67,6 @@ class TooLateForModalError(hikari.BadRequestError):
     """A modal cannot be shown any more: the interaction was deferred, since it was not answered in time."""
 
 
-class _Held:
-    """What one interaction holds while it is looked after beyond its first response."""
-
-    __slots__ = ("deferring", "exchange", "heard_at", "idle", "is_given_up", "lock", "spoke")
-
-    def __init__(self, exchange: Exchange) -> None:
-        self.exchange = exchange
-        self.deferring: asyncio.Task[None] | None = None
-        self.lock: asyncio.Lock | None = None
-        self.idle: asyncio.Event | None = None
-        self.heard_at = 0
-        self.is_given_up = False
-        self.spoke: object = None  # the handler that gave the initial response
-
-    def locked(self) -> asyncio.Lock:
-        if self.lock is None:
-            self.lock = asyncio.Lock()
-        return self.lock
-
-
 class InteractionGuard:
     """Looks after the answers of one bot. Made inside a running event loop.
 
@@ -118,13 +85,14 @@ class InteractionGuard:
         self._loop = asyncio.get_running_loop()
         self._wall_s = time.time() - clock()  # ages by a clock that does not jump
         self._lateness, self._lag, self._habits = Lateness(), Lag(), Habits()
-        self._held: dict[str, _Held] = {}
-        self._agenda: list[tuple[float, int, _Held]] = []
+        self._held: dict[str, Held] = {}
+        self._agenda: list[tuple[float, int, Held]] = []
         self._numbers = itertools.count()
         self._timer: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._late_logged_at, self._late_unlogged = float("-inf"), 0
+        self._placer = Placer(wire, clock, self._start, lambda exchange: self._tell_of(exchange, "remade"))
         self.counts: Counter[str] = Counter()
         """Outcomes so far."""
 
@@ -155,7 +123,7 @@ class InteractionGuard:
         if is_kept and waited_ms >= TOO_LATE_MS:
             self._drop(exchange, now)
             return False
-        held = self._held[token] = _Held(exchange)
+        held = self._held[token] = Held(exchange)
         self._plan(held, exchange.due)
         self._forget(now)
         if self._sweeper is None:
@@ -184,7 +152,7 @@ class InteractionGuard:
 
     # What is due -----------------------------------------------------------------------------------------------------
 
-    def _plan(self, held: _Held, at: float) -> None:
+    def _plan(self, held: Held, at: float) -> None:
         heapq.heappush(self._agenda, (at, next(self._numbers), held))
         if self._timer is None or at < self._timer.when():
             self._arm()
@@ -234,7 +202,7 @@ class InteractionGuard:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _defer(self, held: _Held) -> None:
+    async def _defer(self, held: Held) -> None:
         exchange = held.exchange
         call = answering.deferral_of(exchange, self._habits.of(exchange.name))
         data: Json = {"flags": EPHEMERAL} if call.private else {}
@@ -243,7 +211,7 @@ class InteractionGuard:
         try:
             async with asyncio.timeout(max(0.1, exchange.began + VOID_S - self._clock())):
                 await self._wire().answer(exchange, call.answer or Answer.OTHER, data)
-        except _TROUBLE as error:
+        except TROUBLE as error:
             if not _is_answered_already(error):
                 log.warning("%s could not be deferred: %r", exchange.name, error)
                 return
@@ -255,17 +223,17 @@ class InteractionGuard:
         if at is not None:
             self._plan(held, at)
 
-    async def _give_up(self, held: _Held) -> None:
+    async def _give_up(self, held: Held) -> None:
         exchange, reference = held.exchange, _reference()
         log.warning("%s was deferred and never answered (reference %s)", exchange.name, reference)
-        await self._tell(held, texts.UNANSWERED.format(reference=reference))
+        await self._placer.tell(held, texts.UNANSWERED.format(reference=reference))
         self._tell_of(exchange, "unanswered", reference)
 
     # What the code asks ----------------------------------------------------------------------------------------------
 
     async def carry(self, exchange: Exchange, call: Call, said: Said, as_it_is: AsItIs) -> Any:  # noqa: ANN401
         """Carry out a call of the code, and return what hikari expects for it. Raises as hikari does."""
-        held = self._held.get(exchange.token) or _Held(exchange)
+        held = self._held.get(exchange.token) or Held(exchange)
         exchange.calls += 1
         if call.op is Op.ANSWER and exchange.answered is None:
             held.spoke = _handler.get()
@@ -281,7 +249,7 @@ class InteractionGuard:
             if exchange.is_over:
                 self._held.pop(exchange.token, None)
 
-    async def _as_it_is(self, held: _Held, call: Call, said: Said, as_it_is: AsItIs) -> Any:  # noqa: ANN401
+    async def _as_it_is(self, held: Held, call: Call, said: Said, as_it_is: AsItIs) -> Any:  # noqa: ANN401
         exchange = held.exchange
         exchange.posting += 1
         try:
@@ -302,7 +270,7 @@ class InteractionGuard:
         answering.accepted(exchange, call)
         return result
 
-    async def _translated(self, held: _Held, call: Call, said: Said, as_it_is: AsItIs) -> Any:  # noqa: ANN401
+    async def _translated(self, held: Held, call: Call, said: Said, as_it_is: AsItIs) -> Any:  # noqa: ANN401
         exchange = held.exchange
         do, private = answering.plan(exchange, call)
         match do:
@@ -318,46 +286,14 @@ class InteractionGuard:
             case Do.MISSING:
                 raise _missing()
             case Do.THERE:
-                return await self._there(exchange, call, said)
-        message = await self._fill(exchange, call, said, do, private=private)
+                return await self._placer.there(exchange, call, said)
+        message = await self._placer.fill(exchange, call, said, do, private=private)
         return callback_result(exchange, call.answer, message) if call.op is Op.ANSWER else message
 
-    async def _fill(self, exchange: Exchange, call: Call, said: Said, do: Do, *, private: bool) -> Json:
-        message = await self._put(exchange, said, do, private=private)
-        if do is Do.REPLACE:
-            self._tell_of(exchange, "remade")
-        at = exchange.holder if do is Do.EDIT and exchange.holder != NOWHERE else str(message["id"])
-        answering.filled(exchange, call, at, private=private)
-        return message
-
-    async def _put(self, exchange: Exchange, said: Said, do: Do, *, private: bool) -> Json:
-        """Put what is said where it belongs, and return the message."""
-        wire = self._wire()
-        if do is Do.EDIT:
-            try:
-                return await wire.edit(exchange, exchange.holder, said)
-            except hikari.NotFoundError:  # somebody has deleted what waited
-                exchange.holder = NOWHERE
-        elif do is Do.REPLACE:
-            # Not before it is gone: a follow-up to what waits would fill it, before everybody's eyes.
-            await wire.delete(exchange, exchange.holder)
-            exchange.holder = NOWHERE
-        return await wire.new(exchange, said, private=private)
-
-    async def _there(self, exchange: Exchange, call: Call, said: Said) -> Json | None:
-        wire = self._wire()
-        if call.op is Op.FETCH:
-            return await wire.fetch(exchange, exchange.holder)
-        if call.op is Op.DELETE:
-            await wire.delete(exchange, exchange.holder)
-            answering.accepted(exchange, call)
-            return None
-        return await wire.edit(exchange, exchange.holder, said)
-
-    async def _no_modal(self, held: _Held) -> TooLateForModalError:
+    async def _no_modal(self, held: Held) -> TooLateForModalError:
         exchange, reference = held.exchange, _reference()
         log.warning("%s opened its modal too late (reference %s)", exchange.name, reference)
-        await self._show(held, texts.TOO_LATE_FOR_MODAL.format(reference=reference))
+        await self._placer.show(held, texts.TOO_LATE_FOR_MODAL.format(reference=reference))
         self._tell_of(exchange, "no_modal", reference)
         return TooLateForModalError(
             url="",
@@ -378,7 +314,7 @@ class InteractionGuard:
         heard: bool,
     ) -> None:
         """Let a listener handle an interaction. heard: whether the bot's own code hears of failures too."""
-        held, now = self._held.get(exchange.token) or _Held(exchange), self._clock()
+        held, now = self._held.get(exchange.token) or Held(exchange), self._clock()
         if not exchange.is_answered and now >= exchange.began + TOO_LATE_MS / 1000:
             if not exchange.dropped:
                 self._drop(exchange, now)  # the event loop was too late for it
@@ -408,7 +344,7 @@ class InteractionGuard:
             await self._escaped(held, failures[0], me, heard=heard)
         self._left(held)
 
-    async def _escaped(self, held: _Held, error: Exception, handler: object, *, heard: bool) -> None:
+    async def _escaped(self, held: Held, error: Exception, handler: object, *, heard: bool) -> None:
         """Tell of what a listener raised, unless somebody else answers, or the bot's own code tells of it."""
         exchange, calls = held.exchange, held.exchange.calls
         await asyncio.sleep(HEAR_S if heard else 0)
@@ -420,7 +356,7 @@ class InteractionGuard:
             return
         await self._failed(held, error)
 
-    def _left(self, held: _Held) -> None:
+    def _left(self, held: Held) -> None:
         exchange = held.exchange
         if exchange.is_over:
             self._held.pop(exchange.token, None)
@@ -441,12 +377,14 @@ class InteractionGuard:
         await self._failed(held, error)
         return True
 
-    async def _failed(self, held: _Held, error: Exception) -> None:
+    async def _failed(self, held: Held, error: Exception) -> None:
         exchange, reference = held.exchange, _reference()
         log.error("%s failed (reference %s)", exchange.name, reference, exc_info=error)
         cause = error.__cause__ or error
         if not (isinstance(cause, TimeoutError) and exchange.answered is not None and not exchange.is_open):
-            await self._tell(held, texts.FAILED.format(reference=reference))  # a menu that nobody used is no failure
+            await self._placer.tell(
+                held, texts.FAILED.format(reference=reference)
+            )  # a menu that nobody used is no failure
         self._tell_of(exchange, "failed", reference, type(cause).__name__)
 
     async def finish(self) -> None:
@@ -461,45 +399,11 @@ class InteractionGuard:
             return not exchange.told
         return bool(exchange.handlers) and not exchange.is_answered and not exchange.posting
 
-    async def _restarted(self, held: _Held) -> None:
+    async def _restarted(self, held: Held) -> None:
         reference = _reference()
         log.warning("%s was cut off by a restart (reference %s)", held.exchange.name, reference)
-        await self._tell(held, texts.RESTARTED.format(reference=reference))
+        await self._placer.tell(held, texts.RESTARTED.format(reference=reference))
         self._tell_of(held.exchange, "restarted", reference)
-
-    async def _tell(self, held: _Held, text: str) -> None:
-        """Show an error to the user alone, where the answer would be. Never raises for what Discord says."""
-        if held.deferring is not None and not held.deferring.done():
-            await asyncio.wait({held.deferring})
-        async with held.locked():
-            await self._show(held, text)
-
-    async def _show(self, held: _Held, text: str) -> None:
-        exchange, said = held.exchange, Said({"content": text})
-        try:
-            async with asyncio.timeout(TELL_S):
-                if not exchange.is_answered:
-                    held.deferring = self._start(self._answer_with(exchange, text))
-                    await asyncio.shield(held.deferring)
-                elif exchange.is_open:
-                    do, _ = answering.fill(exchange, private=True)
-                    message = await self._put(exchange, said, do, private=True)
-                    is_there = do is Do.EDIT and exchange.holder != NOWHERE
-                    answering.told(exchange, exchange.holder if is_there else str(message["id"]))
-                elif exchange.kind is not Kind.AUTOCOMPLETE:
-                    await self._wire().new(exchange, said, private=True)
-        except _TROUBLE as error:
-            log.warning("the user of %s could not be told: %r", exchange.name, error)
-
-    async def _answer_with(self, exchange: Exchange, text: str) -> None:
-        if self._clock() >= exchange.began + VOID_S:
-            return
-        if exchange.kind is Kind.AUTOCOMPLETE:
-            await self._wire().answer(exchange, Answer.CHOICES, {"choices": []})
-            exchange.deferred = Answer.CHOICES
-            return
-        await self._wire().answer(exchange, Answer.MESSAGE, {"content": text, "flags": EPHEMERAL})
-        answering.told(exchange, ORIGINAL)
 
     def _tell_of(self, exchange: Exchange, what: str, reference: str = "", error: str = "") -> None:
         self.counts[what] += 1

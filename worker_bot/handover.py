@@ -9,7 +9,6 @@ import contextlib
 import logging
 import os
 import socket
-import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from flotilla.peer import credentials
 from flotilla.protocol import SEALED_S, FrameDecoder, ProtocolError, frame
 from worker_bot.overlap import MAX_BYTES, MAX_EVENTS, encode
 
@@ -34,7 +34,6 @@ SETTLE_S = 0.25
 
 LOOK_S = 0.02
 READ_BYTES = 64 * 1024
-_PEER = struct.Struct("3i")
 log = logging.getLogger("flotilla.session")
 
 
@@ -107,8 +106,8 @@ def short_path(folder: Path) -> Any:  # noqa: ANN401 - a generator of a path
 
 
 def is_own(peer: socket.socket) -> bool:
-    """Return whether the process at the other end runs as this user (SO_PEERCRED; unix(7))."""
-    _, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    """Return whether the process at the other end runs as this user."""
+    _, uid = credentials(peer)
     return bool(uid == os.geteuid())
 
 

@@ -2,19 +2,17 @@
 
 import contextlib
 import socket
-import struct
 from pathlib import Path
 
 import psutil
 
 from flotilla.home import ProgramLock
 from flotilla.launch.layout import PROGRAMS, supervisord_socket
+from flotilla.peer import credentials
 from flotilla.settings import Settings
 
 _WITHOUT_LOCK = ("sandbox", "welcome")
 _TIMEOUT_S = 1.0
-_PEER = struct.Struct("3i")
-"""struct ucred: pid, uid, gid. Source: unix(7), SO_PEERCRED."""
 
 
 def live_programs(settings: Settings) -> dict[str, int]:
@@ -30,10 +28,10 @@ def _listener(path: Path) -> int | None:
         connection.settimeout(_TIMEOUT_S)
         try:
             connection.connect(str(path))
-            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+            pid, _ = credentials(connection)
         except OSError:
             return None
-    return int(_PEER.unpack(peer)[0]) or None
+    return pid or None
 
 
 def _started_by_supervisord(settings: Settings) -> dict[str, int]:

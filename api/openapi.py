@@ -9,7 +9,7 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from quart_schema.validation import DataSource
 from werkzeug.routing import Rule
 
-from api import diagnosis_schemas, happenings, policies, rollover_schemas, schemas
+from api import command_logs, diagnosis_schemas, happenings, policies, rollover_schemas, schemas
 from api.auth import SCHEME, role_of
 from api.problems import CONTENT_TYPE
 from flotilla import __version__
@@ -36,6 +36,7 @@ _MODELS = [
     diagnosis_schemas.Inspection,
     diagnosis_schemas.NewHeapRequest,
     diagnosis_schemas.StacksRequest,
+    command_logs.CommandLogPage,
     happenings.HappeningPage,
     policies.BotPolicy,
     Overrides,

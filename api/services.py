@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from flotilla.db.bots import SqlBots
+from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.diagnosis import SqlDiagnosis
 from flotilla.db.engine import Database
 from flotilla.db.happenings import SqlHappenings
@@ -40,6 +41,7 @@ class Services:
     happenings: SqlHappenings
     rollovers: SqlRollovers
     sessions: SqlSessions
+    command_logs: SqlCommandLogs
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
 
@@ -67,6 +69,7 @@ def services_on(
         SqlHappenings(database),
         SqlRollovers(database),
         SqlSessions(database),
+        SqlCommandLogs(database),
         policy or Policy(),
         pace or Pace(),
     )

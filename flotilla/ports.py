@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.command_logs import CommandLog
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
@@ -97,6 +98,13 @@ class SessionStore(Protocol):
 
     async def forget(self, now: datetime, batch: int) -> int:
         """Remove at most `batch` starts that no longer count at `now`, and limits long over; return how many starts."""
+
+
+class CommandLogStore(Protocol):
+    """The database as command logs reach it. Raises RetryError when the database is away."""
+
+    async def record_command_logs(self, rows: Sequence[tuple[str, CommandLog]]) -> None:
+        """Store logs by bot id, all or nothing. Passes over those that are there, and bots that are gone."""
 
 
 class NudgeListener(Protocol):

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from flotilla.domain.command_logs import CommandLog
 from flotilla.domain.heap import HeapReport
 from flotilla.domain.requests import Brake
 
@@ -157,6 +158,18 @@ class Probed(_Message, frozen=True, tag=True):
     response_p95_ms: float | None = None
 
 
+class CommandsRan(_Message, frozen=True, tag=True):
+    """What users did, again and again until `CommandsStored` with this number comes back.
+
+    number: of no other batch of this bot, whichever worker told it. lost: logs that found no room in the worker since
+    the batch before.
+    """
+
+    number: int
+    logs: Annotated[tuple[CommandLog, ...], msgspec.Meta(max_length=200)]
+    lost: int = 0
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
 
 
@@ -256,6 +269,12 @@ class NotYet(_Message, frozen=True, tag=True):
 
 class Relieved(_Message, frozen=True, tag=True):
     """Another connection speaks for the bot now. A worker that is sealed need not look for its supervisor any more."""
+
+
+class CommandsStored(_Message, frozen=True, tag=True):
+    """The logs of this batch are safe: in the database, or on this host's disk on their way there."""
+
+    number: int
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -365,8 +384,9 @@ FromWorker = (
     | AskIdentify
     | IdentifiedAlone
     | GatewaySeen
+    | CommandsRan
 )
-ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Relieved | Refused
+ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Relieved | CommandsStored | Refused
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)

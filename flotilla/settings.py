@@ -173,6 +173,12 @@ class Settings(BaseSettings):
     bot_log_mb: int = Field(
         8, ge=1, le=100_000, description="MiB that the log of one bot may take, its older parts included."
     )
+    command_logs_days: int = Field(
+        30, ge=1, le=3650, description="Days for which it is kept what users did with the bots."
+    )
+    command_spool_mb: int = Field(
+        64, ge=1, le=100_000, description="MiB of command logs that may wait on disk while the database is away."
+    )
     uptime_target: float = Field(
         TARGET,
         gt=0,

@@ -3,9 +3,11 @@
 import asyncio
 import signal
 import sys
+from datetime import timedelta
 
 import structlog
 
+from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
 from flotilla.db.schema import require_current
@@ -36,11 +38,17 @@ async def run(settings: Settings) -> None:
     try:
         await require_current(database)
         operations = SqlOperations(database)
+        forgetting = forget_for_ever(
+            SqlUptime(database),
+            SqlSessions(database),
+            SqlCommandLogs(database),
+            timedelta(days=settings.command_logs_days),
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
                 group.create_task(sweep_for_ever(operations, arq)),
-                group.create_task(forget_for_ever(SqlUptime(database), SqlSessions(database))),
+                group.create_task(forgetting),
             ]
             await stop.wait()
             log.info("jobs.stopping")

@@ -1,12 +1,13 @@
-"""Forgets transitions and session starts that nobody needs any more, a little at a time."""
+"""Forgets transitions, session starts and command logs that nobody needs any more, a little at a time."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import FORGET_BATCH, SqlUptime
 from flotilla.domain.uptime import KEPT
@@ -21,13 +22,16 @@ TIMEOUT_S = 600.0
 log = structlog.get_logger()
 
 
-async def forget_for_ever(history: SqlUptime, sessions: SqlSessions) -> None:
+async def forget_for_ever(
+    history: SqlUptime, sessions: SqlSessions, command_logs: SqlCommandLogs, command_logs_kept: timedelta
+) -> None:
     """Forget at start and then about every SWEEP_S seconds until cancelled, whatever is away meanwhile."""
     while True:
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 await forget(history, datetime.now(UTC))
                 await forget_starts(sessions, datetime.now(UTC))
+                await forget_command_logs(command_logs, datetime.now(UTC) - command_logs_kept)
         except FlotillaError as fault:
             log.warning("retention.failed", error=fault.message)
         except TimeoutError:
@@ -48,6 +52,14 @@ async def forget_starts(sessions: SqlSessions, now: datetime, *, batch: int = FO
     gone = await _in_batches(lambda: sessions.forget(now, batch), batch)
     if gone:
         log.info("retention.forgot_starts", session_starts=gone)
+    return gone
+
+
+async def forget_command_logs(command_logs: SqlCommandLogs, before: datetime, *, batch: int = FORGET_BATCH) -> int:
+    """Remove command logs from before `before`, as `forget` does."""
+    gone = await _in_batches(lambda: command_logs.forget(before, batch), batch)
+    if gone:
+        log.info("retention.forgot_command_logs", command_logs=gone)
     return gone
 
 

@@ -7,6 +7,7 @@ import asyncio
 import resource
 import signal
 
+from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rollovers import SqlRollovers
@@ -50,6 +51,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             TokenVault(settings.key_file),
             SqlRollovers(database),
             SqlSessions(database),
+            SqlCommandLogs(database),
             fork_server,
         )
         stop = asyncio.Event()

@@ -15,9 +15,10 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import HandedOver, MemoryExceeded
 from flotilla.errors import FlotillaError, RetryError
-from flotilla.ports import FleetStore, NudgeListener, RolloverStore, SessionStore
+from flotilla.ports import CommandLogStore, FleetStore, NudgeListener, RolloverStore, SessionStore
 from flotilla.protocol import (
     AskIdentify,
+    CommandsRan,
     Fork,
     Forked,
     GatewaySeen,
@@ -34,6 +35,7 @@ from flotilla.protocol import (
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.chronicle import Chronicle
+from supervisor.command_logs import CommandLogs
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.findings import Findings
@@ -48,6 +50,7 @@ from supervisor.memory_watch import MemoryWatch
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
+from supervisor.spool import Spool
 from supervisor.tokens import Tokens
 from supervisor.zygote import ForkServerProcess
 
@@ -77,6 +80,7 @@ class Supervisor:
         vault: TokenVault,
         rollovers: RolloverStore,
         sessions: SessionStore,
+        command_logs: CommandLogStore,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -134,6 +138,8 @@ class Supervisor:
         )
         self._heaps = Heaps(store)
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
+        spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
+        self._command_logs = CommandLogs(command_logs, spool, self._tell)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
         self._control = ControlServer(
             settings.control_socket,
@@ -151,6 +157,7 @@ class Supervisor:
                 GatewaySeen: self._sessions.take,
                 Probed: self._findings.take,
                 Sealed: lambda member, generation, _: self._fleet.apply(member, HandedOver(generation)),
+                CommandsRan: self._command_logs.take,
             },
             self._isolation.users,
         )
@@ -177,6 +184,7 @@ class Supervisor:
                     self._chronicle.run(),
                     self._requests.run(),
                     self._sessions.run(),
+                    self._command_logs.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                 )

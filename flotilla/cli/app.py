@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flotilla import __version__
-from flotilla.cli import bots, happenings, local, logs, operations, run, sandbox, status, supervisor
+from flotilla.cli import bots, commands, happenings, local, logs, operations, run, sandbox, status, supervisor
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,6 +26,7 @@ app.command(hidden=True)(run.welcome)
 app.command()(status.status)
 app.command()(logs.logs)
 app.command()(happenings.happenings)
+app.command()(commands.commands)
 app.command()(run.doctor)
 
 

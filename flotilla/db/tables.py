@@ -158,6 +158,29 @@ happenings = sa.Table(
     sa.Index("ix_happenings_bot_id_id", "bot_id", "id"),
 )
 
+command_logs = sa.Table(
+    "command_logs",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("interaction_id", sa.BigInteger, nullable=False),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("guild_id", sa.BigInteger),
+    sa.Column("channel_id", sa.BigInteger),
+    sa.Column("options", sa.JSON, nullable=False),
+    sa.Column("first_ms", sa.Float),
+    sa.Column("total_ms", sa.Float),
+    sa.Column("deferred", sa.Boolean, nullable=False),
+    sa.Column("error", sa.String(200)),
+    sa.Column("reference", sa.String(26)),
+    sa.Index("ix_command_logs_bot_id_id", "bot_id", "id"),
+    sa.Index("ix_command_logs_reference", "reference"),
+)
+
 # By application and not by bot: a token that is removed and added again has not got its day back.
 session_starts = sa.Table(
     "session_starts",

@@ -19,6 +19,7 @@ REQUESTS = [
     ("GET", "/api/v1/bots/x/stacks", Role.VIEWER),
     ("GET", "/api/v1/bots/x/heap", Role.VIEWER),
     ("GET", "/api/v1/bots/x/uptime", Role.VIEWER),
+    ("GET", "/api/v1/command-logs", Role.VIEWER),
     ("GET", "/api/v1/happenings", Role.VIEWER),
     ("GET", "/api/v1/operations", Role.VIEWER),
     ("GET", "/api/v1/operations/x", Role.VIEWER),

@@ -91,7 +91,29 @@ class Keeper(Protocol):
         """See to a command that failed; return whether it is seen to, by the bot's own code or otherwise."""
 
 
+class Watcher(Protocol):
+    """What is told of how interactions fare, by their ids. Must not raise."""
+
+    def entered(self, interaction_id: int) -> None:
+        """The bot's code begins to handle one; several listeners may."""
+
+    def raised(self, interaction_id: int, error: BaseException) -> None:
+        """The bot's code raised."""
+
+    def left(self, interaction_id: int) -> None:
+        """The bot's code has ended."""
+
+    def accepted(self, interaction_id: int) -> None:
+        """Discord has accepted an initial response of the bot's code."""
+
+
 _current: list[Keeper] = []
+_watchers: list[Watcher] = []
+
+
+def watch(watcher: Watcher | None) -> None:
+    """Let `watcher` be told of all interactions of this process; None: nobody."""
+    _watchers[:] = [] if watcher is None else [watcher]
 
 
 def install(keeper: Keeper | None) -> None:
@@ -192,12 +214,37 @@ async def _looked_after(client: RESTClientImpl, compiled_route: Any, **named: An
         answer = await _current[0].carry(exchange, *_call_of(op, *_body_of(named)), as_it_is)
     if op is Op.ANSWER:
         responses.accepted(int(parts[2]))
+        for watcher in _watchers:
+            watcher.accepted(int(parts[2]))
     return answer
 
 
 async def _invoke_looked_after(manager: EventManagerBase, callback: Any, event: Any) -> None:  # noqa: ANN401
-    looks = _current and isinstance(event, hikari.InteractionCreateEvent)
-    exchange = _current[0].find(event.interaction.token) if looks else None
+    if not isinstance(event, hikari.InteractionCreateEvent):
+        await _invoke(manager, callback, event)
+        return
+    if not _watchers:
+        await _guarded(manager, callback, event)
+        return
+    watcher, interaction_id = _watchers[0], int(event.interaction.id)
+
+    @functools.wraps(callback)
+    async def watched(event: Any) -> None:  # noqa: ANN401
+        try:
+            await callback(event)
+        except Exception as error:
+            watcher.raised(interaction_id, error)
+            raise
+
+    watcher.entered(interaction_id)
+    try:
+        await _guarded(manager, watched, event)
+    finally:
+        watcher.left(interaction_id)
+
+
+async def _guarded(manager: EventManagerBase, callback: Any, event: Any) -> None:  # noqa: ANN401
+    exchange = _current[0].find(event.interaction.token) if _current else None
     if exchange is None:
         await _invoke(manager, callback, event)
         return
@@ -215,6 +262,8 @@ def _make_looked_after(client: lightbulb.Client, *arguments: Any, **named: Any) 
 
 
 async def _before_all(failure: lightbulb.exceptions.ExecutionPipelineFailedException) -> bool:
+    for watcher in _watchers:
+        watcher.raised(int(failure.context.interaction.id), failure.__cause__ or failure)
     for keeper in _current:
         keeper.notice(failure.context.interaction.token)
     return False

@@ -26,6 +26,7 @@ from flotilla.protocol import WorkerLimits
 from worker_bot import answering, texts
 from worker_bot.answering import VOID_S, Answer, Call, Do, Exchange, Habits, Kind, Move, Op
 from worker_bot.callbacks import EPHEMERAL, AsItIs, Json, Listener, Said, callback_result
+from worker_bot.interactions import name_of
 from worker_bot.lateness import TOO_LATE_MS, Lag, Lateness
 from worker_bot.placing import TROUBLE, Held, Placer, Wire
 
@@ -106,7 +107,7 @@ class InteractionGuard:
         """Look after an INTERACTION_CREATE; return whether the bot's code should get it. Never raises."""
         try:
             kind, interaction_id, token = Kind(payload["type"]), int(payload["id"]), str(payload["token"])
-            name, application_id = _name_of(payload), str(int(payload["application_id"]))
+            name, application_id = name_of(payload), str(int(payload["application_id"]))
         except (TypeError, ValueError, LookupError, AttributeError):
             return True  # it is for hikari to say what that is
         limits = self._limits()
@@ -421,15 +422,3 @@ def _reference() -> str:
 
 def _missing() -> hikari.NotFoundError:
     return hikari.NotFoundError(url="", headers={}, raw_body=b"", message="Unknown Message", code=10008)
-
-
-def _name_of(payload: Json) -> str:
-    """Return what is used: a command with its sub-commands, or the custom id of a component or modal."""
-    data = payload["data"]
-    if "custom_id" in data:
-        return str(data["custom_id"])
-    names, options = [str(data["name"])], data.get("options")
-    while options and options[0].get("type") in {1, 2}:
-        names.append(str(options[0]["name"]))
-        options = options[0].get("options")
-    return " ".join(names)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from flotilla.protocol import (
+    CommandsStored,
     Configure,
     MayIdentify,
     NotYet,
@@ -26,6 +27,7 @@ class Orders:
         self.gate = gate
         self.limits = WorkerLimits()
         self.on_heap: Callable[[TakeHeap], None] | None = None
+        self.on_stored: Callable[[int], None] | None = None
         self.relieved = asyncio.Event()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
 
@@ -49,6 +51,8 @@ class Orders:
                 self._guard.obey(requests)
             case TakeHeap() if self.on_heap is not None:
                 self.on_heap(message)
+            case CommandsStored(number) if self.on_stored is not None:
+                self.on_stored(number)
             case Relieved():
                 self.relieved.set()
             case MayIdentify() | NotYet():

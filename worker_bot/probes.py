@@ -7,6 +7,7 @@ import hikari
 
 from flotilla.protocol import Probed, WorkerLimits
 from worker_bot import responses
+from worker_bot.command_logs import CommandLogs
 from worker_bot.delivery import DeliveryProbe, Renewable
 from worker_bot.guard import InteractionGuard
 from worker_bot.responses import Responses
@@ -18,8 +19,11 @@ REPORT_S = 5.0
 class Probes:
     """Delivery and response of one bot. Made inside a running event loop."""
 
-    def __init__(self, bot: Renewable, guard: InteractionGuard | None = None) -> None:
+    def __init__(
+        self, bot: Renewable, guard: InteractionGuard | None = None, command_logs: CommandLogs | None = None
+    ) -> None:
         self._guard = guard
+        self._command_logs = command_logs
         self._delivery = DeliveryProbe(bot)
         self._responses = Responses()
         self._told: tuple[str | None, str] = (None, "")
@@ -31,6 +35,8 @@ class Probes:
         self._delivery.see(name, shard, payload)
         if name == "INTERACTION_CREATE" and isinstance(payload, dict) and str(payload.get("id", "")).isdecimal():
             self._responses.arrived(int(payload["id"]), time.monotonic())
+            if self._command_logs is not None:
+                self._command_logs.arrived(payload)
             return self._guard is None or self._guard.see(shard, payload)
         return True
 
@@ -38,6 +44,8 @@ class Probes:
         """Do what is due, and return what the supervisor should know, if it is time. Call it with each heartbeat."""
         if self._guard is not None:
             self._guard.beat(limits.heartbeat_s)
+        if self._command_logs is not None:
+            self._command_logs.tell()
         now = time.monotonic()
         self._delivery.tick(now, limits)
         worst = self._delivery.worst()

@@ -17,6 +17,7 @@ from flotilla.protocol import Fork, Heap, TakeHeap
 from flotilla.redaction import redact_text
 from worker_bot import callbacks, heap, rest, sealed, stacks
 from worker_bot.bot import Bot
+from worker_bot.command_logs import CommandLogs
 from worker_bot.confinement import WorkerMemory
 from worker_bot.guard import InteractionGuard
 from worker_bot.identify import IdentifyGate
@@ -26,6 +27,9 @@ from worker_bot.probes import Probes
 from worker_bot.requests import RequestGuard
 from worker_bot.session import Continuity
 from worker_bot.triage import TokenRefusedError, reason_of
+
+LEFT_LOGS = "command-logs"
+"""File beside a worker's session, with command logs that may not be safe yet."""
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -145,10 +149,18 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
     )
     bots.append(bot)
-    answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits)
+    command_logs = CommandLogs(link.send, Path(fork.session_path).with_name(LEFT_LOGS) if fork.session_path else None)
+    orders.on_stored = command_logs.stored
+    answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits, command_logs.judged)
     callbacks.install(answers)
-    bot.before_leaving = answers.finish
-    probes = Probes(bot, answers)
+    callbacks.watch(command_logs)
+
+    async def before_leaving() -> None:
+        await answers.finish()
+        command_logs.leave()
+
+    bot.before_leaving = before_leaving
+    probes = Probes(bot, answers, command_logs)
     continuity.see = probes.see
     del message
     link.running = True

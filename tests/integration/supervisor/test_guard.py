@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from flotilla.db.command_logs import CommandLogFilter, SqlCommandLogs
 from flotilla.domain.bots import Desired
+from flotilla.domain.command_logs import CommandLog, Outcome
 from tests.stack import Stack, until
 
 EPHEMERAL = 64
@@ -61,3 +63,18 @@ async def test_user_of_a_slow_command_is_deferred_told_of_a_restart_and_answered
     used = await use("private", 600)
     assert used["status"] == "deferred"
     assert (await shown(used, "secret"))["flags"] & EPHEMERAL
+
+    async def logged() -> list[CommandLog]:
+        found = await SqlCommandLogs(stack.database).page(CommandLogFilter(bot=bot_id), 200, None)
+        wanted = {waiting["interaction_id"], used["interaction_id"]}
+        logs = [view.log for view in found.items if str(view.log.interaction_id) in wanted]
+        return logs if len(logs) == len(wanted) else []
+
+    answered, cut_off = await until(logged, "what the user did is written down")
+    assert (answered.outcome, answered.deferred, answered.reference) == (Outcome.ANSWERED, True, None)
+    assert (answered.name, answered.options) == ("slow", {"how": "private", "wait_ms": 600})
+    assert (answered.first_ms or 0) < 600 <= (answered.total_ms or 0)
+    assert (cut_off.outcome, cut_off.deferred) == (Outcome.UNANSWERED, True)
+    told = await shown(waiting, "restarted")
+    assert cut_off.reference is not None
+    assert cut_off.reference in told["content"]

@@ -5,6 +5,9 @@ import signal
 from functools import partial
 from typing import Any
 
+import sqlalchemy as sa
+
+from flotilla.db.tables import command_logs
 from flotilla.domain.bots import BotStatus, Desired
 from flotilla.domain.worker import State
 from tests.stack import Stack, until
@@ -64,6 +67,14 @@ async def test_every_command_used_during_restarts_is_answered_once(stack: Stack)
     told = await application(stack)
     assert (told["identifies"], told["resumes"], told["answered_twice"]) == (1, 10, 0)
     assert application_id == told["id"]
+
+    async def logged() -> bool:
+        async with stack.database.read() as connection:
+            count = (await connection.execute(sa.select(sa.func.count()).select_from(command_logs))).scalar_one()
+        assert count <= ended["sent"], "each is written down once"
+        return bool(count == ended["sent"])
+
+    await until(logged, "all that users did is written down, over ten restarts")
 
 
 async def test_stopped_bot_ends_its_session_and_starts_cold(stack: Stack) -> None:

@@ -280,5 +280,3 @@ class CommandLogs:
 
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 1)
-
-

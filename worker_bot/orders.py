@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from flotilla.protocol import (
-    CommandsStored,
     Configure,
     MayIdentify,
     NotYet,
     Relieved,
-    TakeHeap,
     Throttle,
     ToWorker,
     Welcome,
@@ -20,16 +19,24 @@ from worker_bot.requests import RequestGuard
 
 
 class Orders:
-    """Takes the supervisor's messages and holds what follows from them. Made inside a running event loop."""
+    """Takes the supervisor's messages and holds what follows from them. Made inside a running event loop.
+
+    takers: who else acts on a message, by its class; what nobody takes changes nothing.
+    """
 
     def __init__(self, guard: RequestGuard, gate: IdentifyGate) -> None:
         self._guard = guard
         self.gate = gate
         self.limits = WorkerLimits()
-        self.on_heap: Callable[[TakeHeap], None] | None = None
-        self.on_stored: Callable[[int], None] | None = None
         self.relieved = asyncio.Event()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
+        self.takers: dict[type, Callable[[Any], None]] = {
+            Configure: self._configure,
+            Throttle: lambda message: guard.obey(message.requests),
+            Relieved: lambda _: self.relieved.set(),
+            MayIdentify: gate.answered,
+            NotYet: gate.answered,
+        }
 
     def close(self) -> None:
         """Let no request of the bot's pass any more."""
@@ -37,23 +44,18 @@ class Orders:
 
     def take(self, message: ToWorker) -> None:
         """Act on a message. Only the first Welcome brings the token; later ones renew the limits."""
-        match message:
-            case Welcome():
-                self.limits = message.config.limits
-                self._guard.obey(message.config.requests)
-                self._guard.tell_all()
-                self.gate.welcomed(message)
-                if not self.welcome.done():
-                    self.welcome.set_result(message)
-            case Configure(limits):
-                self.limits = limits
-            case Throttle(requests):
-                self._guard.obey(requests)
-            case TakeHeap() if self.on_heap is not None:
-                self.on_heap(message)
-            case CommandsStored(number) if self.on_stored is not None:
-                self.on_stored(number)
-            case Relieved():
-                self.relieved.set()
-            case MayIdentify() | NotYet():
-                self.gate.answered(message)
+        if isinstance(message, Welcome):
+            self._meet(message)
+        elif (taker := self.takers.get(type(message))) is not None:
+            taker(message)
+
+    def _meet(self, message: Welcome) -> None:
+        self.limits = message.config.limits
+        self._guard.obey(message.config.requests)
+        self._guard.tell_all()
+        self.gate.welcomed(message)
+        if not self.welcome.done():
+            self.welcome.set_result(message)
+
+    def _configure(self, message: Configure) -> None:
+        self.limits = message.limits

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
-from flotilla.protocol import Fork, Heap, TakeHeap
+from flotilla.protocol import CommandsStored, Fork, Heap, TakeHeap
 from flotilla.redaction import redact_text
 from worker_bot import callbacks, heap, rest, sealed, stacks
 from worker_bot.bot import Bot
@@ -150,7 +150,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     )
     bots.append(bot)
     command_logs = CommandLogs(link.send, Path(fork.session_path).with_name(LEFT_LOGS) if fork.session_path else None)
-    orders.on_stored = command_logs.stored
+    orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
     answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits, command_logs.judged)
     callbacks.install(answers)
     callbacks.watch(command_logs)
@@ -166,7 +166,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders, memory, probes))
     reporting = asyncio.create_task(guard.report(link.report_invalid))
-    orders.on_heap = _HeapAnswers(link, bot).take
+    orders.takers[TakeHeap] = _HeapAnswers(link, bot).take
     try:
         await _run(bot, guard)
     except Exception as error:

@@ -83,7 +83,12 @@ def case(tmp_path: Path) -> Case:
 def test_a_command_is_told_with_who_where_what_and_how_long(case: Case) -> None:
     case.use()
     log = case.told()
-    assert (log.kind, log.name, log.options, log.outcome) == (Kind.COMMAND, "shop buy", {"item": "🍕"}, Outcome.ANSWERED)
+    assert (log.kind, log.name, log.options, log.outcome) == (
+        Kind.COMMAND,
+        "shop buy",
+        {"item": "🍕"},
+        Outcome.ANSWERED,
+    )
     assert (log.interaction_id, log.user_id, log.guild_id, log.channel_id) == (1, 7, 8, 9)
     assert (log.first_ms, log.total_ms, log.deferred) == (5.0, 20.0, False)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from flotilla.domain.command_logs import CommandLog
+from flotilla.domain.config import BotConfig
 from flotilla.domain.heap import HeapReport
 from flotilla.domain.requests import Brake
 
@@ -25,6 +26,9 @@ SEALED_S = 30.0
 
 MAX_FRAME_BYTES = 1024 * 1024
 _LENGTH = struct.Struct(">I")
+
+Topic = Annotated[str, msgspec.Meta(max_length=50)]
+"""What a worker asks about, such as `stock.search`; who answers it is in supervisor/supervisor.py."""
 
 Delivery = Literal["ok", "quiet", "probing", "deaf", "unprobed"]
 Rung = Literal["", "resume", "identify", "renew"]
@@ -170,6 +174,14 @@ class CommandsRan(_Message, frozen=True, tag=True):
     lost: int = 0
 
 
+class Ask(_Message, frozen=True, tag=True):
+    """A question of the bot's code, until `Answered` with this number comes. body: as the topic has it."""
+
+    number: int
+    topic: Topic
+    body: bytes
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
 
 
@@ -189,13 +201,19 @@ class RequestLimits(msgspec.Struct, frozen=True):
 
 
 class WorkerConfig(msgspec.Struct, frozen=True):
-    """How a worker runs its bot. discord_url: REST base. limits: those that the worker itself looks after."""
+    """How a worker runs its bot.
+
+    discord_url: REST base. extensions: module paths that it loads. limits: those that the worker itself looks after.
+    bot: how the bot is to be. version: of that config; the worker says which one it runs.
+    """
 
     discord_url: str
     extensions: tuple[str, ...]
     log_level: str
     limits: "WorkerLimits"
     requests: RequestLimits = RequestLimits()
+    bot: BotConfig = BotConfig()
+    version: int = 0
 
 
 class WorkerLimits(msgspec.Struct, frozen=True):
@@ -275,6 +293,14 @@ class CommandsStored(_Message, frozen=True, tag=True):
     """The logs of this batch are safe: in the database, or on this host's disk on their way there."""
 
     number: int
+
+
+class Answered(_Message, frozen=True, tag=True):
+    """The answer to `Ask` with this number. code: why there is none; body is a sentence for the log then."""
+
+    number: int
+    body: bytes
+    code: str = ""
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -385,8 +411,11 @@ FromWorker = (
     | IdentifiedAlone
     | GatewaySeen
     | CommandsRan
+    | Ask
 )
-ToWorker = Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Relieved | CommandsStored | Refused
+ToWorker = (
+    Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Relieved | CommandsStored | Answered | Refused
+)
 ToForkServer = Preload | Fork
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)

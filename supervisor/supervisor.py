@@ -17,6 +17,7 @@ from flotilla.domain.worker import HandedOver, MemoryExceeded
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import CommandLogStore, FleetStore, NudgeListener, RolloverStore, SessionStore
 from flotilla.protocol import (
+    Ask,
     AskIdentify,
     CommandsRan,
     Fork,
@@ -34,6 +35,7 @@ from flotilla.protocol import (
 )
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from supervisor.answers import Answers
 from supervisor.chronicle import Chronicle
 from supervisor.command_logs import CommandLogs
 from supervisor.control import ControlServer
@@ -140,6 +142,7 @@ class Supervisor:
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
         self._command_logs = CommandLogs(command_logs, spool, self._tell)
+        self._answers = Answers({}, self._tell)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
         self._control = ControlServer(
             settings.control_socket,
@@ -158,6 +161,7 @@ class Supervisor:
                 Probed: self._findings.take,
                 Sealed: lambda member, generation, _: self._fleet.apply(member, HandedOver(generation)),
                 CommandsRan: self._command_logs.take,
+                Ask: self._answers.take,
             },
             self._isolation.users,
         )

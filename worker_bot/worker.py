@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
-from flotilla.protocol import CommandsStored, Fork, Heap, TakeHeap
+from flotilla.protocol import Answered, CommandsStored, Fork, Heap, TakeHeap
 from flotilla.redaction import redact_text
-from worker_bot import callbacks, heap, rest, sealed, stacks
+from worker_bot import asking, callbacks, heap, rest, sealed, stacks
 from worker_bot.bot import Bot
 from worker_bot.command_logs import CommandLogs
 from worker_bot.confinement import WorkerMemory
@@ -149,19 +149,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
     )
     bots.append(bot)
-    command_logs = CommandLogs(link.send, Path(fork.session_path).with_name(LEFT_LOGS) if fork.session_path else None)
-    orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
-    answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits, command_logs.judged)
-    callbacks.install(answers)
-    callbacks.watch(command_logs)
-
-    async def before_leaving() -> None:
-        await answers.finish()
-        command_logs.leave()
-
-    bot.before_leaving = before_leaving
-    probes = Probes(bot, answers, command_logs)
-    continuity.see = probes.see
+    probes = _look_after(bot, fork, link, orders)
     del message
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders, memory, probes))
@@ -185,6 +173,27 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         guard.flush(link.report_invalid)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(bot.close(), CLOSE_TIMEOUT_S)
+
+
+def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders) -> Probes:
+    """Put the guard, the logs, the questions and the probes around a bot."""
+    command_logs = CommandLogs(link.send, Path(fork.session_path).with_name(LEFT_LOGS) if fork.session_path else None)
+    orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
+    questions = asking.Asking(link.send)
+    orders.takers[Answered] = questions.answered
+    asking.install(questions)
+    answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits, command_logs.judged)
+    callbacks.install(answers)
+    callbacks.watch(command_logs)
+
+    async def before_leaving() -> None:
+        await answers.finish()
+        command_logs.leave()
+
+    bot.before_leaving = before_leaving
+    probes = Probes(bot, answers, command_logs)
+    bot.continuity.see = probes.see
+    return probes
 
 
 async def _run(bot: Bot, guard: RequestGuard) -> None:

@@ -120,7 +120,7 @@ def left_behind(base: Path, now: float) -> dict[tuple[int, int], tuple[Session, 
 
     Where there are sessions of several counts, those go on that were up last; the files of the others are removed.
     """
-    paths = {shard: path for path in (base, *base.parent.glob(f"{base.name}.*of*")) if (shard := _shard_of(base, path))}
+    paths = {shard: path for path in (base, *_siblings(base)) if (shard := _shard_of(base, path))}
     files = {shard: SessionFile(path) for shard, path in paths.items() if path.exists()}
     found = {shard: taken for shard, file in files.items() if (taken := file.take(now)) is not None}
     youngest = max(found, key=lambda shard: files[shard].touched_at, default=(0, 0))
@@ -128,6 +128,14 @@ def left_behind(base: Path, now: float) -> dict[tuple[int, int], tuple[Session, 
         if shard[1] != youngest[1]:
             paths[shard].unlink(missing_ok=True)
     return {shard: taken for shard, taken in found.items() if shard[1] == youngest[1]}
+
+
+def _siblings(base: Path) -> list[Path]:
+    """Return the files whose name begins as that of `base`. No glob: Python would compile a pattern for each bot."""
+    try:
+        return [path for path in base.parent.iterdir() if path.name.startswith(f"{base.name}.")]
+    except FileNotFoundError:
+        return []
 
 
 def _shard_of(base: Path, path: Path) -> tuple[int, int] | None:

@@ -31,6 +31,7 @@ WARM_UP_TIMEOUT_S = 10.0
 MAX_FAULT_CHARS = 32_000
 EXTENSIONS = ("worker_bot.extensions.core",)
 _ID = "100000000000000001"
+_MOMENT = "2015-01-01T00:00:00+00:00"
 _USER: dict[str, Any] = {
     "id": _ID,
     "username": "warm",
@@ -201,8 +202,46 @@ class _Stub:
         ready |= {"application": {"id": _ID, "flags": 0}, "shard": [0, 1]}
         return [
             {"op": 0, "t": "READY", "s": 1, "d": ready},
-            {"op": 0, "t": "INTERACTION_CREATE", "s": 2, "d": self._interaction()},
+            {"op": 0, "t": "GUILD_CREATE", "s": 2, "d": self._guild()},
+            {"op": 0, "t": "INTERACTION_CREATE", "s": 3, "d": self._interaction()},
         ]
+
+    @staticmethod
+    def _guild() -> dict[str, Any]:
+        member = {"user": _USER, "nick": None, "roles": [_ID], "joined_at": _MOMENT, "deaf": False, "mute": False}
+        member |= {"avatar": None, "banner": None, "premium_since": None, "pending": False, "flags": 0}
+        member |= {"communication_disabled_until": None}
+        colors = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}
+        role: dict[str, Any] = {
+            "id": _ID,
+            "name": "@everyone",
+            "color": 0,
+            "colors": colors,
+            "hoist": False,
+            "flags": 0,
+        }
+        role |= {"position": 0, "permissions": "0", "managed": False, "mentionable": False, "icon": None}
+        overwrite = {"id": _ID, "type": 0, "allow": "0", "deny": "0"}
+        channel: dict[str, Any] = {"id": _ID, "type": 0, "name": "warm", "position": 0, "topic": None, "nsfw": False}
+        channel |= {"permission_overwrites": [overwrite], "parent_id": None, "last_message_id": None}
+        channel |= {"rate_limit_per_user": 0}
+        guild: dict[str, Any] = {"id": _ID, "name": "warm", "owner_id": _ID, "features": [], "unavailable": False}
+        guild |= dict.fromkeys(
+            ("icon", "splash", "discovery_splash", "banner", "description", "vanity_url_code", "afk_channel_id"), None
+        )
+        guild |= dict.fromkeys(
+            ("application_id", "rules_channel_id", "public_updates_channel_id", "system_channel_id"), None
+        )
+        guild |= dict.fromkeys(("safety_alerts_channel_id", "widget_channel_id", "max_presences"), None)
+        guild |= dict.fromkeys(
+            ("verification_level", "default_message_notifications", "explicit_content_filter", "mfa_level"), 0
+        )
+        guild |= dict.fromkeys(("nsfw_level", "premium_tier", "premium_subscription_count", "system_channel_flags"), 0)
+        guild |= dict.fromkeys(("voice_states", "threads", "presences", "emojis", "stickers", "stage_instances"), ())
+        guild |= {"roles": [role], "channels": [channel], "members": [member], "member_count": 1, "afk_timeout": 300}
+        guild |= {"preferred_locale": "en-US", "max_members": 500_000, "max_video_channel_users": 25, "large": False}
+        guild |= {"premium_progress_bar_enabled": False, "joined_at": _MOMENT, "guild_scheduled_events": []}
+        return guild
 
     @staticmethod
     def _interaction() -> dict[str, Any]:

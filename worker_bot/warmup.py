@@ -208,7 +208,14 @@ class _Stub:
 
     @staticmethod
     def _guild() -> dict[str, Any]:
-        member = {"user": _USER, "nick": None, "roles": [_ID], "joined_at": _MOMENT, "deaf": False, "mute": False}
+        member: dict[str, Any] = {
+            "user": _USER,
+            "nick": None,
+            "roles": [_ID],
+            "joined_at": _MOMENT,
+            "deaf": False,
+            "mute": False,
+        }
         member |= {"avatar": None, "banner": None, "premium_since": None, "pending": False, "flags": 0}
         member |= {"communication_disabled_until": None}
         colors = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}

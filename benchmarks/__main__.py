@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import crashing, deaf, hang, leak, many, memory, recover, sandbox, start, warm
+from benchmarks import answer, crashing, deaf, hang, leak, many, memory, recover, sandbox, start, warm
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
 from benchmarks.peers import install_peers
@@ -29,8 +29,8 @@ QUICK_BOTS = 5
 QUICK_KILLS = 3
 QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S = 100, 3.0
 HANGS, QUICK_HANGS = 5, 1
-NAMES = ("start", "recover", "memory", "many", "leak", "hang", "deaf", "crashing", "warm", "sandbox")
-PEERLESS = {"many", "hang", "deaf", "sandbox", "warm"}
+NAMES = ("start", "recover", "memory", "many", "leak", "hang", "deaf", "crashing", "warm", "answer", "sandbox")
+PEERLESS = {"many", "hang", "deaf", "sandbox", "warm", "answer"}
 
 
 def parse() -> argparse.Namespace:
@@ -71,6 +71,7 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "crashing": lambda: crashing.run(crash_bots, options.seconds, crash_peers),
         "warm": lambda: warm.run(*((QUICK_RESTARTS, QUICK_RESTARTS) if quick else (RESTARTS, REFUSED))),
         "deaf": lambda: deaf.run(1 if quick else DEAF_BOTS, quick=quick),
+        "answer": lambda: answer.run(*((1, 2.0) if quick else (answer.TURNS, answer.TURN_S))),
         "sandbox": lambda: sandbox.run(*sandbox_size),
     }
     machine = Machine.here()

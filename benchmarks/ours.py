@@ -25,9 +25,15 @@ class Flotilla(Running):
     name = "Flotilla"
 
     def __init__(
-        self, desired: Desired = Desired.RUNNING, *, extensions: Sequence[str] = (), merge_memory: bool = False
+        self,
+        desired: Desired = Desired.RUNNING,
+        *,
+        extensions: Sequence[str] = (),
+        merge_memory: bool = False,
+        bots: int | None = None,
     ) -> None:
-        """Make one. extensions: what the bots load besides the usual one."""
+        """Make one. extensions: what the bots load besides the usual one. bots: how many it runs; None: all."""
+        self._bots = bots
         self._desired = desired
         self._environment = {
             "FLOTILLA_LOG_FORMAT": "json",
@@ -44,7 +50,7 @@ class Flotilla(Running):
         self._valkey = Valkey(settings.valkey_socket)
         self._valkey.start()
         self._nudges = ValkeyNudges(settings.effective_redis_url)
-        for bot in field.bots:
+        for bot in field.bots[: self._bots]:
             self._ids[bot.name] = await field.stack.add_bot(bot.name, token=bot.token, desired=self._desired)
 
     async def start(self) -> None:

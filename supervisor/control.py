@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from msgspec import structs
 
+from flotilla.domain.config import BotConfig
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import BecameReady, Failed, Heartbeat, LostReady, State
 from flotilla.errors import FlotillaError
@@ -177,6 +178,7 @@ class ControlServer:
     def _welcome(self, link: Link, member: Member, hello: Hello, token: str | None) -> None:
         requests = self._requests.limits_of(member.bot.id)
         config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
+        config = configured(config, member.bot.config, member.bot.config_version)
         gateway = None if hello.running else self._sessions.gateway(member)
         link.send(Welcome(token, config, gateway, *self._sessions.alone(member)))
         before = self._links.get(hello.bot_id)
@@ -261,6 +263,11 @@ class ControlServer:
             member.shared_bytes = beat.shared_bytes or 0
             member.heartbeat_at = datetime.now(UTC)
         self._fleet.apply(member, Heartbeat(generation))
+
+
+def configured(fleet: WorkerConfig, bot: BotConfig, version: int) -> WorkerConfig:
+    """Return how a worker runs a bot of that config. fleet: how every bot is run, with the extensions of all."""
+    return structs.replace(fleet, extensions=bot.loaded(fleet.extensions), bot=bot, version=version)
 
 
 def limits_of(policy: Policy) -> WorkerLimits:

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
-from flotilla.db.rows import bot_of, bots_with_status, overrides_of, status_of
+from flotilla.db.rows import bot_of, bots_with_status, overrides_of, status_of, stored_config
 from flotilla.db.tables import bot_status, bot_tags, bots
 from flotilla.db.uptime import ratios
 from flotilla.domain.bots import Bot, BotView, Desired
@@ -262,4 +262,7 @@ def _bot_values(bot: Bot) -> dict[str, Any]:
         "created_at": bot.created_at,
         "deleted_at": bot.deleted_at,
         "overrides": bot.overrides.given(),
+        "config": stored_config(bot.config),
+        "config_version": bot.config_version,
+        "guilds_version": bot.guilds_version,
     }

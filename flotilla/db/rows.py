@@ -2,10 +2,13 @@
 
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from flotilla.db.tables import bot_status, bots
 from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.config import BotConfig
+from flotilla.domain.config_changes import lenient
 from flotilla.domain.policy import Overrides, parse_overrides
 from flotilla.domain.vitals import parse_vitals
 from flotilla.domain.worker import State
@@ -34,6 +37,9 @@ def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
         overrides_of(row.overrides),
         row.heap_epoch,
         row.heap_trace_s,
+        config_of(row.config),
+        row.config_version,
+        row.guilds_version,
     )
 
 
@@ -43,6 +49,17 @@ def overrides_of(stored: dict[str, Any] | None) -> Overrides:
         return parse_overrides(stored or {})
     except FixInputError:
         return Overrides()
+
+
+def config_of(stored: dict[str, Any] | None) -> BotConfig:
+    """Return a stored config; of one that a newer release wrote, what this one understands."""
+    return lenient(stored or {}, BotConfig)
+
+
+def stored_config(config: BotConfig) -> dict[str, Any] | None:
+    """Return a config as it is stored: without what is left to its default."""
+    found: dict[str, Any] = msgspec.to_builtins(config)
+    return found or None
 
 
 def status_of(row: sa.Row[Any]) -> BotStatus:
@@ -67,4 +84,5 @@ def status_of(row: sa.Row[Any]) -> BotStatus:
         parse_vitals(row.status_vitals),
         row.status_fork_server,
         tuple(row.status_failed_at or ()),
+        row.status_config_version,
     )

@@ -55,6 +55,32 @@ bots = sa.Table(
     sa.Column("overrides", sa.JSON),
     sa.Column("heap_epoch", sa.Integer, nullable=False, server_default="0"),
     sa.Column("heap_trace_s", sa.Float, nullable=False, server_default="0"),
+    sa.Column("config", sa.JSON(none_as_null=True)),
+    sa.Column("config_version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("guilds_version", sa.Integer, nullable=False, server_default="0"),
+)
+
+bot_configs = sa.Table(
+    "bot_configs",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("config", sa.JSON(none_as_null=True)),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("changed_by", sa.String(64), nullable=False),
+)
+
+# guilds_version: the bot's, when this row was changed last; so what changed since is found without looking at the rest.
+guild_configs = sa.Table(
+    "guild_configs",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("guild_id", sa.String(20), primary_key=True),
+    sa.Column("config", sa.JSON, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("guilds_version", sa.Integer, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Index("ix_guild_configs_bot_id_guilds_version", "bot_id", "guilds_version"),
 )
 
 bot_tags = sa.Table(
@@ -86,6 +112,20 @@ bot_status = sa.Table(
     sa.Column("vitals", sa.JSON),
     sa.Column("fork_server", sa.Integer),
     sa.Column("failed_at", sa.JSON),
+    sa.Column("config_version", sa.Integer),
+)
+
+# Beside the status, which is written every few seconds: this is written when it changes.
+config_outcomes = sa.Table(
+    "config_outcomes",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("good_version", sa.Integer),
+    sa.Column("good", sa.JSON(none_as_null=True)),
+    sa.Column("refused_version", sa.Integer),
+    sa.Column("code", sa.String(64)),
+    sa.Column("detail", sa.Text),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 bot_transitions = sa.Table(

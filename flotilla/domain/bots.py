@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from flotilla.domain.config import DEFAULT_CONFIG, BotConfig
 from flotilla.domain.policy import NO_OVERRIDES, Overrides
 from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State
@@ -31,7 +32,8 @@ class Bot:
     deleted_at: set when removal was asked for; the supervisor stops the bot and then removes the row.
     stacks_epoch: grows with every request for the stacks of its threads, heap_epoch with every request for its heap;
     heap_trace_s: seconds to trace allocations for it, as asked last.
-    overrides: what it has of its own in place of the fleet's policy.
+    overrides: what it has of its own in place of the fleet's policy. config: how it is to be; config_version grows by
+    one with each change of it, guilds_version with each change of one of its guilds' configs.
     """
 
     id: str
@@ -46,6 +48,9 @@ class Bot:
     overrides: Overrides = NO_OVERRIDES
     heap_epoch: int = 0
     heap_trace_s: float = 0.0
+    config: BotConfig = DEFAULT_CONFIG
+    config_version: int = 0
+    guilds_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class BotStatus:
     vitals: what its probes found last.
     fork_server: number of the fork server that made the process; the same number means the same code.
     failed_at: when its last failed runs ended (POSIX seconds), as far back as its policy's period goes.
+    config_version: of the config that it runs with; None: it does not run, or has not said so yet.
     """
 
     bot_id: str
@@ -79,6 +85,7 @@ class BotStatus:
     vitals: Vitals = NO_VITALS
     fork_server: int | None = None
     failed_at: tuple[float, ...] = ()
+    config_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,9 @@ class BotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
         return tuple(name for name in wanted if name not in left_out)
 
 
+DEFAULT_CONFIG: Final = BotConfig()
+
+
 class GuildConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the people of one guild set for one bot there.
 

@@ -12,8 +12,10 @@ from flotilla.db import tables
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
+from flotilla.db.rows import stored_config
 from flotilla.db.tables import bot_exits, bot_transitions, happenings, supervisors
 from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
+from flotilla.domain.config import BotConfig
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
 from flotilla.domain.heap import Heap
@@ -70,6 +72,7 @@ def sql_case(database: Database) -> Case:
     async def change(bot: Bot) -> None:
         values = {column.name: getattr(bot, column.name) for column in tables.bots.c if hasattr(bot, column.name)}
         values["overrides"] = bot.overrides.given()
+        values["config"] = stored_config(bot.config)
         async with database.write() as connection:
             await connection.execute(tables.bots.update().where(tables.bots.c.id == bot.id).values(**values))
 
@@ -130,6 +133,7 @@ async def test_saved_status_comes_back_whole(case: Case) -> None:
         heartbeat_at=T0,
         fork_server=3,
         failed_at=(1_790_000_000.25, 1_790_000_060.5),
+        config_version=12,
     )
     await case.store.save([BotStatus(bot.id), status], [])
     await case.store.save([status], [])
@@ -312,6 +316,8 @@ CHANGES: dict[str, dict[str, object]] = {
     "removal": {"deleted_at": T0 + timedelta(microseconds=1)},
     "stacks": {"stacks_epoch": 1},
     "policy": {"overrides": Overrides(memory_limit_mb=128)},
+    "config": {"config": BotConfig(locale="id", settings={"shop": {"rows": 5}}), "config_version": 1},
+    "guild": {"guilds_version": 1},
 }
 
 

@@ -1,25 +1,22 @@
 """Builds the bot that a worker runs: hikari underneath, lightbulb on top, the extensions that its config names."""
 
 import asyncio
-import importlib
 import math
-import ssl
 from collections.abc import Awaitable, Callable, Iterable
 
 import hikari
 import lightbulb
 
 from flotilla.protocol import WorkerConfig
+from worker_bot import apps, clients, loading, making
 from worker_bot.identify import IdentifyGate
+from worker_bot.keepsake import kept
+from worker_bot.making import SSL_CONTEXT
 from worker_bot.seam import install, under_way
 from worker_bot.session import Continuity
-from worker_bot.triage import ExtensionFailedError
 
 DRAIN_S = 2.0
 """Longest wait for handlers when a session is handed over; an initial response has 3 s (Discord, Interactions)."""
-
-# Built once, before any fork: shared by every worker it saves about 3 MB each.
-SSL_CONTEXT = ssl.create_default_context()
 
 # Guilds, channels and roles are what commands need; members and messages are what fills memory.
 LEAN_CACHE = (
@@ -57,9 +54,29 @@ class Bot:
         """Awaited while Discord can still be asked: what is not answered by now never will be by this process."""
         self._on_ready = on_ready
         self._on_lost = on_lost
-        self._app = hikari.GatewayBot(
+        self._setup_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        clients.watch(self._fail)
+        self._imports_itself = not all(map(loading.is_imported, self.packages))
+        if config.bot.app is not None:
+            self._app = apps.make(config.bot.app, token, config.discord_url)
+        else:
+            self._app = self._of_extensions(token)
+            self._client = lightbulb.client_from_app(self._app)
+            self._app.subscribe(hikari.StartingEvent, self._set_up)
+            self._app.subscribe(hikari.StoppingEvent, self._tear_down)
+        if self.continuity.same_code and not self._imports_itself:
+            for client in clients.made():
+                client.sync_commands = False  # the worker before has registered the same commands
+        self.continuity.suit(int(self._app.intents), kept(self._app.cache.settings))
+        self._app.subscribe(hikari.ShardReadyEvent, self._ready)
+        self._app.subscribe(hikari.ShardResumedEvent, self._ready)
+        self._app.subscribe(hikari.ShardDisconnectedEvent, self._lost)
+
+    def _of_extensions(self, token: str) -> hikari.GatewayBot:
+        making.forget()
+        return hikari.GatewayBot(
             token,
-            rest_url=config.discord_url,
+            rest_url=self._config.discord_url,
             banner=None,
             logs=None,
             suppress_optimization_warning=True,
@@ -67,13 +84,6 @@ class Bot:
             cache_settings=hikari.impl.CacheSettings(components=LEAN_CACHE),
             http_settings=hikari.impl.HTTPSettings(ssl=SSL_CONTEXT),
         )
-        self._client = lightbulb.client_from_app(self._app)
-        self._setup_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._app.subscribe(hikari.StartingEvent, self._set_up)
-        self._app.subscribe(hikari.StoppingEvent, self._tear_down)
-        self._app.subscribe(hikari.ShardReadyEvent, self._ready)
-        self._app.subscribe(hikari.ShardResumedEvent, self._ready)
-        self._app.subscribe(hikari.ShardDisconnectedEvent, self._lost)
 
     @property
     def latency_ms(self) -> float | None:
@@ -93,26 +103,30 @@ class Bot:
 
     @property
     def packages(self) -> tuple[str, ...]:
-        """Where the bot's own code is."""
-        return self._config.extensions
+        """Where the bot's own code is: its extensions, or the module of its app."""
+        app = self._config.bot.app
+        return self._config.extensions if app is None else (app.partition(":")[0],)
 
     async def run(self) -> None:
         """Connect and serve until the gateway connection ends for good or `close` is called.
 
         Raises what ended it; `worker_bot.triage.reason_of` says what that means.
         """
-        starting = asyncio.ensure_future(self._app.start(check_for_updates=False))
-        await asyncio.wait({starting, self._setup_failed}, return_when=asyncio.FIRST_COMPLETED)
-        if self._setup_failed.done():
-            starting.cancel()
-            await self._setup_failed
         tending = asyncio.create_task(self.continuity.tend())
+        running = asyncio.ensure_future(self._run())
         try:
-            await starting
-            if self._app.is_alive:
-                await self._app.join()
+            await asyncio.wait({running, self._setup_failed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._setup_failed.done():
+                await self._setup_failed
+            await running
         finally:
             tending.cancel()
+            running.cancel()
+
+    async def _run(self) -> None:
+        await making.start(self._app)
+        if self._app.is_alive:
+            await self._app.join()
 
     async def close(self) -> None:
         """End the sessions (close code 1001: Discord shows the bot offline at once). Safe before and after `run`.
@@ -150,7 +164,7 @@ class Bot:
         """
         await self.continuity.settled()
         self.continuity.seal()
-        handling = under_way(self._app, self._client)
+        handling = under_way(self._app, clients.made())
         if handling:
             await asyncio.wait(handling, timeout=DRAIN_S)
         await self._leave()
@@ -163,20 +177,16 @@ class Bot:
         # lightbulb drops interactions until its start() is done, so this runs before the gateway connects. hikari logs
         # and swallows what a listener raises; `run` raises it instead, before a session start is spent.
         try:
-            await self._load_extensions()
-            if self.continuity.same_code:
-                self._client.sync_commands = False  # the worker before has registered the same commands
+            for name in self._config.extensions:
+                await loading.load(self._client, name)
             await self._client.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this start
-            self._setup_failed.set_exception(error)
+            self._fail(error)
 
-    async def _load_extensions(self) -> None:
-        for name in self._config.extensions:
-            try:
-                importlib.import_module(name)  # lightbulb logs an import error and goes on without the extension
-            except Exception as error:
-                raise ExtensionFailedError(f"the extension {name} could not be imported") from error
-            await self._client.load_extensions(name)
+    def _fail(self, error: BaseException) -> None:
+        """End the run because of `error`, the first of several."""
+        if not self._setup_failed.done():
+            self._setup_failed.set_exception(error)
 
     async def _tear_down(self, _event: hikari.StoppingEvent) -> None:
         await self._client.stop()

@@ -134,12 +134,15 @@ def _no_collections() -> Iterator[None]:
             gc.enable()
 
 
+def kept(settings: hikari.api.CacheSettings) -> str:
+    """Return what a cache of these settings keeps, as a text to compare."""
+    what = (int(settings.components), settings.max_messages, settings.max_dm_channel_ids, settings.only_my_member)
+    return f"settings {what}"
+
+
 def _made_by(cache: Any) -> str:  # noqa: ANN401
-    settings = cache.settings
-    kept = (int(settings.components), settings.max_messages, settings.max_dm_channel_ids, settings.only_my_member)
-    return (
-        f"Python {platform.python_version()}, hikari {hikari.__version__}, attrs {attrs.__version__}, settings {kept}"
-    )
+    releases = f"Python {platform.python_version()}, hikari {hikari.__version__}, attrs {attrs.__version__}"
+    return f"{releases}, {kept(cache.settings)}"
 
 
 def _the_app() -> None:

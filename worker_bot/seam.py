@@ -213,9 +213,10 @@ def forget_guilds(shard: Any, but: Iterable[int]) -> None:  # noqa: ANN401
             change_cache(shard, "GUILD_DELETE", {"id": str(int(guild_id))})
 
 
-def under_way(app: hikari.GatewayBot, client: lightbulb.Client) -> set[asyncio.Task[Any]]:
+def under_way(app: hikari.GatewayBot, clients: Iterable[lightbulb.Client]) -> set[asyncio.Task[Any]]:
     """Return the tasks that handle events right now."""
-    return {task for task in (*app._event_manager._dispatched_tasks, *client._asyncio_tasks) if not task.done()}
+    of_clients = (task for client in clients for task in client._asyncio_tasks)
+    return {task for task in (*app._event_manager._dispatched_tasks, *of_clients) if not task.done()}
 
 
 # What is put in hikari's place ---------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ class Continuity:
         self._pace = IdentifyPace()
         self._gateway_url = ""
         self._asked = self._sealed = False
+        self._kind: tuple[int | None, str] = (None, "")
         self._inheritance: Inheritance | None = None
         self._outbox: Outbox | None = None
         self._sealed_at: dict[int, int | None] = {}
@@ -79,6 +80,18 @@ class Continuity:
     def resumes(self) -> bool:
         """Whether there are sessions to go on with."""
         return bool(self._left)
+
+    def suit(self, intents: int, cached: str) -> None:
+        """Take note of what the bot is made for, before it starts. cached: as `keepsake.kept` has it.
+
+        What was left behind is given up if it was made for something else: only a new session brings other events, and
+        what another cache lacks.
+        """
+        self._kind = (intents, cached)
+        kinds = {(session.intents, session.cached) for session, _ in self._left.values() if session.intents is not None}
+        if kinds - {self._kind}:
+            log.info("the bot has other intents than before, or caches something else: a new session begins")
+            self._left = {}
 
     async def settled(self) -> None:
         """Return when no event is held back because of the worker before, after about 2 s at the latest."""
@@ -316,8 +329,9 @@ class Continuity:
             self._files[shard.id].mark(seq, now_s())
 
     def _begin(self, shard: Any, ready: Any) -> None:  # noqa: ANN401
-        url, me = ready["resume_gateway_url"], dict(ready["user"])
-        self._sessions[shard.id] = Session(ready["session_id"], url, self._gateway_url, int(me["id"]), me, self._code)
+        me, kind = dict(ready["user"]), (self._code, *self._kind)
+        places = (ready["session_id"], ready["resume_gateway_url"], self._gateway_url)
+        self._sessions[shard.id] = Session(*places, int(me["id"]), me, *kind)
         if self._base is not None and shard.id not in self._files:
             self._open(shard)
         if self._cache is not None:

@@ -7,11 +7,9 @@ import hikari
 
 from flotilla.domain.reasons import reason_of_close_code, reason_of_status
 from worker_bot.gating import SessionRefusedError
+from worker_bot.loading import ExtensionFailedError
+from worker_bot.making import AppFailedError
 from worker_bot.rest import RequestHeldBackError
-
-
-class ExtensionFailedError(Exception):
-    """The bot's own code raised while it was loaded; the cause is chained."""
 
 
 class TokenRefusedError(Exception):
@@ -20,6 +18,7 @@ class TokenRefusedError(Exception):
 
 _OURS: dict[type[BaseException], str] = {
     ExtensionFailedError: "bot_code_failed",
+    AppFailedError: "bot_code_failed",
     TokenRefusedError: "token_refused",
     RequestHeldBackError: "request_budget",
 }

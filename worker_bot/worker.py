@@ -15,7 +15,7 @@ from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
 from flotilla.protocol import Answered, CommandsStored, Fork, Heap, TakeHeap
 from flotilla.redaction import redact_text
-from worker_bot import asking, callbacks, heap, rest, sealed, stacks
+from worker_bot import asking, callbacks, heap, rest, sealed, stacks, tracebacks
 from worker_bot.bot import Bot
 from worker_bot.command_logs import CommandLogs
 from worker_bot.confinement import WorkerMemory
@@ -145,9 +145,12 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         link.report_ready(ready=False)
 
     continuity = _continuity(fork.session_path)
-    bot = Bot(
-        message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
-    )
+    try:
+        bot = Bot(
+            message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
+        )
+    except Exception as error:  # noqa: BLE001 - the bot's own code makes it
+        return await _fail(link, error)
     bots.append(bot)
     probes = _look_after(bot, fork, link, orders)
     del message
@@ -158,12 +161,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     try:
         await _run(bot, guard)
     except Exception as error:
-        code = reason_of(error)
-        detail = redact_text(f"{type(error).__name__}: {error}")
-        # A traceback helps where the bot's own code is at fault; for a refused token it only hides the sentence.
-        log.log(logging.ERROR, "the bot's run ended (%s): %s", code, detail, exc_info=code == "bot_code_failed")
-        await link.report_failing(code, detail)
-        return EXIT_FAILED
+        return await _fail(link, error)
     else:
         await link.report_failing("crashed", "the gateway connection ended without an error")
         return EXIT_FAILED
@@ -173,6 +171,16 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         guard.flush(link.report_invalid)
         with contextlib.suppress(Exception):
             await asyncio.wait_for(bot.close(), CLOSE_TIMEOUT_S)
+
+
+async def _fail(link: Link, error: Exception) -> int:
+    """Tell the supervisor and the bot's log what ended a run; return the exit code."""
+    code, detail = reason_of(error), redact_text(f"{type(error).__name__}: {error}")
+    # A traceback helps where the bot's own code is at fault; for a refused token it only hides the sentence.
+    story = f"\n{tracebacks.of(error)}" if code == "bot_code_failed" else ""
+    log.error("the bot's run ended (%s): %s%s", code, detail, story)
+    await link.report_failing(code, detail)
+    return EXIT_FAILED
 
 
 def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders) -> Probes:

@@ -4,7 +4,8 @@ import aiohttp
 import hikari
 import pytest
 
-from worker_bot.triage import ExtensionFailedError, reason_of
+from worker_bot.loading import ExtensionFailedError
+from worker_bot.triage import reason_of
 
 
 def http_error(kind: type[hikari.ClientHTTPResponseError], code: int) -> hikari.ClientHTTPResponseError:

@@ -345,15 +345,16 @@ class Fork(_Message, frozen=True, tag=True):
 
 
 class Preload(_Message, frozen=True, tag=True):
-    """Import these modules, so that all workers forked later share them.
+    """Import these extensions and the modules of apps (`module:function`): all workers forked later share them.
 
     path: folders where they may lie besides what is installed, searched last. merge_memory: ask the kernel to merge
-    identical pages of all of them.
+    identical pages of all of them. timeout_s: by when it should be over.
     """
 
     modules: tuple[str, ...]
     path: tuple[str, ...] = ()
     merge_memory: bool = False
+    timeout_s: float = 60.0
 
 
 # Fork server to supervisor -------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -22,14 +22,14 @@ log = structlog.get_logger()
 class ForkServers:
     """Forks workers through the fork server that serves, or for the bots that were moved, through the new one.
 
-    preload: what each of them imports. first: a process that was started already. preload_timeout_s: how long one may
-    take to be up; one that hangs is killed.
+    preload: what one that is started now imports. first: a process that was started already. preload_timeout_s: how
+    long one may take to be up; one that hangs is killed.
     """
 
     def __init__(
         self,
         handlers: ForkHandlers,
-        preload: Preload,
+        preload: Callable[[], Preload],
         preload_timeout_s: float,
         first: ForkServerProcess | None = None,
     ) -> None:
@@ -200,7 +200,7 @@ class ForkServers:
     def _start(self) -> ForkServer:
         process, self._first = self._first or ForkServerProcess.spawn(), None
         self._last_number += 1
-        server = ForkServer(self._last_number, process, self._handlers, self._preload)
+        server = ForkServer(self._last_number, process, self._handlers, self._preload())
         self._living.append(server)
         self._task(self._live(server))
         return server

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 import structlog
 
 from flotilla.botlog import log_file
+from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
-from flotilla.domain.worker import HandedOver, MemoryExceeded
+from flotilla.domain.worker import HandedOver, MemoryExceeded, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import CommandLogStore, FleetStore, NudgeListener, RolloverStore, SessionStore
 from flotilla.protocol import (
@@ -47,7 +48,7 @@ from supervisor.forkservers import ForkServers
 from supervisor.heaps import Heaps
 from supervisor.isolation import Isolation
 from supervisor.journal import Journal
-from supervisor.member import Member
+from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
@@ -93,13 +94,12 @@ class Supervisor:
         self._exits: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
         self._isolation = Isolation(settings)
-        path = () if settings.extensions_path is None else (str(settings.extensions_path),)
         self._forks = ForkServers(
             ForkHandlers(
                 forked=self._forked,
                 failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
             ),
-            Preload(settings.extensions, path, settings.merge_memory),
+            self._preload,
             settings.preload_timeout_s,
             fork_server,
         )
@@ -311,6 +311,17 @@ class Supervisor:
 
     def _host_vitals(self) -> HostVitals:
         return self._requests.vitals()
+
+    def _preload(self) -> Preload:
+        """Return what a fork server that is started now imports: the code of the bots that may start.
+
+        Not of those that gave up: what is wrong with one of them must not keep the others from new code.
+        """
+        settings = self._settings
+        path = () if settings.extensions_path is None else (str(settings.extensions_path),)
+        running = (m for m in self._fleet if is_wanted(m.bot) and m.worker.state is not State.FATAL)
+        names = own_code(settings.extensions, (member.bot.config for member in running))
+        return Preload(names, path, settings.merge_memory, settings.preload_timeout_s)
 
     # Effects ---------------------------------------------------------------------------------------------------------
 

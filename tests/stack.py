@@ -24,6 +24,7 @@ from flotilla.db.schema import upgrade
 from flotilla.db.tables import bot_transitions
 from flotilla.discord import application_id_of
 from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.config import DEFAULT_CONFIG, BotConfig
 from flotilla.home import prepare_home
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
@@ -169,13 +170,20 @@ class Stack:
             answer.raise_for_status()
             return answer.json()
 
-    async def add_bot(self, name: str, *, token: str | None = None, desired: Desired = Desired.RUNNING) -> str:
+    async def add_bot(
+        self,
+        name: str,
+        *,
+        token: str | None = None,
+        desired: Desired = Desired.RUNNING,
+        config: BotConfig = DEFAULT_CONFIG,
+    ) -> str:
         """Add a bot, with a token of the sandbox unless another is given; return its id."""
         if token is None:
             token = (await self.sandbox("POST", "/applications", name=name))["token"]
         bot_id = str(ULID())
         application_id = application_id_of(token)
-        bot = Bot(bot_id, name, application_id, (), desired, 0, datetime.now(UTC))
+        bot = Bot(bot_id, name, application_id, (), desired, 0, datetime.now(UTC), config=config)
         await self.bots.add(bot, self.vault.encrypt(token))
         return bot_id
 

@@ -58,8 +58,6 @@ def _takes_token(name: str, function: Any) -> bool:  # noqa: ANN401 - anything t
 
 
 def _kind(found: object) -> str:
-    return (
-        "nothing"
-        if found is None
-        else f"a {type(found).__module__}.{type(found).__qualname__}".replace("builtins.", "")
-    )
+    kind = type(found)
+    place = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return "nothing" if found is None else f"a {place}{kind.__qualname__}"

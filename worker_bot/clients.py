@@ -62,5 +62,5 @@ _init, _start = lightbulb.Client.__init__, lightbulb.Client.start
 _handle = lightbulb.Client.handle_interaction_create
 
 lightbulb.Client.__init__ = _made  # type: ignore[method-assign, assignment]
-lightbulb.Client.start = _start_and_tell  # type: ignore[method-assign]
+lightbulb.Client.start = _start_and_tell  # type: ignore[method-assign, assignment]
 lightbulb.Client.handle_interaction_create = _handle_once_started  # type: ignore[method-assign, assignment]

@@ -34,7 +34,8 @@ from flotilla.protocol import (
 )
 from worker_bot.child import become_worker
 from worker_bot.memory import freeze, merge_identical_pages
-from worker_bot.warmup import preload, warm_up
+from worker_bot.preload import preload
+from worker_bot.warmup import warm_up
 
 READ_BYTES = 64 * 1024
 
@@ -75,7 +76,7 @@ class ForkServer:
     def _preload(self, order: Preload) -> None:
         # The supervisor asks where it is when an import does not end. Workers have an answer of their own to that.
         faulthandler.register(signal.SIGUSR2)
-        fault = preload(order.modules, order.path)
+        fault = preload(order.modules, order.path, order.timeout_s, self._descriptors())
         faulthandler.unregister(signal.SIGUSR2)
         freeze()
         if order.merge_memory and not merge_identical_pages():
@@ -93,13 +94,15 @@ class ForkServer:
             self._supervisor.sendall(encode(ForkFailed(order.bot_id, order.generation, why)))
             return
         if pid == 0:
-            inherited = (self._supervisor.fileno(), self._wake_read, self._wake_write)
-            code = become_worker(order, inherited)
+            code = become_worker(order, self._descriptors())
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
         started_at = process_start_ticks(pid)
         self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, started_at)))
+
+    def _descriptors(self) -> tuple[int, ...]:
+        return (self._supervisor.fileno(), self._wake_read, self._wake_write)
 
     def _reap(self) -> None:
         """Tell every exit. What a bot left running is killed before its pid, and so its group's id, is free again."""

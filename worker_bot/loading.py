@@ -115,7 +115,7 @@ def hint(error: BaseException) -> str:
     at = error.__traceback__
     while at is not None and at.tb_next is not None:
         at = at.tb_next
-    if at is None or at.tb_frame.f_code.co_filename != os.__file__:
+    if at is None or at.tb_frame.f_globals is not vars(os):
         return ""
     return (
         f"it reads the environment variable {error.args[0]}, which is not set. Set it where Flotilla is started; for a "

@@ -127,7 +127,7 @@ async def _start(bot: hikari.GatewayBot, *arguments: Any, **named: Any) -> None:
     await _start_as_hikari(bot, *arguments, **named)
 
 
-def _ssl_context(value: Any = True) -> ssl.SSLContext:  # noqa: ANN401 - bool or context, as hikari has it
+def _ssl_context(value: Any) -> ssl.SSLContext:  # noqa: ANN401 - bool or context, as hikari has it
     return SSL_CONTEXT if value is True else _make_context(value)
 
 
@@ -136,5 +136,5 @@ _make_context = hikari_config._ssl_factory
 
 hikari.GatewayBot.__init__ = _make  # type: ignore[method-assign, assignment]
 hikari.GatewayBot.run = _run  # type: ignore[method-assign, assignment]
-hikari.GatewayBot.start = _start  # type: ignore[method-assign]
+hikari.GatewayBot.start = _start  # type: ignore[method-assign, assignment]
 hikari_config._ssl_factory = _ssl_context

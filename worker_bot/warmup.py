@@ -9,17 +9,11 @@ import asyncio
 import base64
 import contextlib
 import functools
-import importlib
 import json
 import logging
 import platform
-import sys
-import threading
 import time
-import traceback
 import zlib
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -28,7 +22,6 @@ from flotilla.protocol import WorkerConfig, WorkerLimits
 from worker_bot.bot import Bot
 
 WARM_UP_TIMEOUT_S = 10.0
-MAX_FAULT_CHARS = 32_000
 EXTENSIONS = ("worker_bot.extensions.core",)
 _ID = "100000000000000001"
 _MOMENT = "2015-01-01T00:00:00+00:00"
@@ -42,42 +35,8 @@ _USER: dict[str, Any] = {
     "mfa_enabled": False,
     "flags": 0,
 }
-_DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("="), "warmup", "x" * 27))
+DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("="), "warmup", "x" * 27))
 log = logging.getLogger("flotilla.warmup")
-
-
-def preload(modules: Iterable[str], path: Iterable[str] = ()) -> str:
-    """Import `modules`, also from the folders of `path`; return what went wrong, empty if nothing did.
-
-    Never raises, whatever a module does short of ending the process: the worker that needs it tells as well. No
-    bytecode is written for them: Python takes a file that changed within a second for the one it has compiled.
-    """
-    sys.dont_write_bytecode = True
-    faults = [_add_folder(folder) for folder in path if folder not in sys.path]
-    importlib.invalidate_caches()
-    faults += [_import(module) for module in modules]
-    text = "\n".join(fault for fault in faults if fault)
-    return (
-        text if len(text) <= MAX_FAULT_CHARS else f"{text[: MAX_FAULT_CHARS // 2]}\n…\n{text[-MAX_FAULT_CHARS // 2 :]}"
-    )
-
-
-def _add_folder(folder: str) -> str:
-    if not Path(folder).is_dir():
-        return f"FLOTILLA_EXTENSIONS_PATH names {folder}, which is not a folder that can be read.\n"
-    sys.path.append(folder)
-    return ""
-
-
-def _import(module: str) -> str:
-    threads = threading.active_count()
-    try:
-        importlib.import_module(module)
-    except BaseException:  # noqa: BLE001 - a module that calls sys.exit must not end the fork server
-        return f"{module} could not be imported:\n{traceback.format_exc()}"
-    if threading.active_count() > threads:
-        return f"{module} starts a thread when it is imported; workers would not have it. Start it in the bot's run.\n"
-    return ""
 
 
 def warm_up() -> None:
@@ -97,7 +56,7 @@ def warm_up() -> None:
 
 
 async def _dry_life() -> None:
-    stub = _Stub()
+    stub = Stub()
     url = await stub.start()
     ready = asyncio.Event()
 
@@ -108,7 +67,7 @@ async def _dry_life() -> None:
         return
 
     config = WorkerConfig(f"{url}/api/v10", EXTENSIONS, "INFO", WorkerLimits())
-    bot = Bot(_DRY_TOKEN, config, on_ready=on_ready, on_lost=on_lost)
+    bot = Bot(DRY_TOKEN, config, on_ready=on_ready, on_lost=on_lost)
     run = asyncio.create_task(bot.run())
     try:
         await asyncio.wait({run, asyncio.create_task(stub.answered.wait())}, return_when=asyncio.FIRST_COMPLETED)
@@ -120,7 +79,7 @@ async def _dry_life() -> None:
         await stub.stop()
 
 
-class _Stub:
+class Stub:
     """As much of Discord as one connection, one command sync and one answered interaction take."""
 
     def __init__(self) -> None:

@@ -160,7 +160,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     orders.takers[TakeHeap] = _HeapAnswers(link, bot).take
     try:
         await _run(bot, guard)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - `triage` says what it is
         return await _fail(link, error)
     else:
         await link.report_failing("crashed", "the gateway connection ended without an error")

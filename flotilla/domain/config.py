@@ -4,6 +4,7 @@ What a bot is *held to* (memory, response, patience) is its policy (`domain/poli
 """
 
 import enum
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -91,6 +92,14 @@ class BotConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 DEFAULT_CONFIG: Final = BotConfig()
+
+
+def own_code(fleet: tuple[str, ...], configs: Iterable[BotConfig]) -> tuple[str, ...]:
+    """Return the extensions and apps that bots of these configs have between them, each once, the fleet's first."""
+    named = dict.fromkeys(fleet)
+    for config in configs:
+        named |= dict.fromkeys(config.loaded(fleet) if config.app is None else (config.app,))
+    return tuple(named)
 
 
 class GuildConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -57,7 +57,7 @@ def answers() -> Answers:
 @pytest.fixture
 async def servers(answers: Answers) -> AsyncIterator[ForkServers]:
     """Fork servers that run until the test ends."""
-    made = ForkServers(answers.handlers(), Preload(()), 30.0)
+    made = ForkServers(answers.handlers(), lambda: Preload(()), 30.0)
     running = asyncio.create_task(made.run())
     yield made
     running.cancel()

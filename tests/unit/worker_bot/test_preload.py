@@ -1,4 +1,4 @@
-"""What the fork server says of modules that it could not import."""
+"""What the fork server imports, and what it says of modules that it could not import."""
 
 import sys
 from collections.abc import Callable
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from worker_bot.warmup import MAX_FAULT_CHARS, preload
+from worker_bot.preload import MAX_FAULT_CHARS, preload
 
 Write = Callable[[str, str], str]
+FINE = "import lightbulb\nloader = lightbulb.Loader()\n"
 
 
 @pytest.fixture
@@ -26,8 +27,8 @@ def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
 
 
 def test_modules_of_the_folder_are_imported_and_leave_no_bytecode(write: Write, tmp_path: Path) -> None:
-    name = write("flotilla_test_fine", "X = 1\n")
-    assert preload((name, "json"), (str(tmp_path),)) == ""
+    name = write("flotilla_test_fine", FINE + "X = 1\n")
+    assert preload((name, "worker_bot.extensions.core"), (str(tmp_path),)) == ""
     assert sys.modules[name].X == 1
     assert not (tmp_path / "__pycache__").exists()
     assert preload((), (str(tmp_path),)) == ""
@@ -38,7 +39,7 @@ def test_a_folder_is_searched_after_what_is_installed(write: Write, tmp_path: Pa
     write("msgspec", "raise RuntimeError\n")
     import msgspec  # noqa: PLC0415 - what is installed
 
-    assert preload(("msgspec",), (str(tmp_path),)) == ""
+    preload(("msgspec:convert",), (str(tmp_path),))
     assert Path(str(msgspec.__file__)).parent != tmp_path
 
 
@@ -48,27 +49,59 @@ def test_a_folder_is_searched_after_what_is_installed(write: Write, tmp_path: Pa
         ("def broken(:\n", "SyntaxError"),
         ("import no_such_module\n", "ModuleNotFoundError"),
         ("raise ValueError('boom')\n", "ValueError: boom"),
-        ("import sys\nsys.exit('bye')\n", "SystemExit: bye"),
         ("raise KeyboardInterrupt\n", "KeyboardInterrupt"),
+        ("import sys\nsys.exit('bye')\n", "ends the process when it is imported (exit code bye)"),
+        ("import os\nos._exit(7)\n", "ends the process when it is imported (exit code 7)"),
+        ("import os\nos.kill(os.getpid(), 9)\n", "ends the process when it is imported (signal 9)"),
+        ("X = 1\n", "has no lightbulb.Loader"),
+        ("import flotilla_test_loop\n", "cannot import name"),
+        (FINE + "import threading as t\nt.Thread(target=t.Event().wait, daemon=True).start()\n", "starts a thread"),
+        (FINE + "import os\nos.environ['FLOTILLA_NO_SUCH']\n", "the environment variable FLOTILLA_NO_SUCH"),
+        ("while True:\n    pass\n", 'flotilla_test_broken.py", line'),
     ],
 )
-def test_what_fails_is_told_with_its_traceback_and_the_rest_is_imported(
+def test_what_fails_is_told_and_left_out_and_the_rest_is_imported(
     write: Write, tmp_path: Path, source: str, words: str
 ) -> None:
-    broken, fine = write("flotilla_test_broken", source), write("flotilla_test_after", "X = 2\n")
-    fault = preload((broken, fine), (str(tmp_path),))
-    assert fault.startswith("flotilla_test_broken could not be imported:\nTraceback")
+    write("flotilla_test_loop", "from flotilla_test_broken import X\n")
+    broken, fine = write("flotilla_test_broken", source), write("flotilla_test_after", FINE)
+    fault = preload((broken, fine), (str(tmp_path),), timeout_s=4)
+    assert broken in fault
     assert words in fault
-    assert sys.modules[fine].X == 2
+    assert broken not in sys.modules
+    assert fine in sys.modules
 
 
-def test_a_module_that_starts_a_thread_is_told(write: Write, tmp_path: Path) -> None:
-    source = "import threading\nE = threading.Event()\nT = threading.Thread(target=E.wait)\nT.start()\n"
-    name = write("flotilla_test_thread", source)
-    fault = preload((name,), (str(tmp_path),))
-    sys.modules[name].E.set()
-    sys.modules[name].T.join()
-    assert "starts a thread when it is imported" in fault
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import hikari\nbot = hikari.GatewayBot('x')\n",
+        "import os, hikari\ntry:\n    bot = hikari.GatewayBot(os.environ['TOKEN'])\nexcept Exception:\n    bot = 1\n",
+    ],
+)
+def test_a_module_that_makes_its_bot_is_left_to_the_worker(write: Write, tmp_path: Path, source: str) -> None:
+    name = write("flotilla_test_bot", source)
+    assert preload((f"{name}:bot",), (str(tmp_path),)) == ""
+    assert name not in sys.modules
+
+
+def test_the_module_of_an_app_is_imported_and_its_function_must_be_there(write: Write, tmp_path: Path) -> None:
+    name = write("flotilla_test_app", "def create_bot():\n    raise AssertionError('not before the fork')\n")
+    assert preload((f"{name}:create_bot",), (str(tmp_path),)) == ""
+    assert name in sys.modules
+    fault = preload((f"{name}:other",), (str(tmp_path),))
+    assert fault.strip() == (
+        "flotilla_test_app has no other. Name the function that returns the bot; there are: create_bot."
+    )
+
+
+def test_what_a_trial_prints_and_leaves_running_harms_nobody(
+    write: Write, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = "import subprocess\nP = subprocess.Popen(['sleep', '600'])\nprint('x' * 1000000)\nraise ValueError\n"
+    fault = preload((write("flotilla_test_loud", source),), (str(tmp_path),))
+    assert "ValueError" in fault
+    assert len(capfd.readouterr().out) == 1_000_001
 
 
 def test_a_folder_that_is_not_there_is_told(write: Write, tmp_path: Path) -> None:
@@ -80,5 +113,5 @@ def test_a_long_story_is_cut_in_the_middle(write: Write, tmp_path: Path) -> None
     name = write("flotilla_test_long", f"raise ValueError('{'x' * MAX_FAULT_CHARS} the end')\n")
     fault = preload((name,), (str(tmp_path),))
     assert len(fault) < MAX_FAULT_CHARS + 10
-    assert fault.startswith(name)
+    assert name in fault
     assert fault.rstrip().endswith("the end")

@@ -47,6 +47,8 @@ class Bot:
         self._config = config
         self.continuity = continuity or Continuity()
         self.resumed = False
+        self.started = asyncio.Event()
+        """Set when all shards are up and the bot's code has heard so."""
         self._up: set[int] = set()
         self._identified = False
         install(self.continuity, gate)
@@ -125,6 +127,7 @@ class Bot:
 
     async def _run(self) -> None:
         await making.start(self._app)
+        self.started.set()
         if self._app.is_alive:
             await self._app.join()
 

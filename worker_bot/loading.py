@@ -84,7 +84,9 @@ async def load(client: lightbulb.Client, name: str) -> None:
     finally:
         _LIGHTBULB.removeHandler(listener)
     if listener.error is not None:
-        raise ExtensionFailedError(f"the extension {name} could not be loaded") from listener.error
+        raise ExtensionFailedError(
+            f"the extension {name} could not be loaded: {describe(listener.error)}"
+        ) from listener.error
 
 
 def is_imported(name: str) -> bool:

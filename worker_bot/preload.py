@@ -83,7 +83,7 @@ def _import(name: str) -> _Told:
     except MadeTooEarlyError:
         return _Told(later=True)
     except (ExtensionFailedError, AppFailedError) as error:
-        return _Told(f"{error}\n{tracebacks.of(error.__cause__) if error.__cause__ else ''}")
+        return _Told(f"{error}\n{tracebacks.authors(error.__cause__)}")
     if threading.active_count() > threads:
         return _Told(
             f"{name} starts a thread when it is imported; workers would not have it. Start it in a listener.\n"

@@ -9,13 +9,27 @@ MAX_CHARS: Final = 16_000
 """Longer ones lose their middle: an author needs the beginning and the error."""
 
 _OURS: Final = str(Path(__file__).resolve().parent)
+_LIBRARIES: Final = ("/importlib/", "/site-packages/hikari/", "/site-packages/lightbulb/", "/asyncio/")
 _AUTHORS: Final = str(Path(__file__).resolve().parent / "extensions")
 
 
 def of(error: BaseException) -> str:
     """Return the error with its causes, each from the first line of the author's on; all of it if there is none."""
-    told = traceback.TracebackException.from_exception(_shortened(error), compact=True)
-    return cut("".join(told.format()))
+    for at, found in _authors(error).items():
+        if found is not None or isinstance(at, SyntaxError):  # that one names its place by itself
+            at.__traceback__ = found
+    return _text(error)
+
+
+def authors(error: BaseException | None) -> str:
+    """Return the same, empty if no line of the author's has part in it."""
+    if error is None or not any(found or isinstance(at, SyntaxError) for at, found in _authors(error).items()):
+        return ""
+    return of(error)
+
+
+def _text(error: BaseException) -> str:
+    return cut("".join(traceback.TracebackException.from_exception(error, compact=True).format()))
 
 
 def cut(text: str, max_chars: int = MAX_CHARS) -> str:
@@ -23,17 +37,14 @@ def cut(text: str, max_chars: int = MAX_CHARS) -> str:
     return text if len(text) <= max_chars else f"{text[: max_chars // 2]}\n…\n{text[-max_chars // 2 :]}"
 
 
-def _shortened(error: BaseException) -> BaseException:
-    """Return the error, with the frames that led to the author's code taken out of it and of its causes."""
-    seen: set[int] = set()
+def _authors(error: BaseException) -> dict[BaseException, TracebackType | None]:
+    """Return the error and what led to it, each with its traceback from the author's first line on."""
+    found: dict[BaseException, TracebackType | None] = {}
     at: BaseException | None = error
-    while at is not None and id(at) not in seen:
-        seen.add(id(at))
-        found = _from_author(at.__traceback__)
-        if found is not None or isinstance(at, SyntaxError):  # that one names its place by itself
-            at.__traceback__ = found
+    while at is not None and at not in found:
+        found[at] = _from_author(at.__traceback__)
         at = at.__cause__ or at.__context__
-    return error
+    return found
 
 
 def _from_author(found: TracebackType | None) -> TracebackType | None:
@@ -47,4 +58,4 @@ def _is_ours(filename: str) -> bool:
         return True
     if filename.startswith(_AUTHORS):
         return False
-    return filename.startswith(_OURS) or filename.endswith(("/importlib/__init__.py", "/lightbulb/client.py"))
+    return filename.startswith(_OURS) or any(part in filename for part in _LIBRARIES)

@@ -88,10 +88,14 @@ class Stub:
         application = web.Application()
         application.router.add_get("/gateway", self._gateway)
         application.router.add_get("/api/v10/gateway/bot", self._gateway_bot)
-        application.router.add_post("/api/v10/interactions/{id}/{token}/callback", self._callback)
-        application.router.add_route("*", "/api/v10/applications/{id}/commands", self._commands)
-        application.router.add_get("/api/v10/{rest:.*}", self._application)
+        self.serve(application.router)
         self._runner = web.AppRunner(application, access_log=None)
+
+    def serve(self, router: web.UrlDispatcher) -> None:
+        """Add what it answers besides the gateway."""
+        router.add_post("/api/v10/interactions/{id}/{token}/callback", self._callback)
+        router.add_route("*", "/api/v10/applications/{id}/commands", self._commands)
+        router.add_get("/api/v10/{rest:.*}", self._application)
 
     async def start(self) -> str:
         await self._runner.setup()

@@ -5,7 +5,19 @@ from typing import Annotated
 import typer
 
 from flotilla import __version__
-from flotilla.cli import bots, commands, happenings, local, logs, operations, run, sandbox, status, supervisor
+from flotilla.cli import (
+    bots,
+    commands,
+    extensions,
+    happenings,
+    local,
+    logs,
+    operations,
+    run,
+    sandbox,
+    status,
+    supervisor,
+)
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +28,7 @@ app = typer.Typer(
 app.add_typer(bots.app, name="bots")
 app.add_typer(operations.app, name="ops")
 app.add_typer(supervisor.app, name="supervisor")
+app.add_typer(extensions.app, name="extensions")
 app.add_typer(local.api_keys, name="api-keys")
 app.add_typer(local.secrets, name="secrets")
 app.add_typer(local.db, name="db")

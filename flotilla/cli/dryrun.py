@@ -1,0 +1,109 @@
+"""Runs `worker_bot.check` in a process of its own, with a time limit, and hears how it went."""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import IO, Any, Final
+
+STACK_WAIT_S: Final = 0.3
+KEPT_BYTES: Final = 16 * 1024
+"""Of what the code prints, the last."""
+
+MAX_REPORT_BYTES: Final = 4 * 1024 * 1024
+
+
+def dry_run(name: str, folders: Iterable[str], timeout_s: float) -> dict[str, Any]:
+    """Return the report on an extension or app, with what it printed.
+
+    Code that does not come to an end within `timeout_s`, or ends the process, is a problem like any other.
+    """
+    with tempfile.TemporaryFile() as stack:
+        read, write = os.pipe()
+        with os.fdopen(read, "rb") as report:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                [sys.executable, "-P", "-m", "worker_bot.check", str(write), str(stack.fileno()), name, *folders],
+                pass_fds=(write, stack.fileno()),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=_environment(),
+            )
+            os.close(write)
+            with process:
+                return _hear(name, process, report, stack, timeout_s)
+
+
+def _hear(
+    name: str, process: "subprocess.Popen[bytes]", report: IO[bytes], stack: IO[bytes], timeout_s: float
+) -> dict[str, Any]:
+    said, printed, late = _read(process, report, time.monotonic() + timeout_s)
+    where = _stack(process, stack) if late else ""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    code = process.wait()
+    found: dict[str, Any] = {"name": name, "kind": "app" if ":" in name else "extension", "problem": None}
+    found |= {"traceback": where, "commands": [], "notes": [], "seconds": timeout_s}
+    try:
+        found |= json.loads(said)
+    except ValueError:
+        found["problem"] = (
+            f"It was not up within {timeout_s:g} s; the stack shows where it was."
+            if late
+            else f"It ended the process ({'exit code' if code >= 0 else 'signal'} {abs(code)})."
+        )
+    return found | {"printed": printed.decode(errors="replace")}
+
+
+def _read(process: "subprocess.Popen[bytes]", report: IO[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
+    """Return what is reported, the last of what is printed, and whether it takes too long."""
+    assert process.stdout is not None  # noqa: S101 - asked for with PIPE
+    said = printed = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(report, selectors.EVENT_READ)
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while report in {key.fileobj for key in selector.get_map().values()}:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or len(said) > MAX_REPORT_BYTES:
+                return b"", printed, left_s <= 0
+            for key, _ in selector.select(left_s):
+                received = os.read(key.fd, KEPT_BYTES)
+                if not received:
+                    selector.unregister(key.fileobj)
+                elif key.fileobj is report:
+                    said += received
+                else:
+                    printed = (printed + received)[-KEPT_BYTES:]
+    os.set_blocking(process.stdout.fileno(), False)
+    with suppress(BlockingIOError, ValueError):
+        printed = (printed + (process.stdout.read(KEPT_BYTES) or b""))[-KEPT_BYTES:]
+    return said, printed, False
+
+
+def _stack(process: "subprocess.Popen[bytes]", stack: IO[bytes]) -> str:
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGUSR2)
+    time.sleep(STACK_WAIT_S)
+    stack.seek(0)
+    return "\n".join(_of_author(stack.read(KEPT_BYTES).decode(errors="replace")))
+
+
+def _of_author(stack: str) -> Iterator[str]:
+    """Yield a stack's lines, the innermost call first, up to where the author's code was called."""
+    for line in stack.splitlines():
+        if "/worker_bot/" in line or "/importlib/__init__.py" in line:
+            return
+        if "<frozen importlib" not in line:
+            yield line
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment that a bot's code has under the supervisor: without our settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FLOTILLA_", "SUPERVISOR_"))}

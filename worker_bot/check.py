@@ -24,7 +24,7 @@ from flotilla.protocol import WorkerConfig, WorkerLimits
 from worker_bot import command_rules, making, tracebacks
 from worker_bot.bot import Bot
 from worker_bot.loading import describe
-from worker_bot.warmup import DRY_TOKEN, Stub
+from worker_bot.stubs import DRY_TOKEN, StubDiscord
 
 STARTED_S: Final = 0.2
 """How long it is listened, after the start, for what the code raises then."""
@@ -48,7 +48,7 @@ class Report:
             self.problem, self.traceback = problem, traceback
 
 
-class _Discord(Stub):
+class _Discord(StubDiscord):
     """The stub, with what was registered there."""
 
     def __init__(self, report: Report) -> None:

@@ -32,6 +32,11 @@ def install() -> None:
     faulthandler.register(NUMBER, file=STDERR, all_threads=True, chain=True)
 
 
+def uninstall() -> None:
+    """Do no longer answer it, once the event loop is closed."""
+    faulthandler.unregister(NUMBER)
+
+
 def _write_tasks(loop: asyncio.AbstractEventLoop) -> None:
     text = redact_text("\n".join([*_tasks(loop), f"{END_OF_TASKS}\n"])).encode(errors="replace")
     with contextlib.suppress(OSError):

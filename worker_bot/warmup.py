@@ -1,236 +1,98 @@
-"""Runs one whole bot life against a stub before any fork, so that no worker pays for a first time.
+"""Lives a worker's life before any fork, again and again, so that no worker pays for a first time.
 
 Imports that hikari, lightbulb and aiohttp make lazily, caches that fill on first use and a first connection all happen
-here, once, and are shared by every worker. The event loop this needs is closed again before the first fork, and
-whatever fails here costs only speed.
+here, once, and are shared by every worker. So does what the interpreter learns of code that runs often: it writes that
+into the code itself, and a page that is written to after the fork is a page more for the worker. The event loop that
+this needs is closed again before the first fork, and whatever fails here costs only speed.
 """
 
 import asyncio
-import base64
-import contextlib
 import functools
-import json
 import logging
+import os
 import platform
-import time
-import zlib
-from typing import Any
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
-from aiohttp import WSMsgType, web
-
-from flotilla.protocol import WorkerConfig, WorkerLimits
-from worker_bot.bot import Bot
+from flotilla.domain.config import BUILT_IN
+from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
+from worker_bot import asking, callbacks, code, responses, rest, seam, stacks
+from worker_bot.stubs import StubDiscord, StubSupervisor
+from worker_bot.worker import HAND_OVER, run_worker
 
 WARM_UP_TIMEOUT_S = 10.0
-EXTENSIONS = ("worker_bot.extensions.core",)
-_ID = "100000000000000001"
-_MOMENT = "2015-01-01T00:00:00+00:00"
-_USER: dict[str, Any] = {
-    "id": _ID,
-    "username": "warm",
-    "discriminator": "0",
-    "global_name": None,
-    "avatar": None,
-    "bot": True,
-    "mfa_enabled": False,
-    "flags": 0,
-}
-DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("="), "warmup", "x" * 27))
+LIVES = 10
+"""The interpreter settles a function after it ran eight times (CPython 3.11, QUICKENING_WARMUP_DELAY)."""
+
+EXTENSIONS = tuple(BUILT_IN.values())[:1]
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, HAND_OVER)
 log = logging.getLogger("flotilla.warmup")
 
 
 def warm_up() -> None:
-    """Run the dry life. Never raises: without it the first workers are only slower."""
+    """Live the dry lives. Never raises: without them workers are only slower and larger."""
     # hikari names it to Discord with each IDENTIFY, and each time Python would start the program `file` to find out.
     platform.architecture = functools.cache(platform.architecture)
-    quiet = [logging.getLogger(name) for name in ("hikari", "lightbulb")]
-    for logger in quiet:
-        logger.setLevel(logging.ERROR)
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        asyncio.run(asyncio.wait_for(_dry_life(), WARM_UP_TIMEOUT_S))
+        with _unheard(), tempfile.TemporaryDirectory(prefix="flotilla-warm-up-") as folder:
+            asyncio.run(asyncio.wait_for(_lives(Path(folder)), WARM_UP_TIMEOUT_S))
     except (Exception, asyncio.CancelledError):
         log.warning("the warm-up failed; workers start cold", exc_info=True)
     finally:
-        for logger in quiet:
-            logger.setLevel(logging.NOTSET)
+        _forget()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-async def _dry_life() -> None:
-    stub = Stub()
-    url = await stub.start()
-    ready = asyncio.Event()
-
-    async def on_ready() -> None:
-        ready.set()
-
-    async def on_lost() -> None:
-        return
-
-    config = WorkerConfig(f"{url}/api/v10", EXTENSIONS, "INFO", WorkerLimits())
-    bot = Bot(DRY_TOKEN, config, on_ready=on_ready, on_lost=on_lost)
-    run = asyncio.create_task(bot.run())
-    try:
-        await asyncio.wait({run, asyncio.create_task(stub.answered.wait())}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await bot.close()
-        run.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await run
-        await stub.stop()
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Let what is logged meanwhile go nowhere, by the way that it goes in a worker."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    with Path(os.devnull).open("w") as nowhere:
+        root.handlers[:] = [logging.StreamHandler(nowhere)]
+        root.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            root.handlers[:] = before
+            root.setLevel(level)
 
 
-class Stub:
-    """As much of Discord as one connection, one command sync and one answered interaction take."""
+def _forget() -> None:
+    """Undo what a worker does to its process."""
+    for install in (asking.install, callbacks.install, callbacks.watch, responses.install, rest.install, seam.install):
+        install(None)
+    stacks.uninstall()
 
-    def __init__(self) -> None:
-        self.answered = asyncio.Event()
-        self._url = ""
-        application = web.Application()
-        application.router.add_get("/gateway", self._gateway)
-        application.router.add_get("/api/v10/gateway/bot", self._gateway_bot)
-        self.serve(application.router)
-        self._runner = web.AppRunner(application, access_log=None)
 
-    def serve(self, router: web.UrlDispatcher) -> None:
-        """Add what it answers besides the gateway."""
-        router.add_post("/api/v10/interactions/{id}/{token}/callback", self._callback)
-        router.add_route("*", "/api/v10/applications/{id}/commands", self._commands)
-        router.add_get("/api/v10/{rest:.*}", self._application)
+async def _lives(folder: Path) -> None:
+    discord = StubDiscord()
+    config = WorkerConfig(f"{await discord.start()}/api/v10", EXTENSIONS, "INFO", WorkerLimits())
+    supervisor = StubSupervisor(folder / "control", config)
+    await supervisor.start()
+    with code.seen() as seen:
+        ends = [await _life(discord, folder, 0)]
+    code.pack(seen)
+    ends += [await _life(discord, folder, 1 + number) for number in range(LIVES)]
+    await asyncio.gather(*ends)
+    supervisor.stop()
+    await discord.stop()
 
-    async def start(self) -> str:
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self._url = f"{host}:{port}"
-        return f"http://{self._url}"
 
-    async def stop(self) -> None:
-        await self._runner.cleanup()
-
-    async def _gateway_bot(self, _request: web.Request) -> web.Response:
-        limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
-        return web.json_response({"url": f"ws://{self._url}/gateway", "shards": 1, "session_start_limit": limit})
-
-    async def _application(self, _request: web.Request) -> web.Response:
-        facts: dict[str, object] = {"id": _ID, "name": "warm", "description": "", "icon": None, "bot_public": True}
-        more = {
-            "bot_require_code_grant": False,
-            "verify_key": "",
-            "owner": _USER,
-            "team": None,
-            "flags": 0,
-            "approximate_guild_count": 0,
-        }
-        facts |= dict.fromkeys(("approximate_user_install_count", "approximate_user_authorization_count"), 0)
-        return web.json_response(facts | more)
-
-    async def _commands(self, request: web.Request) -> web.Response:
-        if request.method == "GET":
-            return web.json_response([])
-        return web.json_response([self._command(wanted) for wanted in await request.json()])
-
-    @staticmethod
-    def _command(wanted: dict[str, Any]) -> dict[str, Any]:
-        stored = {"id": _ID, "application_id": _ID, "version": _ID, "default_member_permissions": None}
-        return {"type": 1, "options": [], "dm_permission": True, "nsfw": False} | wanted | stored
-
-    async def _callback(self, _request: web.Request) -> web.Response:
-        self.answered.set()
-        return web.json_response({"interaction": {"id": _ID, "type": 2}})
-
-    async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
-        await socket.prepare(request)
-        deflate = zlib.compressobj()
-
-        async def send(payload: dict[str, Any]) -> None:
-            body = deflate.compress(json.dumps(payload).encode()) + deflate.flush(zlib.Z_SYNC_FLUSH)
-            await socket.send_bytes(body)
-
-        await send({"op": 10, "d": {"heartbeat_interval": 41250}})
-        async for message in socket:
-            if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                for answer in self._answers(json.loads(message.data)["op"]):
-                    await send(answer)
-        return socket
-
-    def _answers(self, operation: int) -> list[dict[str, Any]]:
-        if operation == 1:
-            return [{"op": 11}]
-        if operation != 2:  # noqa: PLR2004 - IDENTIFY
-            return []
-        resume = f"ws://{self._url}/gateway"
-        ready = {"v": 10, "user": _USER, "guilds": [], "session_id": "dry", "resume_gateway_url": resume}
-        ready |= {"application": {"id": _ID, "flags": 0}, "shard": [0, 1]}
-        return [
-            {"op": 0, "t": "READY", "s": 1, "d": ready},
-            {"op": 0, "t": "GUILD_CREATE", "s": 2, "d": self._guild()},
-            {"op": 0, "t": "INTERACTION_CREATE", "s": 3, "d": self._interaction()},
-        ]
-
-    @staticmethod
-    def _guild() -> dict[str, Any]:
-        member: dict[str, Any] = {
-            "user": _USER,
-            "nick": None,
-            "roles": [_ID],
-            "joined_at": _MOMENT,
-            "deaf": False,
-            "mute": False,
-        }
-        member |= {"avatar": None, "banner": None, "premium_since": None, "pending": False, "flags": 0}
-        member |= {"communication_disabled_until": None}
-        colors = {"primary_color": 0, "secondary_color": None, "tertiary_color": None}
-        role: dict[str, Any] = {
-            "id": _ID,
-            "name": "@everyone",
-            "color": 0,
-            "colors": colors,
-            "hoist": False,
-            "flags": 0,
-        }
-        role |= {"position": 0, "permissions": "0", "managed": False, "mentionable": False, "icon": None}
-        overwrite = {"id": _ID, "type": 0, "allow": "0", "deny": "0"}
-        channel: dict[str, Any] = {"id": _ID, "type": 0, "name": "warm", "position": 0, "topic": None, "nsfw": False}
-        channel |= {"permission_overwrites": [overwrite], "parent_id": None, "last_message_id": None}
-        channel |= {"rate_limit_per_user": 0}
-        guild: dict[str, Any] = {"id": _ID, "name": "warm", "owner_id": _ID, "features": [], "unavailable": False}
-        guild |= dict.fromkeys(
-            ("icon", "splash", "discovery_splash", "banner", "description", "vanity_url_code", "afk_channel_id"), None
-        )
-        guild |= dict.fromkeys(
-            ("application_id", "rules_channel_id", "public_updates_channel_id", "system_channel_id"), None
-        )
-        guild |= dict.fromkeys(("safety_alerts_channel_id", "widget_channel_id", "max_presences"), None)
-        guild |= dict.fromkeys(
-            ("verification_level", "default_message_notifications", "explicit_content_filter", "mfa_level"), 0
-        )
-        guild |= dict.fromkeys(("nsfw_level", "premium_tier", "premium_subscription_count", "system_channel_flags"), 0)
-        guild |= dict.fromkeys(("voice_states", "threads", "presences", "emojis", "stickers", "stage_instances"), ())
-        guild |= {"roles": [role], "channels": [channel], "members": [member], "member_count": 1, "afk_timeout": 300}
-        guild |= {"preferred_locale": "en-US", "max_members": 500_000, "max_video_channel_users": 25, "large": False}
-        guild |= {"premium_progress_bar_enabled": False, "joined_at": _MOMENT, "guild_scheduled_events": []}
-        return guild
-
-    @staticmethod
-    def _interaction() -> dict[str, Any]:
-        # A snowflake carries its time in milliseconds since Discord's epoch, 2015-01-01.
-        identifier = str((int(time.time() * 1000) - 1_420_070_400_000) << 22)
-        return {
-            "id": identifier,
-            "application_id": _ID,
-            "type": 2,
-            "token": "dry",
-            "version": 1,
-            "user": _USER,
-            "channel_id": _ID,
-            "channel": {"id": _ID, "type": 1},
-            "locale": "en-US",
-            "app_permissions": "0",
-            "authorizing_integration_owners": {"1": _ID},
-            "context": 1,
-            "attachment_size_limit": 0,
-            "entitlements": [],
-            "data": {"id": _ID, "name": "ping", "type": 1},
-        }
+async def _life(discord: StubDiscord, folder: Path, number: int) -> asyncio.Task[int]:
+    """Live until a command is answered; return how the life ends: hikari waits when it closes a connection."""
+    session = folder / str(number) / "session"
+    session.parent.mkdir()
+    fork = Fork("warm", "warm", 1, b"", str(folder / "control"), os.devnull, str(session))
+    discord.answered.clear()
+    stop = asyncio.Event()
+    life = asyncio.create_task(run_worker(fork, stop))
+    answered = asyncio.create_task(discord.answered.wait())
+    await asyncio.wait({life, answered}, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    return life

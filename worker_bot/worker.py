@@ -50,9 +50,12 @@ MEASURE_EVERY = 30
 log = logging.getLogger("flotilla.worker")
 
 
-async def run_worker(fork: Fork) -> int:
-    """Run one bot until SIGTERM, the end of its connection, or a refusal; return the process's exit code."""
-    stop, hand_over = asyncio.Event(), asyncio.Event()
+async def run_worker(fork: Fork, stop: asyncio.Event | None = None) -> int:
+    """Run one bot until SIGTERM, the end of its connection, or a refusal; return the process's exit code.
+
+    stop: set, it does what SIGTERM does.
+    """
+    stop, hand_over = stop or asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -1,0 +1,77 @@
+"""Before the first fork a worker's life is lived, again and again, and nothing of it is left but what it taught."""
+
+import subprocess
+import sys
+from types import CodeType
+
+from worker_bot import code
+
+LIVED = """
+import asyncio, logging, signal, threading
+from pathlib import Path
+from worker_bot import asking, callbacks, code, responses, rest, seam, warmup
+
+logging.basicConfig(level="WARNING")
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+packed, pack = [], code.pack
+code.pack = lambda codes: packed.append(pack(codes))
+lives, live = [], warmup.run_worker
+
+async def counted(*arguments):
+    lives.append(await live(*arguments))
+
+warmup.run_worker = counted
+warmup.warm_up()
+assert lives == [0] * (1 + warmup.LIVES), lives
+assert packed[0] > 1000, packed
+assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert threading.active_count() == len(list(Path("/proc/self/task").iterdir())) == 1
+assert not [each for each in (asking, responses, rest, seam) if each._current]
+assert not logging.getLogger().handlers[0].stream.closed
+print("lived")
+"""
+
+FAILED = """
+from worker_bot import warmup
+
+async def failing(*_):
+    raise OSError("no sockets today")
+
+warmup.StubDiscord.start = failing
+warmup.warm_up()
+"""
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+
+def test_lives_are_lived_to_their_end_and_leave_nothing_behind() -> None:
+    ran = run(LIVED)
+    assert (ran.stdout, ran.stderr) == ("lived\n", "")
+
+
+def test_a_warm_up_that_fails_costs_only_speed() -> None:
+    assert "no sockets today" in run(FAILED).stderr
+
+
+def double(number: int) -> int:
+    return number * 2
+
+
+def untouched(number: int) -> int:
+    return number
+
+
+def test_code_that_ran_is_packed_and_does_the_same() -> None:
+    with code.seen() as seen:
+        assert double(4) == 8
+    before, other = double.__code__, untouched.__code__
+    assert seen[id(before)] is before
+    only: dict[int, CodeType] = {id(before): before}
+    assert code.pack(only) == 1
+    assert double.__code__ is not before
+    assert double.__code__ == before
+    assert untouched.__code__ is other
+    assert double(5) == 10

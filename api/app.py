@@ -6,6 +6,7 @@ from quart_schema import hide
 from api.auth import install_auth, public
 from api.bots import BotRoutes
 from api.command_logs import CommandLogRoutes
+from api.configs import ConfigRoutes
 from api.diagnosis import DiagnosisRoutes
 from api.happenings import HappeningRoutes
 from api.health import HealthRoutes
@@ -35,6 +36,7 @@ def create_app(services: Services) -> Quart:
         BotRoutes(services),
         DiagnosisRoutes(services),
         PolicyRoutes(services),
+        ConfigRoutes(services),
         HappeningRoutes(services),
         CommandLogRoutes(services),
         OperationRoutes(services),

@@ -9,10 +9,11 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from quart_schema.validation import DataSource
 from werkzeug.routing import Rule
 
-from api import command_logs, diagnosis_schemas, happenings, policies, rollover_schemas, schemas
+from api import command_logs, config_schemas, diagnosis_schemas, happenings, policies, rollover_schemas, schemas
 from api.auth import SCHEME, role_of
 from api.problems import CONTENT_TYPE
 from flotilla import __version__
+from flotilla.domain.config import BotConfig, GuildConfig
 from flotilla.domain.policy import Overrides
 
 PATH = "/api/v1/openapi.json"
@@ -38,6 +39,13 @@ _MODELS = [
     diagnosis_schemas.StacksRequest,
     command_logs.CommandLogPage,
     happenings.HappeningPage,
+    BotConfig,
+    GuildConfig,
+    config_schemas.BotConfigView,
+    config_schemas.ConfigChanged,
+    config_schemas.ConfigHistory,
+    config_schemas.GuildConfigView,
+    config_schemas.Rollback,
     policies.BotPolicy,
     Overrides,
     rollover_schemas.NewRollover,
@@ -88,7 +96,19 @@ class Provider(OpenAPIProvider):
         """Describe each query parameter in place."""
         _, components = msgspec.json.schema_components([model], ref_template=_REF)
         properties: dict[str, dict[str, Any]] = components[model.__name__]["properties"]
-        return [{"name": name, "in": "query", "schema": about} for name, about in properties.items()], {}
+        shown = {name: _in_place(about, components) for name, about in properties.items()}
+        return [{"name": name, "in": "query", "schema": about} for name, about in shown.items()], {}
+
+
+def _in_place(about: Any, components: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    """Return a schema with what it refers to in its place: two enums of one name are told apart only among all."""
+    if isinstance(about, list):
+        return [_in_place(inner, components) for inner in about]
+    if not isinstance(about, dict):
+        return about
+    if "$ref" in about:
+        return components[about["$ref"].rpartition("/")[2]]
+    return {name: _in_place(inner, components) for name, inner in about.items()}
 
 
 def install_openapi(app: Quart) -> None:

@@ -119,6 +119,9 @@ class Bot(Struct, frozen=True):
     created_at: datetime
     next_try_at: Annotated[datetime, Meta(description="When one that waits for session starts is tried again.")] | None
     removing: Annotated[bool, Meta(description="Its removal was asked for; it is gone once it has stopped.")]
+    config_version: Annotated[int, Meta(description="Of how it is to be.")]
+    config_running: Annotated[int, Meta(description="Version that its worker runs.")] | None
+    config_fault: Annotated[str, Meta(description="Why config_version was gone back from, as reason codes.")] | None
 
     @classmethod
     def of(cls, view: BotView) -> "Bot":
@@ -145,6 +148,9 @@ class Bot(Struct, frozen=True):
             created_at=bot.created_at,
             next_try_at=status.vitals.session_start_at if status.state is State.BACKOFF else None,
             removing=bot.deleted_at is not None,
+            config_version=bot.config_version,
+            config_running=status.config_version,
+            config_fault=view.refused.code if view.refused else None,
         )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from flotilla.db.bots import SqlBots
 from flotilla.db.command_logs import SqlCommandLogs
+from flotilla.db.configs import SqlConfigs
 from flotilla.db.diagnosis import SqlDiagnosis
 from flotilla.db.engine import Database
 from flotilla.db.happenings import SqlHappenings
@@ -42,6 +43,7 @@ class Services:
     rollovers: SqlRollovers
     sessions: SqlSessions
     command_logs: SqlCommandLogs
+    configs: SqlConfigs
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
 
@@ -70,6 +72,7 @@ def services_on(
         SqlRollovers(database),
         SqlSessions(database),
         SqlCommandLogs(database),
+        SqlConfigs(database),
         policy or Policy(),
         pace or Pace(),
     )

@@ -18,7 +18,7 @@ async def read_body(model: type[Model]) -> Model:
         return msgspec.json.decode(raw, type=model)
     except msgspec.ValidationError as fault:
         raise BadInputError(fault) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise FixInputError("The body is not JSON. Send a JSON object.", code="json_malformed") from None
 
 

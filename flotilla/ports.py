@@ -1,6 +1,6 @@
 """What the programs need from the world. Each port has a real adapter and an in-memory fake with one contract suite."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,6 +8,7 @@ from typing import Protocol
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.command_logs import CommandLog
+from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, GuildVersion
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
@@ -20,13 +21,15 @@ from flotilla.domain.vitals import HostVitals
 class FleetRow:
     """One bot as the supervisor meets it: what is wanted and what was last observed.
 
-    stacks_answered, heap_answered: the `stacks_epoch` and the `heap_epoch` that were answered last.
+    stacks_answered, heap_answered: the `stacks_epoch` and the `heap_epoch` that were answered last. outcome: what came
+    of its configs.
     """
 
     bot: Bot
     status: BotStatus
     stacks_answered: int = 0
     heap_answered: int = 0
+    outcome: ConfigOutcome = NO_OUTCOME
 
 
 class FleetStore(Protocol):
@@ -105,6 +108,22 @@ class CommandLogStore(Protocol):
 
     async def record_command_logs(self, rows: Sequence[tuple[str, CommandLog]]) -> None:
         """Store logs by bot id, all or nothing. Passes over those that are there, and bots that are gone."""
+
+
+class ConfigStore(Protocol):
+    """Configs as the supervisor meets them, beside those in `FleetRow`. Raises RetryError when the database is away."""
+
+    async def record_outcome(self, bot_id: str, outcome: ConfigOutcome, at: datetime) -> None:
+        """Store what came of a bot's configs, in place of what was stored. Passes over a bot that is gone."""
+
+    async def guild(self, bot_id: str, guild_id: str) -> GuildVersion:
+        """Return the config of a guild, the default if none was set. Raises NotFoundError for a bot that is gone."""
+
+    async def change_guild(self, bot_id: str, guild_id: str, changes: Mapping[str, object]) -> GuildVersion:
+        """Put a merge patch on a guild's config, and return it. Raises FixInputError, and then changes nothing."""
+
+    async def guilds_since(self, bot_id: str, guilds_version: int, limit: int) -> list[GuildVersion]:
+        """Return at most `limit` configs of guilds that changed after that version, oldest change first."""
 
 
 class NudgeListener(Protocol):

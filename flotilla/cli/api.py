@@ -70,13 +70,13 @@ class Api(Connection):
         """GET an object below /api/v1."""
         return self._call("GET", path, query=query)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Json:
+    def post(self, path: str, body: Mapping[str, Any] | None = None, **query: str | int | None) -> Json:
         """POST to a path below /api/v1."""
-        return self._call("POST", path, body=body)
+        return self._call("POST", path, body=body, query=query)
 
-    def patch(self, path: str, body: Mapping[str, Any]) -> Json:
+    def patch(self, path: str, body: Mapping[str, Any], **query: str | int | None) -> Json:
         """PATCH an object below /api/v1."""
-        return self._call("PATCH", path, body=body)
+        return self._call("PATCH", path, body=body, query=query)
 
     def delete(self, path: str) -> None:
         """DELETE a path below /api/v1."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flotilla.cli import inspect, memory, policy
+from flotilla.cli import config, inspect, memory, policy
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import ApiError, CommandError
 
@@ -83,6 +83,7 @@ app.command("inspect")(inspect.inspect)
 app.command("stacks")(inspect.stacks)
 app.command("heap")(memory.heap)
 app.command("policy")(policy.policy)
+app.command("config")(config.config)
 
 
 @app.command("start")

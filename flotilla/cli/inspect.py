@@ -85,6 +85,18 @@ def count_open_files(name: str, pid: int | None) -> int | None:
         return None
 
 
+def _config(bot: Mapping[str, Any]) -> str:
+    """Return which config is wanted and which one runs."""
+    wanted, running, fault = bot.get("config_version", 0), bot.get("config_running"), bot.get("config_fault")
+    if fault:
+        return (
+            f"version {wanted} was refused ({fault}); version {running} runs. See: flotilla bots config {bot['name']}"
+        )
+    if running is None or running == wanted:
+        return f"version {wanted}"
+    return f"version {wanted}; version {running} runs still"
+
+
 def inspection(
     found: Mapping[str, Any], explanation: str | None, open_files: int | None, now: datetime
 ) -> "Iterator[RenderableType]":
@@ -107,6 +119,7 @@ def inspection(
     fork_server = found.get("fork_server")
     made = "" if fork_server is None else f", from fork server {fork_server}"
     facts.add_row("Generation", f"{bot.get('generation', 0)}{made}")
+    facts.add_row("Config", _config(bot))
     facts.add_row(
         "Restarts",
         f"{found['restarts_24h']} in the last 24 hours; "

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
-from flotilla.db.rows import bot_of, bots_with_status, overrides_of, status_of, stored_config
+from flotilla.db.rows import bot_of, bots_with_status, outcome_of, overrides_of, status_of, stored_config
 from flotilla.db.tables import bot_status, bot_tags, bots
 from flotilla.db.uptime import ratios
 from flotilla.domain.bots import Bot, BotView, Desired
@@ -244,7 +244,10 @@ async def _with_tags_and_uptime(connection: AsyncConnection, rows: Sequence[sa.R
         tags.setdefault(tag.bot_id, []).append(tag.tag)
     end = datetime.now(UTC)
     uptime = await ratios(connection, ids, end - WINDOWS["24h"], end)
-    return [BotView(bot_of(row, tuple(tags.get(row.id, ()))), status_of(row), uptime.get(row.id)) for row in rows]
+    return [
+        BotView(bot_of(row, tuple(tags.get(row.id, ()))), status_of(row), uptime.get(row.id), outcome_of(row))
+        for row in rows
+    ]
 
 
 def _no_bot() -> NotFoundError:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
-from flotilla.db.rows import bot_of, bots_with_status, status_of
+from flotilla.db.rows import bot_of, bots_with_status, outcome_of, status_of
 from flotilla.db.tables import (
     bot_exits,
     bot_heaps,
@@ -71,7 +71,10 @@ class SqlFleetStore:
                 answered = sa.func.coalesce(table.c.epoch, 0).label(name)
                 query = query.add_columns(answered).outerjoin(table, table.c.bot_id == bots.c.id)
             rows = await connection.execute(query)
-            return [FleetRow(bot_of(row), status_of(row), row.stacks_answered, row.heap_answered) for row in rows]
+            return [
+                FleetRow(bot_of(row), status_of(row), row.stacks_answered, row.heap_answered, outcome_of(row))
+                for row in rows
+            ]
 
     async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
         async with self._database.read() as connection:

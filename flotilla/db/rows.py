@@ -5,10 +5,11 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from flotilla.db.tables import bot_status, bots
+from flotilla.db.tables import bot_status, bots, config_outcomes
 from flotilla.domain.bots import Bot, BotStatus, Desired
-from flotilla.domain.config import BotConfig
+from flotilla.domain.config import BotConfig, GuildConfig
 from flotilla.domain.config_changes import lenient
+from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, GuildVersion, Refusal
 from flotilla.domain.policy import Overrides, parse_overrides
 from flotilla.domain.vitals import parse_vitals
 from flotilla.domain.worker import State
@@ -16,10 +17,12 @@ from flotilla.errors import FixInputError
 
 
 def bots_with_status() -> sa.Select[Any]:
-    """Select every bot's desired columns, without its token, and its status' columns as `status_…`."""
+    """Select every bot's desired columns, without its token, its status as `status_…`, its config's as `outcome_…`."""
     desired = [column for column in bots.c if column.name != "token_encrypted"]
     observed = [column.label(f"status_{column.name}") for column in bot_status.c]
-    return sa.select(*desired, *observed).select_from(bots.outerjoin(bot_status))
+    outcome = [column.label(f"outcome_{column.name}") for column in config_outcomes.c]
+    joined = bots.outerjoin(bot_status).outerjoin(config_outcomes, config_outcomes.c.bot_id == bots.c.id)
+    return sa.select(*desired, *observed, *outcome).select_from(joined)
 
 
 def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
@@ -54,6 +57,23 @@ def overrides_of(stored: dict[str, Any] | None) -> Overrides:
 def config_of(stored: dict[str, Any] | None) -> BotConfig:
     """Return a stored config; of one that a newer release wrote, what this one understands."""
     return lenient(stored or {}, BotConfig)
+
+
+def guild_version_of(row: sa.Row[Any]) -> GuildVersion:
+    """Return a row of `guild_configs`; of a config that a newer release wrote, what this one understands."""
+    config = lenient(row.config, GuildConfig)
+    return GuildVersion(row.guild_id, config, row.version, row.guilds_version, row.updated_at)
+
+
+def outcome_of(row: sa.Row[Any]) -> ConfigOutcome:
+    """Return what came of a bot's configs, in a row of `bots_with_status`."""
+    if row.outcome_at is None:
+        return NO_OUTCOME
+    good = None if row.outcome_good_version is None else config_of(row.outcome_good)
+    refused = None
+    if row.outcome_refused_version is not None:
+        refused = Refusal(row.outcome_refused_version, row.outcome_code, row.outcome_detail, row.outcome_at)
+    return ConfigOutcome(row.outcome_good_version, good, refused)
 
 
 def stored_config(config: BotConfig) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flotilla.domain.config import DEFAULT_CONFIG, BotConfig
+from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, Refusal
 from flotilla.domain.policy import NO_OVERRIDES, Overrides
 from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State
@@ -106,11 +107,21 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class BotView:
-    """A bot with its status, as pages show it. uptime_ratio_24h: in [0, 1], None when no time counts."""
+    """A bot with its status, as pages show it. uptime_ratio_24h: in [0, 1], None when no time counts.
+
+    outcome: what came of its configs.
+    """
 
     bot: Bot
     status: BotStatus
     uptime_ratio_24h: float | None = field(default=None)
+    outcome: ConfigOutcome = NO_OUTCOME
+
+    @property
+    def refused(self) -> Refusal | None:
+        """Why the config that is wanted is not run with; None: it is, or has not been tried."""
+        refused = self.outcome.refused
+        return refused if refused is not None and refused.version == self.bot.config_version else None
 
 
 def parse_name(name: str) -> str:

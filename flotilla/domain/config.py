@@ -112,3 +112,6 @@ class GuildConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     locale: Locale | None = None
     off: Annotated[tuple[Annotated[str, Meta(max_length=32)], ...], Meta(max_length=100)] = ()
     settings: dict[Annotated[str, Meta(max_length=200)], dict[str, Any]] = {}
+
+
+DEFAULT_GUILD_CONFIG: Final = GuildConfig()

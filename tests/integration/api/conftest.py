@@ -61,9 +61,12 @@ class Api:
         self.app = create_app(self.services)
         self.client = self.app.test_client()
 
-    async def call(self, method: str, path: str, body: Any = None, *, role: Role | None = Role.ADMIN) -> Response:
-        """Send a request with the key of `role`; a body that is bytes goes as it is."""
-        headers = {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
+    async def call(
+        self, method: str, path: str, body: Any = None, *, role: Role | None = Role.ADMIN, **headers: str
+    ) -> Response:
+        """Send a request with the key of `role`; a body that is bytes goes as it is. headers: If_Match is If-Match."""
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        headers |= {"Authorization": f"Bearer {self.keys[role]}"} if role else {}
         options: JSON = {}
         if body is not None:
             options = {"data": body} if isinstance(body, bytes) else {"json": body}

@@ -212,7 +212,7 @@ async def test_openapi_describes_every_route_with_problems_and_keys(api: Api) ->
     assert document["components"]["securitySchemes"]["apiKey"] == {"type": "http", "scheme": "bearer"}
     described = {(path, method) for path, methods in document["paths"].items() for method in methods}
     assert ("/api/v1/bots/{bot_id}/restart", "post") in described
-    assert len(described) == 28
+    assert len(described) == 35
     for path, methods in document["paths"].items():
         for operation in methods.values():
             problem = operation["responses"]["default"]["content"]["application/problem+json"]
@@ -248,7 +248,7 @@ async def test_start_page_leads_to_the_docs(api: Api) -> None:
 
 
 def test_statuses_of_the_table_fit_their_families() -> None:
-    assert {kind.status for kind in PROBLEMS.values()} == {400, 401, 403, 404, 405, 408, 409, 413, 422, 500, 503}
+    assert {kind.status for kind in PROBLEMS.values()} == {400, 401, 403, 404, 405, 408, 409, 412, 413, 422, 500, 503}
 
 
 async def test_options_needs_a_key_as_everything_does(api: Api) -> None:

@@ -113,8 +113,8 @@ class CommandLogStore(Protocol):
 class ConfigStore(Protocol):
     """Configs as the supervisor meets them, beside those in `FleetRow`. Raises RetryError when the database is away."""
 
-    async def record_outcome(self, bot_id: str, outcome: ConfigOutcome, at: datetime) -> None:
-        """Store what came of a bot's configs, in place of what was stored. Passes over a bot that is gone."""
+    async def record_outcomes(self, outcomes: Mapping[str, ConfigOutcome], at: datetime) -> None:
+        """Store what came of bots' configs, by bot id, in place of what was stored. Passes over bots that are gone."""
 
     async def guild(self, bot_id: str, guild_id: str) -> GuildVersion:
         """Return the config of a guild, the default if none was set. Raises NotFoundError for a bot that is gone."""

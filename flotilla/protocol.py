@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from flotilla.domain.command_logs import CommandLog
-from flotilla.domain.config import BotConfig
+from flotilla.domain.config import BotConfig, GuildConfig
 from flotilla.domain.heap import HeapReport
 from flotilla.domain.requests import Brake
 
@@ -49,6 +49,8 @@ class Hello(_Message, frozen=True, tag=True):
     """First message on every connection of a worker; also how an adopted worker makes itself known.
 
     secret: proves that this is the generation the supervisor spawned. running: it has its token already.
+    config_version, guilds_version: of the config that it runs, and of the newest change of a guild's that it knows;
+    -1: none yet.
     """
 
     version: int
@@ -57,6 +59,8 @@ class Hello(_Message, frozen=True, tag=True):
     secret: bytes
     running: bool
     ready: bool
+    config_version: int = -1
+    guilds_version: int = -1
 
 
 class Ready(_Message, frozen=True, tag=True):
@@ -174,6 +178,18 @@ class CommandsRan(_Message, frozen=True, tag=True):
     lost: int = 0
 
 
+class Configured(_Message, frozen=True, tag=True):
+    """The answer to `Reconfigure` with this version. detail: a sentence, without secrets.
+
+    outcome: `live`: it holds. `restart`: only the next process can have it. `failed`: the bot's code did not take it,
+    and goes on with what it had.
+    """
+
+    version: int
+    outcome: Literal["live", "restart", "failed"]
+    detail: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+
+
 class Ask(_Message, frozen=True, tag=True):
     """A question of the bot's code, until `Answered` with this number comes. body: as the topic has it."""
 
@@ -250,6 +266,30 @@ class Configure(_Message, frozen=True, tag=True):
     """The bot's policy has changed: these hold from now on."""
 
     limits: WorkerLimits
+
+
+class Reconfigure(_Message, frozen=True, tag=True):
+    """The bot is to be so now. extensions: module paths that it would load."""
+
+    bot: BotConfig
+    version: int
+    extensions: tuple[str, ...]
+
+
+class GuildSet(msgspec.Struct, frozen=True):
+    """What is set in one guild."""
+
+    guild_id: str
+    config: GuildConfig
+    version: int
+
+
+class GuildsChanged(_Message, frozen=True, tag=True):
+    """These guilds' configs hold now; all changes up to `guilds_version` are told. all_else: the others may be old."""
+
+    guilds_version: int
+    guilds: tuple[GuildSet, ...]
+    all_else: bool = False
 
 
 class Throttle(_Message, frozen=True, tag=True):
@@ -412,10 +452,22 @@ FromWorker = (
     | IdentifiedAlone
     | GatewaySeen
     | CommandsRan
+    | Configured
     | Ask
 )
 ToWorker = (
-    Welcome | Configure | Throttle | TakeHeap | MayIdentify | NotYet | Relieved | CommandsStored | Answered | Refused
+    Welcome
+    | Configure
+    | Reconfigure
+    | GuildsChanged
+    | Throttle
+    | TakeHeap
+    | MayIdentify
+    | NotYet
+    | Relieved
+    | CommandsStored
+    | Answered
+    | Refused
 )
 ToForkServer = Preload | Fork
 

@@ -36,6 +36,7 @@ from flotilla.protocol import (
     WorkerConfig,
     WorkerLimits,
 )
+from supervisor.configs import Configs
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.link import Link
@@ -72,6 +73,7 @@ class ControlServer:
         config: WorkerConfig,
         requests: Requests,
         sessions: Sessions,
+        configs: Configs,
         takers: Mapping[type, Taker],
         users: BotUsers | None = None,
     ) -> None:
@@ -84,6 +86,7 @@ class ControlServer:
         self._users = users
         self._takers = takers
         self._sessions = sessions
+        self._configs = configs
         self._server: asyncio.Server | None = None
         self._links: dict[str, Link] = {}
         self._meeting: set[asyncio.Task[None]] = set()
@@ -178,7 +181,7 @@ class ControlServer:
     def _welcome(self, link: Link, member: Member, hello: Hello, token: str | None) -> None:
         requests = self._requests.limits_of(member.bot.id)
         config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
-        config = configured(config, member.bot.config, member.bot.config_version)
+        config = configured(config, *self._configs.welcomes(member, running=hello.running))
         gateway = None if hello.running else self._sessions.gateway(member)
         link.send(Welcome(token, config, gateway, *self._sessions.alone(member)))
         before = self._links.get(hello.bot_id)
@@ -186,6 +189,7 @@ class ControlServer:
             before.send(Relieved())  # the one before, if it is sealed
             before.close()  # a worker has one connection; it says Hello anew when it has lost the other
         self._links[hello.bot_id] = link
+        self._configs.met(member, hello)
         if hello.ready:
             self._fleet.apply(member, BecameReady(hello.generation))
         elif hello.running:
@@ -249,11 +253,12 @@ class ControlServer:
             case Ready(resumed):
                 log.info("worker.session", bot=member.bot.name, generation=generation, resumed=resumed)
                 self._fleet.apply(member, BecameReady(generation))
+                self._configs.became_ready(member)
             case NotReady():
                 self._fleet.apply(member, LostReady(generation))
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
-                self._fleet.apply(member, Failed(generation, code))
+                self._fleet.apply(member, Failed(generation, self._configs.cause(member, generation, code, detail)))
             case Hello():
                 raise ProtocolError("Hello comes once")
 

@@ -66,6 +66,7 @@ class Shell:
     spawn: fork a worker, which will prove itself with the secret. on_exit: a process (generation, pid) is gone; call
     `Fleet.exited` when its exit code is known. dump_stacks: have a hanging worker write down where it hangs.
     on_gone: told how an incarnation ended, first of all. on_policy: told of a live worker whose policy has changed.
+    on_config: told of a member whose config, or one of its guilds', has changed.
     withhold: why a worker is not to be spawned now, and for how many seconds; None: spawn it.
     """
 
@@ -75,6 +76,7 @@ class Shell:
     on_gone: Callable[[Member, Exit], None]
     on_policy: Callable[[Member], None]
     withhold: Callable[[Member], tuple[str, float] | None] = _never
+    on_config: Callable[[Member], None] = _never
 
 
 class Fleet:
@@ -237,7 +239,10 @@ class Fleet:
             if member.process is not None:
                 self._shell.on_policy(member)
         member.asked |= is_wanted(bot) and not is_wanted(member.bot)
+        was = (member.bot.config_version, member.bot.guilds_version)
         member.bot = bot
+        if was != (bot.config_version, bot.guilds_version):
+            self._shell.on_config(member)
         return member
 
     def admit(self) -> None:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flotilla.domain.bots import Bot, BotStatus, Desired
+from flotilla.domain.config import BotConfig
+from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome
 from flotilla.domain.policy import Policy, backoff_delay_s
 from flotilla.domain.sessions import Cause
 from flotilla.domain.uptime import expected_after
@@ -23,7 +25,8 @@ class Member:
     supervisor; of adopted ones only the hash is. expected: as the last transition has it. unheard_since: of an adopted
     worker that has not made itself known yet, when the supervisor before was last seen. fork_server: number of the one
     that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
-    the current incarnation was started, of `sessions.Cause`.
+    the current incarnation was started, of `sessions.Cause`. config, config_version: that the worker runs with, or the
+    last one did; None: not known. outcome: what came of its configs.
     """
 
     bot: Bot
@@ -43,6 +46,9 @@ class Member:
     start_cause: str = Cause.CRASH
     vitals: Vitals = NO_VITALS
     fork_server: int | None = None
+    config: BotConfig | None = None
+    config_version: int | None = None
+    outcome: ConfigOutcome = NO_OUTCOME
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
@@ -66,6 +72,7 @@ class Member:
             vitals=self.vitals,
             fork_server=self.fork_server,
             failed_at=tuple(at + wall_clock_ahead_s for at in worker.failed_at),
+            config_version=self.config_version,
         )
 
 
@@ -106,6 +113,9 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
         heartbeat_at=status.heartbeat_at,
         vitals=status.vitals,
         fork_server=status.fork_server,
+        config=_config_of(row),
+        config_version=status.config_version,
+        outcome=row.outcome,
         # Between a start or restart that was asked for and READY nothing in the status tells; it is a moment.
         expected=expected_after(
             before=status.state is State.RUNNING,
@@ -114,6 +124,12 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
             reason=status.reason,
         ),
     )
+
+
+def _config_of(row: FleetRow) -> BotConfig | None:
+    """Return the config that the last worker ran with; None if that has been forgotten."""
+    known = {row.outcome.good_version: row.outcome.good, row.bot.config_version: row.bot.config}
+    return known.get(row.status.config_version)
 
 
 def _failures_of_before(failed_at: tuple[float, ...], now: float, period_s: float) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ import resource
 import signal
 
 from flotilla.db.command_logs import SqlCommandLogs
+from flotilla.db.configs import SqlConfigs
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rollovers import SqlRollovers
@@ -52,6 +53,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             SqlRollovers(database),
             SqlSessions(database),
             SqlCommandLogs(database),
+            SqlConfigs(database),
             fork_server,
         )
         stop = asyncio.Event()

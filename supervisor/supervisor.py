@@ -16,11 +16,12 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import HandedOver, MemoryExceeded, State
 from flotilla.errors import FlotillaError, RetryError
-from flotilla.ports import CommandLogStore, FleetStore, NudgeListener, RolloverStore, SessionStore
+from flotilla.ports import CommandLogStore, ConfigStore, FleetStore, NudgeListener, RolloverStore, SessionStore
 from flotilla.protocol import (
     Ask,
     AskIdentify,
     CommandsRan,
+    Configured,
     Fork,
     Forked,
     GatewaySeen,
@@ -39,6 +40,7 @@ from flotilla.settings import Settings
 from supervisor.answers import Answers
 from supervisor.chronicle import Chronicle
 from supervisor.command_logs import CommandLogs
+from supervisor.configs import Configs
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.findings import Findings
@@ -84,6 +86,7 @@ class Supervisor:
         rollovers: RolloverStore,
         sessions: SessionStore,
         command_logs: CommandLogStore,
+        configs: ConfigStore,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -122,6 +125,7 @@ class Supervisor:
                 on_gone=self._gone,
                 on_policy=self._configure,
                 withhold=self._sessions.withheld,
+                on_config=self._config_changed,
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
@@ -142,7 +146,16 @@ class Supervisor:
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
         self._command_logs = CommandLogs(command_logs, spool, self._tell)
-        self._answers = Answers({}, self._tell)
+        self._configs = Configs(
+            configs, self._chronicle, self._journal, self._tell, self._fleet.apply, settings.extensions
+        )
+        self._answers = Answers(
+            {
+                "guild_config.get": self._configs.guilds.answer_get,
+                "guild_config.set": self._configs.guilds.answer_set,
+            },
+            self._tell,
+        )
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
         self._control = ControlServer(
             settings.control_socket,
@@ -152,6 +165,7 @@ class Supervisor:
             WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
             self._requests,
             self._sessions,
+            self._configs,
             {
                 InvalidRequests: self._requests.take,
                 Heap: self._heaps.take,
@@ -162,6 +176,7 @@ class Supervisor:
                 Sealed: lambda member, generation, _: self._fleet.apply(member, HandedOver(generation)),
                 CommandsRan: self._command_logs.take,
                 Ask: self._answers.take,
+                Configured: self._configs.take,
             },
             self._isolation.users,
         )
@@ -189,6 +204,7 @@ class Supervisor:
                     self._requests.run(),
                     self._sessions.run(),
                     self._command_logs.run(),
+                    self._configs.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                 )
@@ -207,6 +223,7 @@ class Supervisor:
                 await asyncio.wait_for(self._diagnosis.flush(), FINAL_FLUSH_TIMEOUT_S)
                 await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
                 await asyncio.wait_for(self._sessions.flush(), FINAL_FLUSH_TIMEOUT_S)
+                await asyncio.wait_for(self._configs.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
             self._requests.save()
@@ -260,6 +277,7 @@ class Supervisor:
                 self._heaps.forget(bot_id)
                 self._sessions.forget(bot_id)
                 self._findings.forget(bot_id)
+                self._configs.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -329,11 +347,15 @@ class Supervisor:
         self._control.configure(member)
         self._isolation.apply(member)
 
+    def _config_changed(self, member: Member) -> None:
+        self._configs.changed(member)
+
     def _tell(self, bot_id: str, message: ToWorker) -> bool:
         return self._control.tell(bot_id, message)
 
     def _spawn(self, member: Member, secret: bytes) -> None:
         member.fork_server = None  # until it is known which one has made the process
+        self._configs.starting(member)
         bot, generation = member.bot, member.worker.generation
         try:
             bounds = self._isolation.bounds(member)
@@ -376,4 +398,5 @@ class Supervisor:
             limit_bytes = member.policy.memory_limit_bytes
             log.warning("worker.memory_exceeded", bot=member.bot.name, limit_bytes=limit_bytes, by="kernel")
             self._fleet.apply(member, MemoryExceeded(generation))
+        self._configs.ended(member, generation, exit_code)
         self._fleet.exited(member.bot.id, generation, exit_code)

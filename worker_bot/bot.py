@@ -3,28 +3,25 @@
 import asyncio
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import hikari
 import lightbulb
 
+from flotilla.domain.config import Presence
 from flotilla.protocol import WorkerConfig
-from worker_bot import apps, clients, loading, making
+from worker_bot import apps, authoring, clients, loading, making
 from worker_bot.identify import IdentifyGate
 from worker_bot.keepsake import kept
+from worker_bot.loading import ExtensionFailedError
 from worker_bot.making import SSL_CONTEXT
+from worker_bot.presence import shown
+from worker_bot.profiles import lacking, profile_of
 from worker_bot.seam import install, under_way
 from worker_bot.session import Continuity
 
 DRAIN_S = 2.0
 """Longest wait for handlers when a session is handed over; an initial response has 3 s (Discord, Interactions)."""
-
-# Guilds, channels and roles are what commands need; members and messages are what fills memory.
-LEAN_CACHE = (
-    hikari.api.CacheComponents.ME
-    | hikari.api.CacheComponents.GUILDS
-    | hikari.api.CacheComponents.GUILD_CHANNELS
-    | hikari.api.CacheComponents.ROLES
-)
 
 
 class Bot:
@@ -76,14 +73,15 @@ class Bot:
 
     def _of_extensions(self, token: str) -> hikari.GatewayBot:
         making.forget()
+        profile = profile_of(self._config.bot)
         return hikari.GatewayBot(
             token,
             rest_url=self._config.discord_url,
             banner=None,
             logs=None,
             suppress_optimization_warning=True,
-            intents=hikari.Intents.ALL_UNPRIVILEGED,
-            cache_settings=hikari.impl.CacheSettings(components=LEAN_CACHE),
+            intents=profile.intents,
+            cache_settings=profile.cache_settings(),
             http_settings=hikari.impl.HTTPSettings(ssl=SSL_CONTEXT),
         )
 
@@ -126,7 +124,7 @@ class Bot:
             running.cancel()
 
     async def _run(self) -> None:
-        await making.start(self._app)
+        await making.start(self._app, **self._shown())
         self.started.set()
         if self._app.is_alive:
             await self._app.join()
@@ -142,6 +140,14 @@ class Bot:
         if self._app.is_alive:
             await self._leave()
             await self._app.close()
+
+    async def show(self, presence: Presence) -> None:
+        """Let the bot show itself so from now on."""
+        await self._app.update_presence(**shown(presence))
+
+    def _shown(self) -> dict[str, Any]:
+        """Return what is set of the presence; what is not is the bot's own code's to say."""
+        return {} if self._config.bot.presence == Presence() else shown(self._config.bot.presence)
 
     async def reconnect(self, *, fresh: bool, shard_id: int | None = None) -> None:
         """Renew the gateway connections without a new process: resume the sessions, or begin new ones if `fresh`.
@@ -182,6 +188,8 @@ class Bot:
         try:
             for name in self._config.extensions:
                 await loading.load(self._client, name)
+            if missing := lacking(self._config.bot, authoring.needed_by(self._config.extensions)):
+                raise ExtensionFailedError(missing)
             await self._client.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this start
             self._fail(error)
@@ -199,6 +207,9 @@ class Bot:
         self._up.add(event.shard.id)
         if len(self._up) == event.shard.shard_count:
             self.resumed, self._identified = not self._identified, False
+            if self.resumed and self._config.version:
+                # A session that goes on shows what the worker before has set.
+                await self.show(self._config.bot.presence)
             await self._on_ready()
 
     async def _lost(self, event: hikari.ShardDisconnectedEvent) -> None:

@@ -14,6 +14,7 @@ import io
 import operator
 import pickle
 import platform
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -82,18 +83,24 @@ def pack(cache: Any, stamp: Stamp) -> bytes:  # noqa: ANN401 - hikari's, with it
 
 
 class Found:
-    """What `pack` packed, read back for the same application. stamp: when it was packed."""
+    """What `pack` packed, read back for the same application. stamp: when it was packed.
 
-    def __init__(self, stamp: Stamp, me: Any, stores: dict[str, dict[Any, Any]]) -> None:  # noqa: ANN401
+    surplus: parts that the cache to be filled does not keep.
+    """
+
+    def __init__(self, stamp: Stamp, me: Any, stores: dict[str, dict[Any, Any]], surplus: int = 0) -> None:  # noqa: ANN401
         self.stamp = stamp
         self._me = me
         self._stores = stores
+        self._surplus = surplus
 
     def fill(self, cache: Any) -> None:  # noqa: ANN401
         """Put it into the cache, which is empty."""
         for name in _STORES:
             getattr(cache, name)._data.update(self._stores[name])
         cache._me = self._me or cache._me
+        if self._surplus:
+            _take_out(cache, self._surplus)
 
 
 def unpack(cache: Any, packed: bytes) -> Found:  # noqa: ANN401
@@ -107,14 +114,13 @@ def unpack(cache: Any, packed: bytes) -> Found:  # noqa: ANN401
         head = msgspec.msgpack.decode(packed[4 : 4 + size], type=_Head)
     except (msgspec.DecodeError, UnicodeDecodeError) as fault:
         raise KeepsakeError("the cache left behind is damaged") from fault
-    if head.made_by != _made_by(cache):
-        raise KeepsakeError(f"the cache left behind was made by {head.made_by}")
+    surplus = _surplus(head.made_by, cache)
     if zlib.crc32(body) != head.checksum:
         raise KeepsakeError("the cache left behind is damaged")
     try:
         with _no_collections():
             me, stores = _Unpickler(body, cache._app).load()
-        return Found(head.stamp, me, {name: dict(stores[name]) for name in _STORES})
+        return Found(head.stamp, me, {name: dict(stores[name]) for name in _STORES}, surplus)
     except Exception as fault:
         raise KeepsakeError(f"the cache left behind cannot be read: {fault!r}") from fault
 
@@ -135,14 +141,68 @@ def _no_collections() -> Iterator[None]:
 
 
 def kept(settings: Any) -> str:  # noqa: ANN401 - hikari's, of which its interface has only a part
-    """Return what a cache of these settings keeps, as a text to compare."""
+    """Return what a cache of these settings keeps, as a text to compare with `keeps_all`."""
     what = (int(settings.components), settings.max_messages, settings.max_dm_channel_ids, settings.only_my_member)
     return f"settings {what}"
+
+
+def keeps_all(before: str, after: str) -> bool:
+    """Return whether a cache that kept `before` (as `kept` has it) has all that one of `after` is to keep."""
+    was, will_be = _SETTINGS.search(before), _SETTINGS.search(after)
+    if was is None or will_be is None or was["bounds"] != will_be["bounds"]:
+        return before == after
+    return not int(will_be["parts"]) & ~int(was["parts"])
+
+
+_SETTINGS = re.compile(r"settings \((?P<parts>\d+), (?P<bounds>.*)\)$")
+_Part = hikari.api.CacheComponents
+_TAKEN_OUT_BY = {
+    _Part.VOICE_STATES: "clear_voice_states",
+    _Part.PRESENCES: "clear_presences",
+    _Part.MESSAGES: "clear_messages",
+    _Part.MEMBERS: "clear_members",
+    _Part.EMOJIS: "clear_emojis",
+    _Part.GUILD_STICKERS: "clear_stickers",
+    _Part.INVITES: "clear_invites",
+    _Part.GUILD_THREADS: "clear_threads",
+    _Part.ROLES: "clear_roles",
+    _Part.GUILD_CHANNELS: "clear_guild_channels",
+    _Part.DM_CHANNEL_IDS: "clear_dm_channel_ids",
+    _Part.GUILDS: "clear_guilds",
+}
+"""In an order in which nothing is left that another part still refers to."""
+
+
+def _take_out(cache: Any, parts: int) -> None:  # noqa: ANN401
+    """Take parts out of a cache whose settings do not have them: hikari itself would leave them for ever."""
+    settings = cache._settings
+    cache._settings = hikari.impl.CacheSettings(
+        components=settings.components | hikari.api.CacheComponents(parts),
+        max_messages=settings.max_messages,
+        max_dm_channel_ids=settings.max_dm_channel_ids,
+        only_my_member=settings.only_my_member,
+    )
+    try:
+        for part, method in _TAKEN_OUT_BY.items():
+            if part & parts:
+                getattr(cache, method)()
+    finally:
+        cache._settings = settings
 
 
 def _made_by(cache: Any) -> str:  # noqa: ANN401
     releases = f"Python {platform.python_version()}, hikari {hikari.__version__}, attrs {attrs.__version__}"
     return f"{releases}, {kept(cache.settings)}"
+
+
+def _surplus(made_by: str, cache: Any) -> int:  # noqa: ANN401
+    """Return the parts that a cache left behind has and this one does not keep. Raises KeepsakeError: it has others."""
+    ours = _made_by(cache)
+    was = _SETTINGS.search(made_by)
+    same_releases = made_by.partition(", settings")[0] == ours.partition(", settings")[0]
+    if was is None or not same_releases or not keeps_all(made_by, ours):
+        raise KeepsakeError(f"the cache left behind was made by {made_by}")
+    return int(was["parts"]) & ~int(cache.settings.components)
 
 
 def _the_app() -> None:

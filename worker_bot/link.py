@@ -54,6 +54,8 @@ class Link:
         self._generation = generation
         self._secret = secret
         self._writer: asyncio.StreamWriter | None = None
+        self.versions: Callable[[], tuple[int, int]] = lambda: (-1, -1)
+        """Of the config that the bot runs with, and of the newest change of a guild's that it knows; for Hello."""
         self.running = False
         self.ready = False
         self._sealed = False
@@ -130,7 +132,8 @@ class Link:
     async def _converse(self, on_message: Callable[[ToWorker], None]) -> None:
         reader, writer = await self._connect()
         try:
-            hello = Hello(VERSION, self._bot_id, self._generation, self._secret, self.running, self.ready)
+            who = (self._bot_id, self._generation, self._secret)
+            hello = Hello(VERSION, *who, self.running, self.ready, *self.versions())
             writer.write(encode(hello) + (encode(Sealed()) if self._sealed else b""))
             self._writer = writer
             decoder = FrameDecoder()

@@ -67,11 +67,11 @@ def forbidden() -> Any:  # noqa: ANN401 - a context manager
         _too_early.pop()
 
 
-async def start(bot: hikari.GatewayBot) -> None:
-    """Start a bot, which nobody else may. Returns when its shards are up."""
+async def start(bot: hikari.GatewayBot, **presence: Any) -> None:  # noqa: ANN401 - as hikari's start has it
+    """Start a bot, which nobody else may, and let it show itself so. Returns when its shards are up."""
     _starting.append(True)
     try:
-        await bot.start(check_for_updates=False)
+        await bot.start(check_for_updates=False, **presence)
     finally:
         _starting.clear()
 

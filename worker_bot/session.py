@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import hikari
+from msgspec import structs
 
 from worker_bot import seam
 from worker_bot.cache_keeper import CacheKeeper
 from worker_bot.handover import Handover, Outbox
 from worker_bot.inheritance import Arrived, Inheritance
+from worker_bot.keepsake import keeps_all
 from worker_bot.pace import IdentifyPace
 from worker_bot.session_file import Session, SessionFile, left_behind, now_s, path_of
 
@@ -64,6 +66,7 @@ class Continuity:
         self._gateway_url = ""
         self._asked = self._sealed = False
         self._kind: tuple[int | None, str] = (None, "")
+        self._suits = True
         self._inheritance: Inheritance | None = None
         self._outbox: Outbox | None = None
         self._sealed_at: dict[int, int | None] = {}
@@ -79,19 +82,19 @@ class Continuity:
     @property
     def resumes(self) -> bool:
         """Whether there are sessions to go on with."""
-        return bool(self._left)
+        return bool(self._left) and self._suits
 
     def suit(self, intents: int, cached: str) -> None:
         """Take note of what the bot is made for, before it starts. cached: as `keepsake.kept` has it.
 
-        What was left behind is given up if it was made for something else: only a new session brings other events, and
-        what another cache lacks.
+        What was left behind is not resumed if it has other intents or lacks some of the cache: only a new session
+        brings that. It stays on disk until that one is up, for a bot that goes back to the config before.
         """
         self._kind = (intents, cached)
-        kinds = {(session.intents, session.cached) for session, _ in self._left.values() if session.intents is not None}
-        if kinds - {self._kind}:
-            log.info("the bot has other intents than before, or caches something else: a new session begins")
-            self._left = {}
+        sessions = [session for session, _ in self._left.values() if session.intents is not None]
+        self._suits = all(each.intents == intents and keeps_all(each.cached, cached) for each in sessions)
+        if not self._suits:
+            log.info("the bot has other intents than before, or caches more: a new session begins")
 
     async def settled(self) -> None:
         """Return when no event is held back because of the worker before, after about 2 s at the latest."""
@@ -175,7 +178,7 @@ class Continuity:
     def gateway_info(self) -> hikari.GatewayBotInfo | None:
         """Return what `GET /gateway/bot` would say, if all shards resume: nothing in it matters then."""
         asked, self._asked = self._asked, True
-        if asked or not self._left or len(self._left) < self._left_count:
+        if asked or not self.resumes or len(self._left) < self._left_count:
             return None
         session, _ = next(iter(self._left.values()))
         self._gateway_url = session.gateway_url
@@ -196,7 +199,7 @@ class Continuity:
         self._pace = IdentifyPace(limit.max_concurrency)
         started = hikari.SessionStartLimit(
             total=limit.total,
-            remaining=limit.remaining + len(self._left),
+            remaining=limit.remaining + (len(self._left) if self._suits else 0),
             reset_after=limit.reset_after,
             max_concurrency=shard_count,
         )
@@ -210,10 +213,11 @@ class Continuity:
         if self._cache is not None:
             self._cache.restore(shard, self._left)
         left = self._left.pop((shard.id, shard.shard_count), None)
-        if left is None:
+        if left is None or not self._suits:
             return
         session, seq = left
-        self._sessions[shard.id] = session
+        # What it is kept for is what this worker has from now on, which may be less than it began with.
+        self._sessions[shard.id] = structs.replace(session, cached=self._kind[1]) if self._kind[1] else session
         self._open(shard)
         seam.give_session(shard, session.session_id, session.resume_url, session.user_id, seq)
 

@@ -8,24 +8,27 @@ import os
 import signal
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import NoReturn
 
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
-from flotilla.protocol import Answered, CommandsStored, Fork, Heap, TakeHeap
+from flotilla.protocol import Answered, CommandsStored, Fork, GuildsChanged, Heap, Reconfigure, TakeHeap, WorkerConfig
 from flotilla.redaction import redact_text
-from worker_bot import asking, callbacks, heap, rest, sealed, stacks, tracebacks
+from worker_bot import asking, authoring, callbacks, heap, rest, sealed, stacks, tracebacks
 from worker_bot.bot import Bot
 from worker_bot.command_logs import CommandLogs
+from worker_bot.configuring import Configuring
 from worker_bot.confinement import WorkerMemory
 from worker_bot.guard import InteractionGuard
+from worker_bot.guild_configs import GuildConfigs
 from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.orders import Orders
 from worker_bot.probes import Probes
 from worker_bot.requests import RequestGuard
-from worker_bot.session import Continuity
+from worker_bot.session import CODE, Continuity
 from worker_bot.triage import TokenRefusedError, reason_of
 
 LEFT_LOGS = "command-logs"
@@ -116,9 +119,11 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _continuity(path: str) -> Continuity:
+def _continuity(path: str, config: WorkerConfig) -> Continuity:
+    # Which commands there are follows from the code and from what of it is loaded.
+    loaded = zlib.crc32(repr((config.extensions, config.bot.app)).encode())
     try:
-        return Continuity(Path(path) if path else None)
+        return Continuity(Path(path) if path else None, f"{CODE}.{loaded:08x}")
     except OSError as fault:
         log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
         return Continuity()
@@ -143,11 +148,13 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
             memory.move_bound(orders.limits.memory_bound_bytes)
         orders.gate.was_ready = True
         link.report_ready(ready=True, resumed=bot.resumed)
+        configuring.up()
 
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
-    continuity = _continuity(fork.session_path)
+    continuity, config = _continuity(fork.session_path, message.config), message.config.bot
+    authoring.install(lambda: config, None)
     try:
         bot = Bot(
             message.token, message.config, on_ready=on_ready, on_lost=on_lost, continuity=continuity, gate=orders.gate
@@ -156,6 +163,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         return await _fail(link, error)
     bots.append(bot)
     probes = _look_after(bot, fork, link, orders)
+    configuring = _configure(bot, message.config, link, orders)
     del message
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders, memory, probes))
@@ -205,6 +213,16 @@ def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders) -> Probes:
     probes = Probes(bot, answers, command_logs)
     bot.continuity.see = probes.see
     return probes
+
+
+def _configure(bot: Bot, config: WorkerConfig, link: Link, orders: Orders) -> Configuring:
+    """Let the bot's config, and those of its guilds, be seen by its code and changed while it runs."""
+    configuring = Configuring(config, bot.show, link.send)
+    guilds = GuildConfigs(asking.ask)
+    orders.takers |= {Reconfigure: configuring.take, GuildsChanged: guilds.take}
+    authoring.install(lambda: configuring.bot, guilds)
+    link.versions = lambda: (configuring.version, guilds.version)
+    return configuring
 
 
 async def _run(bot: Bot, guard: RequestGuard) -> None:

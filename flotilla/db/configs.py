@@ -148,21 +148,27 @@ class SqlConfigs:
         async with self._database.read() as connection:
             return [guild_version_of(row) for row in await connection.execute(query)]
 
-    async def record_outcome(self, bot_id: str, outcome: ConfigOutcome, at: datetime) -> None:
-        """Store what came of a bot's configs, in place of what was stored. Passes over a bot that is gone."""
-        refused = outcome.refused
-        row = {
-            "bot_id": bot_id,
-            "good_version": outcome.good_version,
-            "good": None if outcome.good is None else stored_config(outcome.good),
-            "refused_version": None if refused is None else refused.version,
-            "code": None if refused is None else refused.code,
-            "detail": None if refused is None else refused.detail,
-            "at": at if refused is None else refused.at,
-        }
+    async def record_outcomes(self, outcomes: Mapping[str, ConfigOutcome], at: datetime) -> None:
+        """Store what came of bots' configs, by bot id, in place of what was stored. Passes over bots that are gone."""
         async with self._database.write() as connection:
-            if (await connection.execute(sa.select(bots.c.id).where(bots.c.id == bot_id))).one_or_none() is not None:
-                await connection.execute(upsert(connection.dialect.name, config_outcomes, "bot_id"), [row])
+            query = sa.select(bots.c.id).where(bots.c.id.in_(list(outcomes)))
+            known = (await connection.execute(query)).scalars()
+            rows = [_outcome_row(bot_id, outcomes[bot_id], at) for bot_id in known]
+            if rows:
+                await connection.execute(upsert(connection.dialect.name, config_outcomes, "bot_id"), rows)
+
+
+def _outcome_row(bot_id: str, outcome: ConfigOutcome, at: datetime) -> dict[str, Any]:
+    refused = outcome.refused
+    return {
+        "bot_id": bot_id,
+        "good_version": outcome.good_version,
+        "good": None if outcome.good is None else stored_config(outcome.good),
+        "refused_version": None if refused is None else refused.version,
+        "code": None if refused is None else refused.code,
+        "detail": None if refused is None else refused.detail,
+        "at": at if refused is None else refused.at,
+    }
 
 
 async def _locked(connection: AsyncConnection, bot_id: str, expected: int | None) -> tuple[BotConfig, int]:

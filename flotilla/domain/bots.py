@@ -66,7 +66,7 @@ class BotStatus:
     vitals: what its probes found last.
     fork_server: number of the fork server that made the process; the same number means the same code.
     failed_at: when its last failed runs ended (POSIX seconds), as far back as its policy's period goes.
-    config_version: of the config that it runs with; None: it does not run, or has not said so yet.
+    config_version: of the config that it runs with, or its last worker did; None: not known.
     """
 
     bot_id: str

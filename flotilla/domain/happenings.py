@@ -85,6 +85,13 @@ _ROWS = (
         "new code did not reach all bots",
         "See what failed: flotilla supervisor rollovers. Mend it, then roll over again.",
     ),
+    Kind(
+        "config_refused",
+        Severity.WARNING,
+        "could not be run with its new config",
+        "It runs with its last good config. See why: flotilla bots config NAME. Change it, or mend what it needs and "
+        "restart the bot to try it again.",
+    ),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
 )
 

@@ -246,6 +246,10 @@ def _on_failed(worker: Worker, event: Failed, now: float, policy: Policy) -> Out
             worker, state=State.STOPPING, deadline=deadline, restart=True, ready_at=None, reason=event.code
         )
         return failing, ()
+    known_better = reason(event.code).verdict is Verdict.RESTART and not _is_handing_over(worker)
+    if worker.state is State.STOPPING and worker.restart and known_better:
+        # Why it is being killed has been understood: what follows is decided by that.
+        return replace(worker, reason=event.code), ()
     return worker, ()
 
 

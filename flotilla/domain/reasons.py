@@ -191,6 +191,28 @@ _ROWS = (
         Verdict.RESTART,
     ),
     Reason(
+        "config_changed",
+        "restarted for a new config",
+        "The bot's config was changed in a way that only a new process can have; its session was kept.",
+        "Nothing to do.",
+        Verdict.RESTART,
+    ),
+    Reason(
+        "config_refused",
+        "gone back to its last good config",
+        "The bot could not be run with its new config, and runs with the last one that was good.",
+        "See why: flotilla bots config NAME. Change it, or mend what it needs and restart the bot to try it again.",
+        Verdict.RESTART,
+    ),
+    Reason(
+        "config_not_taken",
+        "new config not taken",
+        "The bot's own code raised an error when it was told its new settings, and goes on with those before.",
+        "Read the traceback in the bot's log; change the settings, or mend the code and restart the bot.",
+        Verdict.RESTART,
+        ran=False,
+    ),
+    Reason(
         "restart_requested",
         "restart requested",
         "An operator or an operation asked for a restart.",

@@ -48,6 +48,10 @@ def _describe(discord: LocalDiscord, application: Application) -> Json:
         "guilds": len(discord.world.guilds_of(application.id)),
         "sessions_connected": len(connected),
         "sessions_resumable": len(discord.sessions.of(application.id)) - len(connected),
+        "sessions": [
+            {"shard": list(session.shard), "intents": session.intents, "presence": session.presence}
+            for session in discord.sessions.of(application.id)
+        ],
         "identifies": application.identifies,
         "resumes": application.resumes,
         "answered_twice": application.answered_twice,

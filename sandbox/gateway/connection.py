@@ -180,6 +180,8 @@ class Connection:
     def _serve(self, session: Session, op: int, body: object, now: float) -> None:
         if op == Opcode.PRESENCE_UPDATE and _parsed(body, payloads.Presence) is None:
             self.close(codes.UNKNOWN_OPCODE)
+        elif op == Opcode.PRESENCE_UPDATE and isinstance(body, dict):
+            session.presence = body
         elif op == Opcode.REQUEST_GUILD_MEMBERS and self._may_ask_for_members(session, body, now):
             send_members(self._discord.world, session, body)
 
@@ -209,7 +211,7 @@ class Connection:
         elif self._guild_count(application, shard) > starts.shard_guilds_max:
             self.close(codes.SHARDING_REQUIRED)
         elif (verdict := starts.identify(shard[0], now)) is Verdict.ACCEPTED:
-            self._start(application, shard, intents, compress=bool(identify.compress), now=now)
+            self._start(application, shard, intents, identify, now)
         elif verdict is Verdict.TOO_FAST:
             self._emit(Send(frames.INVALID_SESSION[False]))
         else:
@@ -222,12 +224,12 @@ class Connection:
         return application.privileged_refused or self._hooks.revokes_intents(application.id)
 
     def _start(
-        self, application: Application, shard: tuple[int, int], intents: int, *, compress: bool, now: float
+        self, application: Application, shard: tuple[int, int], intents: int, identify: payloads.Identify, now: float
     ) -> None:
         application.identifies += 1
         session_id = f"{int(self._discord.ids.next(now)):032x}"
         session = self._discord.sessions.open(session_id, application.id, intents, shard, now)
-        session.compress = compress
+        session.compress, session.presence = bool(identify.compress), identify.presence
         self._attach(application, session)
         welcome(self._discord.world, application, session, self._url)
         self._hooks.attached(self)

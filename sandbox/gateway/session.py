@@ -84,6 +84,8 @@ class Session:
     away_since: float | None = None
     """When the client was lost, in Unix seconds; None while one is connected."""
     deafness: Deafness | None = None
+    presence: dict[str, Any] | None = None
+    """As the bot said last how it shows itself."""
     buffer: deque[Kept] = field(default_factory=deque)
 
     def dispatch(self, name: str, event: dict[str, Any]) -> None:

@@ -125,11 +125,11 @@ async def test_what_came_of_a_config_is_remembered(database: Database, configs: 
     assert [row.outcome for row in await store.fleet()] == [NO_OUTCOME]
     refused = Refusal(8, "intents_refused", "close code 4014", T0)
     outcome = ConfigOutcome(7, BotConfig(locale="id"), refused)
-    await configs.record_outcome(bot.id, outcome, T0)
-    await configs.record_outcome("gone", outcome, T0)
+    await configs.record_outcomes({bot.id: outcome}, T0)
+    await configs.record_outcomes({"gone": outcome}, T0)
     assert [row.outcome for row in await store.fleet()] == [outcome]
     assert (await SqlBots(database).get(bot.id)).outcome == outcome
-    await configs.record_outcome(bot.id, ConfigOutcome(9, BotConfig()), T0)
+    await configs.record_outcomes({bot.id: ConfigOutcome(9, BotConfig())}, T0)
     assert [row.outcome for row in await store.fleet()] == [ConfigOutcome(9, BotConfig())]
 
 

@@ -111,7 +111,7 @@ async def test_config_that_was_refused_says_why_and_what_runs_instead(api: Api) 
     bot_id = path.split("/")[4]
     await api.call("PATCH", path, {"intents": ["GUILDS", "GUILD_MEMBERS"]})
     refused = Refusal(1, "intents_refused", "close code 4014", T0)
-    await api.services.configs.record_outcome(bot_id, ConfigOutcome(0, BotConfig(), refused), T0)
+    await api.services.configs.record_outcomes({bot_id: ConfigOutcome(0, BotConfig(), refused)}, T0)
     shown = await api.get(path)
     assert (shown["refused"]["reason_code"], shown["refused"]["runs"], shown["good_version"]) == (
         "intents_refused",

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import answer, crashing, deaf, hang, leak, many, memory, recover, sandbox, start, warm
+from benchmarks import answer, crashing, deaf, hang, leak, many, memory, profiles, recover, sandbox, start, warm
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
 from benchmarks.peers import install_peers
@@ -29,8 +29,21 @@ QUICK_BOTS = 5
 QUICK_KILLS = 3
 QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S = 100, 3.0
 HANGS, QUICK_HANGS = 5, 1
-NAMES = ("start", "recover", "memory", "many", "leak", "hang", "deaf", "crashing", "warm", "answer", "sandbox")
-PEERLESS = {"many", "hang", "deaf", "sandbox", "warm", "answer"}
+NAMES = (
+    "start",
+    "recover",
+    "memory",
+    "profiles",
+    "many",
+    "leak",
+    "hang",
+    "deaf",
+    "crashing",
+    "warm",
+    "answer",
+    "sandbox",
+)
+PEERLESS = {"profiles", "many", "hang", "deaf", "sandbox", "warm", "answer"}
 
 
 def parse() -> argparse.Namespace:
@@ -65,6 +78,7 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "start": lambda: start.run(options.bots, options.repeat),
         "recover": lambda: recover.run(kills, options.repeat),
         "memory": lambda: memory.run(options.bots),
+        "profiles": lambda: profiles.run(profiles.QUICK_SHAPES if quick else profiles.SHAPES),
         "many": lambda: many.run(options.many, many.QUICK_REST_S if quick else many.REST_S),
         "leak": lambda: leak.run(quick=quick),
         "hang": lambda: hang.run(QUICK_HANGS if quick else HANGS),

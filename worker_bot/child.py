@@ -20,6 +20,7 @@ from flotilla.hardening import forbid_core_dumps
 from flotilla.protocol import EXIT_OUT_OF_MEMORY, Fork
 from flotilla.redaction import redact_text
 from worker_bot.confinement import confine
+from worker_bot.memory import use_one_heap
 from worker_bot.worker import EXIT_FAILED, run_worker
 
 
@@ -72,6 +73,7 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
         random.seed()
         gc.enable()
+        use_one_heap()
         _configure_logging()
         return asyncio.run(run_worker(fork))
     except MemoryError:

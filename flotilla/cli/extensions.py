@@ -73,7 +73,7 @@ def _command(command: dict[str, Any]) -> str:
     name = f"/{command['name']}" if command["type"] == "slash" else f"{command['name']} (on a {command['type']})"
     shown = "  " + " ".join([name, *(f"[{option}]" for option in command["options"])])
     where = f" (in the guild {command['guild_id']})" if command["guild_id"] else ""
-    return f"{shown:<28} {command['description']}{where}".rstrip()
+    return f"{shown:<27}  {command['description']}{where}".rstrip()
 
 
 def _folder_of_settings() -> list[Path]:

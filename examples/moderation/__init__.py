@@ -1,0 +1,1 @@
+"""A moderation bot, as a lightbulb extension: `moderation.extension`."""

@@ -1,0 +1,1 @@
+"""A bot that was written for plain hikari: `plain_hikari.bot:create_bot`."""

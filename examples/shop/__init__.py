@@ -1,0 +1,1 @@
+"""A shop with stock, as a lightbulb extension: `shop.extension`."""

@@ -190,7 +190,9 @@ class Settings(BaseSettings):
     )
     spawn_concurrency: int = Field(16, ge=1, le=256, description="Workers that may be STARTING at once.")
     preload_timeout_s: float = Field(
-        60.0, gt=0, description="Seconds a fork server may take to import the extensions before it is killed."
+        60.0,
+        gt=0,
+        description="Seconds a fork server may take to import bots' code; each module gets a quarter of it.",
     )
     rollover_watch_s: float = Field(
         5.0, ge=0, le=3600, description="Seconds a bot is watched after its move to a new fork server."

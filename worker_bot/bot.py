@@ -210,8 +210,8 @@ class Bot:
         self._up.add(event.shard.id)
         if len(self._up) == event.shard.shard_count:
             self.resumed, self._identified = not self._identified, False
-            if self.resumed and self._config.version:
-                # A session that goes on shows what the worker before has set.
+            if self.resumed and self._config.version and (self._shown() or self._config.bot.app is None):
+                # A session that goes on shows what the worker before has set; a whole bot may do that by itself.
                 await self.show(self._config.bot.presence)
             await self._on_ready()
 

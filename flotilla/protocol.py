@@ -12,7 +12,9 @@ import msgspec
 
 from flotilla.domain.command_logs import CommandLog
 from flotilla.domain.config import BotConfig, GuildConfig
+from flotilla.domain.happenings import Occurrence
 from flotilla.domain.heap import HeapReport
+from flotilla.domain.metrics import Counts, Named
 from flotilla.domain.requests import Brake
 
 VERSION = 2
@@ -198,6 +200,25 @@ class Ask(_Message, frozen=True, tag=True):
     body: bytes
 
 
+class Measured(_Message, frozen=True, tag=True):
+    """All that the worker has counted since it began to, `age_s` ago. cache: how many of each kind it keeps now."""
+
+    counts: Counts
+    cache: Named = {}
+    age_s: float = 0.0
+
+
+class Happened(_Message, frozen=True, tag=True):
+    """What Discord did to the bot, again and again until `HappenedStored` with this number comes back.
+
+    number, lost: as those of `CommandsRan`.
+    """
+
+    number: int
+    rows: Annotated[tuple[Occurrence, ...], msgspec.Meta(max_length=100)]
+    lost: int = 0
+
+
 # Supervisor to worker ------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +267,7 @@ class WorkerLimits(msgspec.Struct, frozen=True):
     memory_bound_bytes: int = 0
     interaction_guard: bool = True
     interaction_defer_after_ms: float = 1800.0
+    metrics_every_s: float = 15.0
 
 
 class Welcome(_Message, frozen=True, tag=True):
@@ -331,6 +353,12 @@ class Relieved(_Message, frozen=True, tag=True):
 
 class CommandsStored(_Message, frozen=True, tag=True):
     """The logs of this batch are safe: in the database, or on this host's disk on their way there."""
+
+    number: int
+
+
+class HappenedStored(_Message, frozen=True, tag=True):
+    """What this batch of `Happened` told is in the database."""
 
     number: int
 
@@ -454,6 +482,8 @@ FromWorker = (
     | CommandsRan
     | Configured
     | Ask
+    | Measured
+    | Happened
 )
 ToWorker = (
     Welcome
@@ -468,6 +498,7 @@ ToWorker = (
     | CommandsStored
     | Answered
     | Refused
+    | HappenedStored
 )
 ToForkServer = Preload | Fork
 

@@ -4,16 +4,12 @@ A log is begun when its interaction arrives, and told when the bot's code has en
 there can be none any more. Times are monotonic seconds.
 """
 
-import logging
-import os
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 from ulid import ULID
 
 from flotilla.domain.command_logs import CommandLog, Kind, Outcome, shown
@@ -22,15 +18,13 @@ from worker_bot import guard
 from worker_bot.answering import VOID_S
 from worker_bot.authoring import sensitive_options
 from worker_bot.interactions import name_of, options_of
+from worker_bot.telling import Telling
 
 MAX_OPEN: Final = 10_000
 MAX_KEPT: Final = 10_000
 """Logs that wait for the supervisor, some 5 MB; beyond it the oldest are lost, and that is told with the next batch."""
 
 AT_ONCE: Final = 200
-AGAIN_S: Final = 10.0
-"""A batch that is not answered for so long is told again."""
-
 FORGET_S: Final = 900.0
 """An interaction's token ends then (Discord, Receiving and Responding), and whatever was to come of it has come."""
 
@@ -42,8 +36,6 @@ _VERDICTS: Final = {
     "restarted": Outcome.UNANSWERED,
     "too_late": Outcome.LATE,
 }
-_leftover = msgspec.msgpack.Decoder(list[CommandLog])
-log = logging.getLogger("flotilla.commands")
 
 
 @dataclass(slots=True)
@@ -101,19 +93,11 @@ class _Open:
         )
 
 
-@dataclass(slots=True)
-class _Batch:
-    number: int
-    told_at: float
-    count: int
-    lost: int = field(default=0)
-
-
 class CommandLogs:
     """The logs of one bot on their way to its supervisor.
 
     send: tells the supervisor; False: it is away. left: file for what the next worker shall tell, None: there is none.
-    What a worker before left is told first.
+    What a worker before left is told first. count: given each log of this worker, once.
     """
 
     def __init__(
@@ -121,13 +105,18 @@ class CommandLogs:
         send: Callable[[CommandsRan], bool],
         left: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
+        count: Callable[[CommandLog], None] = lambda _: None,
     ) -> None:
-        self._send, self._left, self._clock = send, left, clock
+        self._clock, self._count = clock, count
         self._open: dict[int, _Open] = {}
-        self._kept: deque[CommandLog] = deque(self._found())
-        self._lost = 0
-        self._numbers = int.from_bytes(os.urandom(6))
-        self._batch: _Batch | None = None
+        self._telling = Telling(
+            CommandLog,
+            lambda number, logs, lost: send(CommandsRan(number, logs, lost)),
+            left,
+            at_once=AT_ONCE,
+            most=MAX_KEPT,
+            clock=clock,
+        )
 
     # What happens to an interaction ----------------------------------------------------------------------------------
 
@@ -209,73 +198,24 @@ class CommandLogs:
         now = self._clock()
         for interaction_id in [key for key, begun in self._open.items() if begun.is_settled(now)]:
             self._close(interaction_id)
-        if self._batch is not None and now - self._batch.told_at < AGAIN_S:
-            return
-        if not self._kept:
-            return
-        if self._batch is None:
-            self._numbers += 1
-            self._batch = _Batch(self._numbers, now, min(AT_ONCE, len(self._kept)), self._lost)
-            self._lost = 0
-        batch = self._batch
-        rows = tuple(self._kept[index] for index in range(batch.count))
-        batch.told_at = now if self._send(CommandsRan(batch.number, rows, batch.lost)) else now - AGAIN_S
+        self._telling.tell()
 
     def stored(self, number: int) -> None:
         """The supervisor says that a batch is safe."""
-        if self._batch is None or self._batch.number != number:
-            return
-        for _ in range(self._batch.count):
-            self._kept.popleft()
-        self._batch = None
-        if not self._kept:
-            self._forget_left()
-        else:
-            self.tell()
+        self._telling.stored(number)
 
     def leave(self) -> None:
         """Tell what can be told, and leave all that is not safe yet to the next worker, which tells it again."""
         for interaction_id in list(self._open):
             self._close(interaction_id)
-        if self._batch is not None:
-            self._batch.told_at = self._clock() - AGAIN_S
-        self.tell()
-        if self._left is None or not self._kept:
-            return
-        fresh = self._left.with_name(self._left.name + ".new")
-        try:
-            fresh.write_bytes(msgspec.msgpack.encode(list(self._kept)))
-            fresh.chmod(0o600)
-            fresh.replace(self._left)
-        except OSError as fault:
-            log.warning("%s command logs may be lost: %s", len(self._kept), fault)
+        self._telling.leave()
 
     # -----------------------------------------------------------------------------------------------------------------
 
     def _close(self, interaction_id: int) -> None:
-        self._kept.append(self._open.pop(interaction_id).told())
-        # Of those that a batch under way has, none may go: it is by their number that they are taken out.
-        if len(self._kept) > MAX_KEPT:
-            del self._kept[0 if self._batch is None else self._batch.count]
-            self._lost += 1
-
-    def _found(self) -> list[CommandLog]:
-        if self._left is None:
-            return []
-        try:
-            return _leftover.decode(self._left.read_bytes())[-MAX_KEPT:]
-        except FileNotFoundError:
-            return []
-        except (OSError, msgspec.MsgspecError) as fault:
-            log.warning("the command logs that the worker before left cannot be read: %s", fault)
-            return []
-
-    def _forget_left(self) -> None:
-        if self._left is not None:
-            try:
-                self._left.unlink(missing_ok=True)
-            except OSError as fault:
-                log.debug("%s stays: %s", self._left, fault)
+        told = self._open.pop(interaction_id).told()
+        self._count(told)
+        self._telling.keep(told)
 
 
 def _ms(seconds: float) -> float:

@@ -10,6 +10,8 @@ from worker_bot import responses
 from worker_bot.command_logs import CommandLogs
 from worker_bot.delivery import DeliveryProbe, Renewable
 from worker_bot.guard import InteractionGuard
+from worker_bot.happenings import Happenings
+from worker_bot.metrics import Metrics
 from worker_bot.responses import Responses
 
 REPORT_S = 5.0
@@ -20,8 +22,15 @@ class Probes:
     """Delivery and response of one bot. Made inside a running event loop."""
 
     def __init__(
-        self, bot: Renewable, guard: InteractionGuard | None = None, command_logs: CommandLogs | None = None
+        self,
+        bot: Renewable,
+        guard: InteractionGuard | None = None,
+        command_logs: CommandLogs | None = None,
+        metrics: Metrics | None = None,
+        happenings: Happenings | None = None,
     ) -> None:
+        self._metrics = metrics
+        self._happenings = happenings
         self._guard = guard
         self._command_logs = command_logs
         self._delivery = DeliveryProbe(bot)
@@ -33,6 +42,10 @@ class Probes:
     def see(self, name: str, shard: hikari.api.GatewayShard, payload: Any) -> bool:  # noqa: ANN401 - as Discord sent it
         """Take note of an event; return whether the bot's code should get it. Never raises."""
         self._delivery.see(name, shard, payload)
+        if self._metrics is not None:
+            self._metrics.event(name)
+        if self._happenings is not None:
+            self._happenings.see(name, shard, payload)
         if name == "INTERACTION_CREATE" and isinstance(payload, dict) and str(payload.get("id", "")).isdecimal():
             self._responses.arrived(int(payload["id"]), time.monotonic())
             if self._command_logs is not None:
@@ -46,6 +59,8 @@ class Probes:
             self._guard.beat(limits.heartbeat_s)
         if self._command_logs is not None:
             self._command_logs.tell()
+        if self._happenings is not None:
+            self._happenings.beat()
         now = time.monotonic()
         self._delivery.tick(now, limits)
         worst = self._delivery.worst()

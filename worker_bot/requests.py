@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from flotilla.discord import INVALID_REQUESTS_WINDOW_S
 from flotilla.domain.requests import BIN_S, LIFT_RATIO, Bins, Brake, bin_of
 from flotilla.protocol import InvalidRequests, RequestLimits
+from worker_bot.metrics import Metrics
 
 REPORT_EVERY_S = 0.5
 ANSWER_WITHIN_S = 3.0
@@ -104,6 +105,8 @@ class RequestGuard:
         self._changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._alone = self._closed = False
         self.starting = True
+        self.metrics: Metrics | None = None
+        """Where requests are counted by how they end."""
         self.token_refused = asyncio.Event()
 
     def own(self, application_id: str) -> None:
@@ -210,6 +213,8 @@ class RequestGuard:
 
     def answered(self, call: Call, status: int, scope: str | None, code: int | None) -> None:
         """Count an answer. scope: of X-RateLimit-Scope. code: Discord's JSON code, None if it is not known."""
+        if self.metrics is not None:
+            self.metrics.answered(status, scope)
         if call.as_bot:
             self._judge_token(status, code)
         if status not in INVALID_STATUSES or scope == "shared":

@@ -51,6 +51,7 @@ class _Passage:
         try:
             await self._enter()
         except HeldBackError as why:
+            _count_held_back(self._guard)
             raise RequestHeldBackError(self._route, why) from None
 
     async def _enter(self) -> None:
@@ -97,18 +98,38 @@ async def _code_of(response: aiohttp.ClientResponse) -> int | None:
     return code if isinstance(code, int) else None
 
 
+def _require(compiled_route: Any, auth: object) -> None:  # noqa: ANN401 - hikari's
+    for guard in _current:
+        try:
+            guard.require(_call(compiled_route, auth))
+        except HeldBackError as why:
+            _count_held_back(guard)
+            raise RequestHeldBackError(compiled_route, why) from None
+
+
+def _count_held_back(guard: RequestGuard) -> None:
+    if guard.metrics is not None:
+        guard.metrics.held_back()
+
+
+def _count_unanswered(error: hikari.HTTPError) -> None:
+    for guard in _current:
+        if guard.metrics is not None and not isinstance(error, hikari.HTTPResponseError | hikari.RateLimitTooLongError):
+            guard.metrics.unanswered()
+
+
 def _patch() -> None:
     request: Callable[..., Any] = RESTClientImpl._request
     parse: Callable[..., Any] = RESTClientImpl._parse_ratelimits
     acquire: Callable[..., Any] = RESTBucketManager.acquire_bucket
 
     async def guarded_request(rest: RESTClientImpl, compiled_route: Any, **named: Any) -> Any:  # noqa: ANN401 - hikari's
-        for guard in _current:
-            try:
-                guard.require(_call(compiled_route, named.get("auth", _BOT)))
-            except HeldBackError as why:
-                raise RequestHeldBackError(compiled_route, why) from None
-        return await request(rest, compiled_route, **named)
+        _require(compiled_route, named.get("auth", _BOT))
+        try:
+            return await request(rest, compiled_route, **named)
+        except hikari.HTTPError as error:
+            _count_unanswered(error)
+            raise
 
     def acquire_bucket(manager: RESTBucketManager, compiled_route: Any, authentication: str | None) -> Any:  # noqa: ANN401
         bucket = acquire(manager, compiled_route, authentication)

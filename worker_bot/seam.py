@@ -205,6 +205,31 @@ def knows_guilds(cache: Any) -> bool:  # noqa: ANN401
     return bool(len(cache._guild_entries))
 
 
+def cache_sizes(cache: Any) -> dict[str, int]:  # noqa: ANN401
+    """Return how many of each kind a cache keeps, without the copies that its views make; nothing if it is none."""
+    try:
+        sizes = {name: len(getattr(cache, entries)) for name, entries in _ENTRIES.items()}
+        records = cache._guild_entries.values()
+        sizes["guilds"] = sum(record.guild is not None for record in records)
+        for name in ("members", "presences", "voice_states"):
+            sizes[name] = sum(len(getattr(record, name) or ()) for record in records)
+    except (AttributeError, TypeError):
+        return {}  # a bot may bring a cache of its own
+    return {name: size for name, size in sizes.items() if size}
+
+
+_ENTRIES = {
+    "guild_channels": "_guild_channel_entries",
+    "threads": "_guild_thread_entries",
+    "roles": "_role_entries",
+    "emojis": "_emoji_entries",
+    "stickers": "_sticker_entries",
+    "messages": "_message_entries",
+    "users": "_user_entries",
+    "invites": "_invite_entries",
+}
+
+
 def forget_guilds(shard: Any, but: Iterable[int]) -> None:  # noqa: ANN401
     """Take out of the cache what is known of the shard's guilds, except of those in `but`."""
     cache, kept = cache_of(shard), frozenset(but)

@@ -14,17 +14,29 @@ from typing import NoReturn
 
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
-from flotilla.protocol import Answered, CommandsStored, Fork, GuildsChanged, Heap, Reconfigure, TakeHeap, WorkerConfig
+from flotilla.protocol import (
+    Answered,
+    CommandsStored,
+    Fork,
+    GuildsChanged,
+    HappenedStored,
+    Heap,
+    Reconfigure,
+    TakeHeap,
+    WorkerConfig,
+)
 from flotilla.redaction import redact_text
-from worker_bot import asking, authoring, callbacks, heap, rest, sealed, stacks, tracebacks
+from worker_bot import asking, authoring, callbacks, drops, heap, rest, sealed, stacks, tracebacks
 from worker_bot.bot import Bot
 from worker_bot.command_logs import CommandLogs
 from worker_bot.configuring import Configuring
 from worker_bot.confinement import WorkerMemory
 from worker_bot.guard import InteractionGuard
 from worker_bot.guild_configs import GuildConfigs
+from worker_bot.happenings import Happenings
 from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
+from worker_bot.metrics import Metrics
 from worker_bot.orders import Orders
 from worker_bot.probes import Probes
 from worker_bot.requests import RequestGuard
@@ -162,11 +174,12 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     except Exception as error:  # noqa: BLE001 - the bot's own code makes it
         return await _fail(link, error)
     bots.append(bot)
-    probes = _look_after(bot, fork, link, orders)
+    metrics = guard.metrics = Metrics(link.send)
+    probes = _look_after(bot, fork, link, orders, metrics)
     configuring = _configure(bot, message.config, link, orders)
     del message
     link.running = True
-    beating = asyncio.create_task(_beat(link, bot, orders, memory, probes))
+    beating = asyncio.create_task(_beat(link, bot, orders, memory, probes, metrics))
     reporting = asyncio.create_task(guard.report(link.report_invalid))
     orders.takers[TakeHeap] = _HeapAnswers(link, bot).take
     try:
@@ -194,9 +207,13 @@ async def _fail(link: Link, error: Exception) -> int:
     return EXIT_FAILED
 
 
-def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders) -> Probes:
+def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metrics) -> Probes:
     """Put the guard, the logs, the questions and the probes around a bot."""
-    command_logs = CommandLogs(link.send, Path(fork.session_path).with_name(LEFT_LOGS) if fork.session_path else None)
+    folder = Path(fork.session_path).parent if fork.session_path else None
+    command_logs = CommandLogs(link.send, folder and folder / LEFT_LOGS, count=metrics.command)
+    happenings = Happenings(link.send, folder, bot.cache)
+    drops.install(happenings.dropped)
+    orders.takers[HappenedStored] = lambda message: happenings.stored(message.number)
     orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
     questions = asking.Asking(link.send)
     orders.takers[Answered] = questions.answered
@@ -208,9 +225,11 @@ def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders) -> Probes:
     async def before_leaving() -> None:
         await answers.finish()
         command_logs.leave()
+        happenings.leave()
+        metrics.leave()
 
     bot.before_leaving = before_leaving
-    probes = Probes(bot, answers, command_logs)
+    probes = Probes(bot, answers, command_logs, metrics, happenings)
     bot.continuity.see = probes.see
     return probes
 
@@ -271,7 +290,7 @@ def pause_s(heartbeat_s: float, now: float) -> float:
     return heartbeat_s - (now + heartbeat_s) % together_s
 
 
-async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, probes: Probes) -> None:
+async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, probes: Probes, metrics: Metrics) -> None:
     for number in itertools.count():
         # At its bound a bot may lack memory even for this; it is not its event loop that is at fault then.
         with contextlib.suppress(MemoryError):
@@ -281,4 +300,7 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, prob
             link.report_beat(bot.latency_ms, memory.shared_bytes)
             if (probed := probes.look(orders.limits)) is not None:
                 link.report_probed(probed)
-        await asyncio.sleep(pause_s(orders.limits.heartbeat_s, time.monotonic()))
+            metrics.tell(orders.limits.metrics_every_s, bot.cache)
+        began, wait_s = time.monotonic(), pause_s(orders.limits.heartbeat_s, time.monotonic())
+        await asyncio.sleep(wait_s)
+        metrics.lagged(time.monotonic() - began - wait_s)

@@ -3,10 +3,12 @@
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 HAPPENINGS_KEPT = 200
-"""Per bot, and for the host; older ones are dropped."""
+"""Per bot and source, and for the host; older ones are dropped."""
 
 
 class Severity(enum.StrEnum):
@@ -17,6 +19,13 @@ class Severity(enum.StrEnum):
     CRITICAL = "critical"
 
 
+class Source(enum.StrEnum):
+    """Who brought it about, or found it out: Flotilla, or Discord as the bot's worker heard from it."""
+
+    FLOTILLA = "flotilla"
+    DISCORD = "discord"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One row of the table. code: stable; stored, answered by the API and searched for."""
@@ -25,6 +34,7 @@ class Kind:
     severity: Severity
     title: str
     remedy: str
+    source: Source = Source.FLOTILLA
 
 
 _ROWS = (
@@ -93,9 +103,72 @@ _ROWS = (
         "restart the bot to try it again.",
     ),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
+    Kind(
+        "fatal",
+        Severity.CRITICAL,
+        "was given up",
+        "See why: flotilla bots inspect NAME. Mend that, then: flotilla bots start NAME",
+    ),
+    Kind(
+        "webhook_disabled",
+        Severity.WARNING,
+        "an operators' webhook was switched off",
+        "Its receiver is gone, or failed for days. Mend it, then: flotilla webhooks enable ID",
+    ),
 )
 
-KINDS: dict[str, Kind] = {row.code: row for row in _ROWS}
+_OF_DISCORD = (
+    Kind("session_began", Severity.INFO, "began a session", "Nothing to do.", Source.DISCORD),
+    Kind("session_resumed", Severity.INFO, "resumed its session", "Nothing to do.", Source.DISCORD),
+    Kind(
+        "disconnected",
+        Severity.INFO,
+        "lost its gateway connection",
+        "Nothing, if it comes back by itself. The close code says more (Discord, Opcodes and Status Codes).",
+        Source.DISCORD,
+    ),
+    Kind("guild_joined", Severity.INFO, "was added to a guild", "Nothing to do.", Source.DISCORD),
+    Kind("guild_left", Severity.INFO, "was removed from a guild", "Nothing to do.", Source.DISCORD),
+    Kind(
+        "guild_unavailable",
+        Severity.INFO,
+        "cannot reach a guild",
+        "Nothing: Discord has an outage there, and the bot is still its member.",
+        Source.DISCORD,
+    ),
+    Kind("guild_available", Severity.INFO, "reaches a guild again", "Nothing to do.", Source.DISCORD),
+    Kind(
+        "permissions_lost",
+        Severity.WARNING,
+        "lost permissions in a guild or a channel",
+        "If its commands need them, ask the people of the guild to give them back.",
+        Source.DISCORD,
+    ),
+)
+
+Detail = (
+    Annotated[str, msgspec.Meta(max_length=200)]
+    | Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+    | bool
+    | None
+    | Annotated[tuple[Annotated[str, msgspec.Meta(max_length=100)], ...], msgspec.Meta(max_length=64)]
+)
+
+KINDS: dict[str, Kind] = {row.code: row for row in (*_ROWS, *_OF_DISCORD)}
+DISCORD_CODES = frozenset(row.code for row in _OF_DISCORD)
+
+
+class Occurrence(msgspec.Struct, frozen=True, array_like=True):
+    """What Discord did to a bot, as its worker tells it. Fields by position: new ones go last and have defaults.
+
+    id: a ULID of when it was, made once, so that one told twice is kept once. at: Unix seconds. code: of
+    `DISCORD_CODES`; others are passed over.
+    """
+
+    id: Annotated[str, msgspec.Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
+    at: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+    code: Annotated[str, msgspec.Meta(max_length=64)]
+    detail: Annotated[dict[Annotated[str, msgspec.Meta(max_length=32)], Detail], msgspec.Meta(max_length=8)] = {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from flotilla.domain.command_logs import REDACTED, CommandLog, Kind, Outcome
 from flotilla.protocol import CommandsRan
 from worker_bot import answering, authoring
 from worker_bot import command_logs as module
-from worker_bot.command_logs import AGAIN_S, CommandLogs
+from worker_bot.command_logs import CommandLogs
 from worker_bot.guard import Outcome as Verdict
 from worker_bot.interactions import name_of, options_of
+from worker_bot.telling import AGAIN_S
 
 
 def payload(interaction_id: int = 1, kind: int = 2, **fields: Any) -> dict[str, Any]:
@@ -198,13 +199,14 @@ def test_a_batch_is_told_again_until_it_is_safe(case: Case) -> None:
 def test_logs_are_bounded_and_what_is_lost_is_told(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEPT", 5)
     monkeypatch.setattr(module, "AT_ONCE", 2)
+    case.restart()
     for number in range(3):
         case.use(number)
     case.logs.tell()
     for number in range(3, 10):
         case.use(number)
-    while case.logs._batch is not None:
-        case.logs.stored(case.logs._batch.number)
+    while (batch := case.logs._telling._batch) is not None:
+        case.logs.stored(batch.number)
     assert [log.interaction_id for log in case.supervisor.logs()] == [0, 1, 7, 8, 9]
     assert [message.lost for message in case.supervisor.heard] == [0, 5, 0]
 

@@ -10,6 +10,7 @@ from api.configs import ConfigRoutes
 from api.diagnosis import DiagnosisRoutes
 from api.happenings import HappeningRoutes
 from api.health import HealthRoutes
+from api.metrics import MetricsRoutes
 from api.openapi import install_openapi
 from api.operations import OperationRoutes
 from api.policies import PolicyRoutes
@@ -18,6 +19,7 @@ from api.rollovers import RolloverRoutes
 from api.services import Services
 from api.status import StatusRoutes
 from api.tracing import install_tracing
+from api.webhooks import WebhookRoutes
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -42,6 +44,8 @@ def create_app(services: Services) -> Quart:
         OperationRoutes(services),
         RolloverRoutes(services),
         StatusRoutes(services),
+        MetricsRoutes(services),
+        WebhookRoutes(services),
         HealthRoutes(services),
     ):
         app.register_blueprint(routes.blueprint())

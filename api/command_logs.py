@@ -10,7 +10,7 @@ from quart_schema import document_response, tag_blueprint, validate_querystring
 from api.auth import requires
 from api.schemas import Cursor, Limit, Text
 from api.services import Services
-from api.wire import answer
+from api.wire import answer, aware
 from flotilla.db.command_logs import CommandLogFilter, CommandLogView
 from flotilla.db.keys import Role
 from flotilla.domain.command_logs import Kind, Outcome
@@ -121,12 +121,8 @@ class CommandLogRoutes:
             query_args.user,
             query_args.guild,
             query_args.reference,
-            _aware(query_args.since),
-            _aware(query_args.until),
+            aware(query_args.since),
+            aware(query_args.until),
         )
         page = await self._logs.page(wanted, query_args.limit, query_args.cursor)
         return answer(CommandLogPage([CommandLog.of(view) for view in page.items], page.next_cursor))
-
-
-def _aware(at: datetime | None) -> datetime | None:
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at

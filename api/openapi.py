@@ -9,7 +9,17 @@ from quart_schema.openapi import HttpSecurityScheme, OpenAPIProvider
 from quart_schema.validation import DataSource
 from werkzeug.routing import Rule
 
-from api import command_logs, config_schemas, diagnosis_schemas, happenings, policies, rollover_schemas, schemas
+from api import (
+    command_logs,
+    config_schemas,
+    diagnosis_schemas,
+    happenings,
+    metrics,
+    policies,
+    rollover_schemas,
+    schemas,
+    webhooks,
+)
 from api.auth import SCHEME, role_of
 from api.problems import CONTENT_TYPE
 from flotilla import __version__
@@ -46,6 +56,13 @@ _MODELS = [
     config_schemas.ConfigHistory,
     config_schemas.GuildConfigView,
     config_schemas.Rollback,
+    metrics.BotMetricsView,
+    webhooks.DeliveryPage,
+    webhooks.Delivery,
+    webhooks.NewWebhook,
+    webhooks.MadeWebhook,
+    webhooks.WebhookChange,
+    webhooks.WebhookPage,
     policies.BotPolicy,
     Overrides,
     rollover_schemas.NewRollover,

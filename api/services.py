@@ -1,8 +1,9 @@
 """What the API is given to work with: explicit, frozen, and replaceable in tests."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from flotilla.db.bots import SqlBots
 from flotilla.db.command_logs import SqlCommandLogs
@@ -16,13 +17,35 @@ from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.uptime import SqlUptime
+from flotilla.db.webhooks import SqlWebhooks
+from flotilla.domain.metrics import BotMetrics, FleetMetrics
 from flotilla.domain.policy import Policy
 from flotilla.domain.rollover import Pace
+from flotilla.live_metrics import ValkeyMetricsReader
 from flotilla.nudges import ValkeyNudges
 from flotilla.ports import Nudges
 from flotilla.queue import ArqQueue, JobQueue
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+
+
+class MetricsReader(Protocol):
+    """Live metrics."""
+
+    async def fleets(self, slots: Iterable[int]) -> list[FleetMetrics] | None:
+        """Return the metrics of the slots that have any; None while the store is away."""
+
+    async def bot(self, slots: Iterable[int], bot_id: str) -> BotMetrics | None:
+        """Return a bot's metrics, None if there are none. Raises `flotilla.valkey.AWAY`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Settings of the API's own, named as in `flotilla.settings`."""
+
+    metrics_per_bot: int = 1000
+    metrics_need_key: bool = False
+    webhooks_allow_private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +67,11 @@ class Services:
     sessions: SqlSessions
     command_logs: SqlCommandLogs
     configs: SqlConfigs
+    webhooks: SqlWebhooks
+    metrics: MetricsReader
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
+    serving: Serving = field(default_factory=Serving)
 
 
 def services_on(
@@ -55,6 +81,9 @@ def services_on(
     queue: JobQueue,
     policy: Policy | None = None,
     pace: Pace | None = None,
+    *,
+    metrics: MetricsReader,
+    serving: Serving | None = None,
 ) -> Services:
     """Return the services whose repositories live in `database`. policy, pace: the fleet's, as they are shown."""
     return Services(
@@ -73,8 +102,11 @@ def services_on(
         SqlSessions(database),
         SqlCommandLogs(database),
         SqlConfigs(database),
+        SqlWebhooks(database),
+        metrics,
         policy or Policy(),
         pace or Pace(),
+        serving or Serving(),
     )
 
 
@@ -83,10 +115,16 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Yield the services of an installation and close their connections afterwards. Raises SetupError."""
     nudges = ValkeyNudges(settings.effective_redis_url)
     queue = ArqQueue(settings.effective_redis_url)
+    metrics = ValkeyMetricsReader(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
+    vault = TokenVault(settings.key_file)
+    serving = Serving(settings.metrics_per_bot, settings.metrics_need_key, settings.webhooks_allow_private)
     try:
-        yield services_on(database, TokenVault(settings.key_file), nudges, queue, settings.policy, settings.pace)
+        yield services_on(
+            database, vault, nudges, queue, settings.policy, settings.pace, metrics=metrics, serving=serving
+        )
     finally:
+        await metrics.close()
         await nudges.close()
         await queue.close()
         await database.close()

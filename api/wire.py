@@ -1,5 +1,6 @@
 """Reading bodies and writing answers: JSON by msgspec, strict about types."""
 
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -20,6 +21,11 @@ async def read_body(model: type[Model]) -> Model:
         raise BadInputError(fault) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise FixInputError("The body is not JSON. Send a JSON object.", code="json_malformed") from None
+
+
+def aware(at: datetime | None) -> datetime | None:
+    """Return a time that a caller gave; one without a zone is UTC."""
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
 def answer(body: msgspec.Struct, status: int = 200, *, location: str | None = None) -> Response:

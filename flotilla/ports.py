@@ -12,6 +12,7 @@ from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, GuildVersio
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
+from flotilla.domain.metrics import BotMetrics, FleetMetrics
 from flotilla.domain.rollover_record import RolloverStatus, RolloverView
 from flotilla.domain.sessions import Ledger, Limit, Start
 from flotilla.domain.vitals import HostVitals
@@ -60,7 +61,10 @@ class FleetStore(Protocol):
         """Store the heap that was asked for, in place of the one before. Passes over a bot that is gone."""
 
     async def record_happenings(self, events: Sequence[Happening]) -> None:
-        """Store what happened, keeping the last `HAPPENINGS_KEPT` of each bot. Passes over bots that are gone."""
+        """Store what happened, keeping the last `HAPPENINGS_KEPT` of each bot and source.
+
+        Passes over bots that are gone, and what is there already.
+        """
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         """Remove bots for good, with all that was observed of them."""
@@ -124,6 +128,19 @@ class ConfigStore(Protocol):
 
     async def guilds_since(self, bot_id: str, guilds_version: int, limit: int) -> list[GuildVersion]:
         """Return at most `limit` configs of guilds that changed after that version, oldest change first."""
+
+
+class LiveMetrics(Protocol):
+    """Live metrics as the supervisor keeps them. Each call raises `flotilla.valkey.AWAY` when the store is away."""
+
+    async def load(self) -> tuple[FleetMetrics | None, dict[str, BotMetrics]]:
+        """Return what was saved last, by bot id."""
+
+    async def save(self, fleet: FleetMetrics, bots: Mapping[str, BotMetrics], gone: Sequence[str]) -> None:
+        """Store the fleet's and these bots', all or nothing, and forget those that are gone."""
+
+    async def close(self) -> None:
+        """Close the connections."""
 
 
 class NudgeListener(Protocol):

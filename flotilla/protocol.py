@@ -241,7 +241,8 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     """How a worker runs its bot.
 
     discord_url: REST base. extensions: module paths that it loads. limits: those that the worker itself looks after.
-    bot: how the bot is to be. version: of that config; the worker says which one it runs.
+    bot: how the bot is to be. version: of that config; the worker says which one it runs. metrics_every_s: how often it
+    tells what it has counted.
     """
 
     discord_url: str
@@ -251,6 +252,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     requests: RequestLimits = RequestLimits()
     bot: BotConfig = BotConfig()
     version: int = 0
+    metrics_every_s: float = 15.0
 
 
 class WorkerLimits(msgspec.Struct, frozen=True):
@@ -267,7 +269,6 @@ class WorkerLimits(msgspec.Struct, frozen=True):
     memory_bound_bytes: int = 0
     interaction_guard: bool = True
     interaction_defer_after_ms: float = 1800.0
-    metrics_every_s: float = 15.0
 
 
 class Welcome(_Message, frozen=True, tag=True):

@@ -179,6 +179,19 @@ class Settings(BaseSettings):
     command_spool_mb: int = Field(
         64, ge=1, le=100_000, description="MiB of command logs that may wait on disk while the database is away."
     )
+    metrics_interval_s: float = Field(
+        15.0, ge=0.5, le=300, description="Seconds between two reports of what a bot has counted; they are kept live."
+    )
+    metrics_per_bot: int = Field(
+        1000, ge=0, le=100_000, description="Bots up to which each has lines of its own at /metrics; 0: none has."
+    )
+    metrics_need_key: bool = Field(False, description="Whether /metrics asks for an API key, as all else does.")
+    webhooks_allow_private: bool = Field(
+        False, description="Whether operators' webhooks may lead into this network, and go without TLS."
+    )
+    webhooks_give_up_days: float = Field(
+        3.0, ge=0.01, le=30, description="Days of failures after which a webhook is switched off."
+    )
     uptime_target: float = Field(
         TARGET,
         gt=0,

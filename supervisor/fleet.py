@@ -67,7 +67,8 @@ class Shell:
     `Fleet.exited` when its exit code is known. dump_stacks: have a hanging worker write down where it hangs.
     on_gone: told how an incarnation ended, first of all. on_policy: told of a live worker whose policy has changed.
     on_config: told of a member whose config, or one of its guilds', has changed.
-    withhold: why a worker is not to be spawned now, and for how many seconds; None: spawn it.
+    withhold: why a worker is not to be spawned now, and for how many seconds; None: spawn it. on_fatal: told of a bot
+    that is given up.
     """
 
     spawn: Callable[[Member, bytes], None]
@@ -77,6 +78,7 @@ class Shell:
     on_policy: Callable[[Member], None]
     withhold: Callable[[Member], tuple[str, float] | None] = _never
     on_config: Callable[[Member], None] = _never
+    on_fatal: Callable[[Member], object] = _never
 
 
 class Fleet:
@@ -363,6 +365,8 @@ class Fleet:
         if before.ready and not after.ready and isinstance(event, _FOUND_LOST):
             self._record_loss(member, before, now)
         member.since = now
+        if after.state is State.FATAL and before.state is not State.FATAL:
+            self._shell.on_fatal(member)
         self._journal.put(
             member.status(),
             Transition(member.bot.id, now, after.state, after.ready, after.generation, after.reason, member.expected),

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime
+from importlib import import_module
 
 import structlog
 
@@ -16,7 +17,15 @@ from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import HandedOver, MemoryExceeded, State
 from flotilla.errors import FlotillaError, RetryError
-from flotilla.ports import CommandLogStore, ConfigStore, FleetStore, NudgeListener, RolloverStore, SessionStore
+from flotilla.ports import (
+    CommandLogStore,
+    ConfigStore,
+    FleetStore,
+    LiveMetrics,
+    NudgeListener,
+    RolloverStore,
+    SessionStore,
+)
 from flotilla.protocol import (
     Ask,
     AskIdentify,
@@ -25,9 +34,11 @@ from flotilla.protocol import (
     Fork,
     Forked,
     GatewaySeen,
+    Happened,
     Heap,
     IdentifiedAlone,
     InvalidRequests,
+    Measured,
     Preload,
     Probed,
     Sealed,
@@ -52,6 +63,8 @@ from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
+from supervisor.metrics import Away, Metrics
+from supervisor.occurrences import Occurrences
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
@@ -126,6 +139,7 @@ class Supervisor:
                 on_policy=self._configure,
                 withhold=self._sessions.withheld,
                 on_config=self._config_changed,
+                on_fatal=self._given_up,
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
@@ -156,13 +170,21 @@ class Supervisor:
             },
             self._tell,
         )
+        self._occurrences = Occurrences(store, self._tell)
+        self._metrics = Metrics(self._open_metrics, self._fleet.get, settings.metrics_interval_s / 3)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
             self._journal,
             Tokens(store, vault),
-            WorkerConfig(settings.discord_url, settings.extensions, settings.log_level, WorkerLimits()),
+            WorkerConfig(
+                settings.discord_url,
+                settings.extensions,
+                settings.log_level,
+                WorkerLimits(),
+                metrics_every_s=settings.metrics_interval_s,
+            ),
             self._requests,
             self._sessions,
             self._configs,
@@ -177,6 +199,8 @@ class Supervisor:
                 CommandsRan: self._command_logs.take,
                 Ask: self._answers.take,
                 Configured: self._configs.take,
+                Measured: self._metrics.take,
+                Happened: self._occurrences.take,
             },
             self._isolation.users,
         )
@@ -205,6 +229,8 @@ class Supervisor:
                     self._sessions.run(),
                     self._command_logs.run(),
                     self._configs.run(),
+                    self._occurrences.run(),
+                    self._metrics.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                 )
@@ -224,6 +250,8 @@ class Supervisor:
                 await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
                 await asyncio.wait_for(self._sessions.flush(), FINAL_FLUSH_TIMEOUT_S)
                 await asyncio.wait_for(self._configs.flush(), FINAL_FLUSH_TIMEOUT_S)
+            with contextlib.suppress(Exception):  # whatever the store says: nothing depends on it
+                await asyncio.wait_for(self._metrics.flush(), FINAL_FLUSH_TIMEOUT_S)
             for loop in loops:
                 loop.cancel()
             self._requests.save()
@@ -278,6 +306,7 @@ class Supervisor:
                 self._sessions.forget(bot_id)
                 self._findings.forget(bot_id)
                 self._configs.forget(bot_id)
+                self._metrics.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -326,6 +355,11 @@ class Supervisor:
                         self._sessions.show(member)
                         self._journal.put(member.status())
             await asyncio.sleep(SEEN_INTERVAL_S)
+
+    def _open_metrics(self) -> tuple[LiveMetrics, Away]:
+        # Imported late, as the client of the nudges: it takes as long as to start a few bots.
+        live, valkey = import_module("flotilla.live_metrics"), import_module("flotilla.valkey")
+        return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
 
     def _host_vitals(self) -> HostVitals:
         return self._requests.vitals()
@@ -385,6 +419,10 @@ class Supervisor:
     def _gone(self, member: Member, end: Exit) -> None:
         self._diagnosis.note_exit(member, end)
         self._rollovers.note_exit(member, end)
+
+    def _given_up(self, member: Member) -> None:
+        why = member.worker.reason or ""
+        self._chronicle.note("fatal", member.bot.id, member.bot.name, distinct=why, reason=why)
 
     def _ended(self, member: Member, generation: int, pid: int) -> None:
         task = asyncio.create_task(self._tell_exit(member, generation, pid))

@@ -32,10 +32,12 @@ class _Durations:
 
 
 class Metrics:
-    """All counts of one worker. send: tells the supervisor. clock: monotonic seconds."""
+    """All counts of one worker. send: tells the supervisor, every `every_s`. clock: monotonic seconds."""
 
-    def __init__(self, send: Callable[[Measured], object], clock: Callable[[], float] = time.monotonic) -> None:
-        self._send, self._clock = send, clock
+    def __init__(
+        self, send: Callable[[Measured], object], every_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._send, self._every_s, self._clock = send, every_s, clock
         self._began = clock()
         self._told_at = self._began
         self._commands: Counter[str] = Counter()
@@ -75,10 +77,10 @@ class Metrics:
         """Count how late the event loop came to a heartbeat."""
         self._lag.add(max(0.0, seconds) * 1000)
 
-    def tell(self, every_s: float, cache: Any) -> None:  # noqa: ANN401 - hikari's, or of a kind of its own
+    def tell(self, cache: Any) -> None:  # noqa: ANN401 - hikari's, or of a kind of its own
         """Tell everything if that is due. Call it with each heartbeat."""
         now = self._clock()
-        if now - self._told_at >= every_s:
+        if now - self._told_at >= self._every_s:
             self._told_at = now
             self._send(Measured(self.counts(), seam.cache_sizes(cache), now - self._began))
 

@@ -174,7 +174,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     except Exception as error:  # noqa: BLE001 - the bot's own code makes it
         return await _fail(link, error)
     bots.append(bot)
-    metrics = guard.metrics = Metrics(link.send)
+    metrics = guard.metrics = Metrics(link.send, message.config.metrics_every_s)
     probes = _look_after(bot, fork, link, orders, metrics)
     configuring = _configure(bot, message.config, link, orders)
     del message
@@ -300,7 +300,7 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, prob
             link.report_beat(bot.latency_ms, memory.shared_bytes)
             if (probed := probes.look(orders.limits)) is not None:
                 link.report_probed(probed)
-            metrics.tell(orders.limits.metrics_every_s, bot.cache)
+            metrics.tell(bot.cache)
         began, wait_s = time.monotonic(), pause_s(orders.limits.heartbeat_s, time.monotonic())
         await asyncio.sleep(wait_s)
         metrics.lagged(time.monotonic() - began - wait_s)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
+from flotilla.db.outbox import record
 from flotilla.db.rows import bot_of, bots_with_status, outcome_of, status_of
 from flotilla.db.tables import (
     bot_exits,
@@ -20,13 +21,12 @@ from flotilla.db.tables import (
     bot_status,
     bot_transitions,
     bots,
-    happenings,
     supervisors,
 )
 from flotilla.db.upsert import upsert
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
-from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
 from flotilla.ports import FleetRow
@@ -114,11 +114,7 @@ class SqlFleetStore:
 
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         async with self._database.write() as connection:
-            known = await _known(connection, {row.bot_id for row in events if row.bot_id is not None})
-            rows = [asdict(row) for row in events if row.bot_id is None or row.bot_id in known]
-            if rows:
-                await connection.execute(happenings.insert(), rows)
-                await connection.execute(_superfluous_happenings({row["bot_id"] for row in rows}))
+            await record(connection, events)
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         async with self._database.write() as connection:
@@ -147,15 +143,6 @@ def _superfluous_exits(bot_ids: set[str]) -> sa.Delete:
     age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
     ranked = sa.select(table.c.id, age).where(table.c.bot_id.in_(bot_ids)).subquery()
     return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > EXITS_KEPT)))
-
-
-def _superfluous_happenings(bot_ids: set[str | None]) -> sa.Delete:
-    table = happenings
-    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
-    of_bots = table.c.bot_id.in_([bot_id for bot_id in bot_ids if bot_id is not None])
-    wanted = sa.or_(of_bots, table.c.bot_id.is_(None)) if None in bot_ids else of_bots
-    ranked = sa.select(table.c.id, age).where(wanted).subquery()
-    return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > HAPPENINGS_KEPT)))
 
 
 def _row_of(status: BotStatus) -> dict[str, Any]:

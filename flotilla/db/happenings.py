@@ -1,22 +1,26 @@
 """What happened to bots and hosts, as operators read it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.tables import bots, happenings
-from flotilla.domain.happenings import KINDS, Happening, Severity
+from flotilla.domain.happenings import KINDS, Happening, Severity, Source
 
 
 @dataclass(frozen=True, slots=True)
 class HappeningFilter:
-    """Which happenings a page shows; an empty part does not filter. bot: a bot's name or id."""
+    """Which happenings a page shows; an empty part does not filter. bot: its name or id. since, until: aware UTC."""
 
     bot: str | None = None
     code: str | None = None
     severity: Severity | None = None
+    source: Source | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,13 @@ class SqlHappenings:
         if wanted.severity is not None:
             codes = [kind.code for kind in KINDS.values() if kind.severity is wanted.severity]
             query = query.where(table.c.code.in_(codes))
+        if wanted.source is not None:
+            codes = [kind.code for kind in KINDS.values() if kind.source is wanted.source]
+            query = query.where(table.c.code.in_(codes))
+        if wanted.since is not None:
+            query = query.where(table.c.at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(table.c.at < wanted.until)
         async with self._database.read() as connection:
             page = await select_keyset_page(connection, query, limit, cursor)
         return Page([_view(row) for row in page.items], page.next_cursor)

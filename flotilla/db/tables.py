@@ -303,6 +303,51 @@ rollover_status = sa.Table(
     sa.Column("finished_at", UtcDateTime),
 )
 
+# Webhooks: written by the API, but for how they fare and what is delivered ------------------------------------------
+
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("url", sa.Text, nullable=False),
+    sa.Column("secret_encrypted", sa.LargeBinary, nullable=False),
+    sa.Column("kinds", sa.JSON, nullable=False),
+    sa.Column("bots", sa.JSON, nullable=False),
+    sa.Column("tags", sa.JSON, nullable=False),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("last_error", sa.String(200)),
+    sa.Column("last_at", UtcDateTime),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failing_since", UtcDateTime),
+    sa.Column("why_disabled", sa.String(200)),
+    sa.Column("dropped", sa.Integer, nullable=False),
+    sa.Column("retry_at", UtcDateTime),
+)
+
+# Made with the happening that they tell of, by whoever stores that; carried on by the jobs program alone.
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", sa.String(26), primary_key=True),
+    sa.Column("webhook_id", sa.ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    # No foreign key: only the last happenings of each bot are kept.
+    sa.Column("happening_id", sa.String(26)),
+    sa.Column("kind", sa.String(64), nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_at", UtcDateTime),
+    sa.Column("last_status", sa.Integer),
+    sa.Column("last_error", sa.String(200)),
+    sa.Column("finished_at", UtcDateTime),
+    sa.UniqueConstraint("webhook_id", "happening_id"),
+    sa.Index("ix_webhook_deliveries_webhook_id_state_next_at", "webhook_id", "state", "next_at"),
+    sa.Index("ix_webhook_deliveries_webhook_id_id", "webhook_id", "id"),
+)
+
 # Access --------------------------------------------------------------------------------------------------------------
 
 api_keys = sa.Table(

@@ -94,6 +94,31 @@ NOTHING: Final = Counts()
 _Value = TypeVar("_Value")
 
 
+class BotMetrics(msgspec.Struct, frozen=True, array_like=True):
+    """Of one bot. at: Unix seconds of the last report. last: what the process of `generation` has counted.
+
+    before: what the processes before it had. mark: all of it as it was at `mark_at`, 5 to 10 minutes ago, so that what
+    came since shows how the bot is now. cache: how many of each kind it keeps.
+    """
+
+    generation: int
+    at: float
+    last: Counts
+    before: Counts
+    mark_at: float
+    mark: Counts
+    cache: Named = {}
+
+
+class FleetMetrics(msgspec.Struct, frozen=True, array_like=True):
+    """Of all bots of one supervisor, removed ones included. guilds: of each bot that runs, by its id."""
+
+    at: float
+    counts: Counts = NOTHING
+    cache: Named = {}
+    guilds: dict[str, int] = {}
+
+
 def bucket(ms: float) -> int:
     """Return the index of the bucket of a duration."""
     return bisect.bisect_left(BOUNDS_MS, ms)

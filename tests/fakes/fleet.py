@@ -6,7 +6,7 @@ from datetime import datetime
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
-from flotilla.domain.happenings import HAPPENINGS_KEPT, Happening
+from flotilla.domain.happenings import DISCORD_CODES, HAPPENINGS_KEPT, Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
@@ -81,8 +81,12 @@ class MemoryFleetStore:
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         self._require_there()
         for row in events:
-            if row.bot_id is None or row.bot_id in self.bots:
-                self.happenings[row.bot_id] = [*self.happenings.get(row.bot_id, []), row][-HAPPENINGS_KEPT:]
+            there = self.happenings.setdefault(row.bot_id, [])
+            if (row.bot_id is None or row.bot_id in self.bots) and all(row.id != other.id for other in there):
+                there.append(row)
+                alike = [old for old in there if (old.code in DISCORD_CODES) == (row.code in DISCORD_CODES)]
+                if len(alike) > HAPPENINGS_KEPT:
+                    there.remove(alike[0])
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         self._require_there()

@@ -17,6 +17,7 @@ from flotilla.db.schema import upgrade
 from flotilla.nudges import MemoryNudges
 from flotilla.secrets import TokenVault, ensure_key_file
 from tests.builders import token_of
+from tests.fakes.metrics import MemoryMetrics
 
 JSON = dict[str, Any]
 
@@ -56,6 +57,7 @@ class Api:
     nudges: CountingNudges
     queue: RecordingQueue
     keys: dict[Role, str]
+    metrics: MemoryMetrics
 
     def __post_init__(self) -> None:
         self.app = create_app(self.services)
@@ -113,6 +115,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 async def api(database: Database, tmp_path: Path) -> Api:
     ensure_key_file(tmp_path / "secrets.key")
     nudges, queue = CountingNudges(), RecordingQueue()
-    services = services_on(database, TokenVault(tmp_path / "secrets.key"), nudges, queue)
+    metrics = MemoryMetrics()
+    services = services_on(database, TokenVault(tmp_path / "secrets.key"), nudges, queue, metrics=metrics)
     keys = {role: await services.keys.create(f"{role}-key", role) for role in Role}
-    return Api(services, nudges, queue, keys)
+    return Api(services, nudges, queue, keys, metrics)

@@ -15,6 +15,7 @@ REQUESTS = [
     ("GET", "/api/v1/bots/x", Role.VIEWER),
     ("GET", "/api/v1/bots/x/exits", Role.VIEWER),
     ("GET", "/api/v1/bots/x/inspection", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/metrics", Role.VIEWER),
     ("GET", "/api/v1/bots/x/policy", Role.VIEWER),
     ("GET", "/api/v1/bots/x/stacks", Role.VIEWER),
     ("GET", "/api/v1/bots/x/heap", Role.VIEWER),
@@ -35,6 +36,13 @@ REQUESTS = [
     ("PATCH", "/api/v1/bots/x/policy", Role.OPERATOR),
     ("POST", "/api/v1/operations", Role.OPERATOR),
     ("POST", "/api/v1/operations/x/cancel", Role.OPERATOR),
+    ("GET", "/api/v1/webhooks", Role.OPERATOR),
+    ("GET", "/api/v1/webhooks/x", Role.OPERATOR),
+    ("GET", "/api/v1/webhooks/x/deliveries", Role.OPERATOR),
+    ("POST", "/api/v1/webhooks/x/test", Role.OPERATOR),
+    ("POST", "/api/v1/webhooks", Role.ADMIN),
+    ("PATCH", "/api/v1/webhooks/x", Role.ADMIN),
+    ("DELETE", "/api/v1/webhooks/x", Role.ADMIN),
     ("POST", "/api/v1/bots", Role.ADMIN),
     ("POST", "/api/v1/rollovers", Role.ADMIN),
     ("DELETE", "/api/v1/bots/x", Role.ADMIN),
@@ -59,11 +67,12 @@ async def test_every_route_is_in_the_list_above_or_public(api: Api) -> None:
         if rule.endpoint in {"openapi", "swagger_ui"} or role_of(api.app.view_functions[rule.endpoint]) is None:
             continue
         path = rule.rule.replace("<bot_id>", "x").replace("<operation_id>", "x").replace("<rollover_id>", "x")
+        path = path.replace("<webhook_id>", "x")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert (method, path) in listed
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/api/v1/openapi.json", "/healthz", "/readyz"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/api/v1/openapi.json", "/healthz", "/readyz", "/metrics"])
 async def test_public_routes_need_no_key(api: Api, path: str) -> None:
     assert (await api.call("GET", path, role=None)).status_code in {200, 302, 503}
 

@@ -32,6 +32,7 @@ async def test_happenings_are_listed_newest_first_with_what_to_do(api: Api) -> N
         "bot_id": bot["id"],
         "bot_name": "bot-0001",
         "code": "deaf",
+        "source": "flotilla",
         "severity": "warning",
         "title": "session went deaf",
         "remedy": "Nothing now: Flotilla renews the session.",

@@ -1,4 +1,4 @@
-"""The job program's process: an arq worker and two sweeps beside it, until it is told to stop."""
+"""The job program's process: an arq worker, deliveries of webhooks, and sweeps beside it, until it is told to stop."""
 
 import asyncio
 import signal
@@ -13,14 +13,17 @@ from flotilla.db.operations import SqlOperations
 from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import SqlUptime
+from flotilla.db.webhooks import SqlWebhooks
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.nudges import ValkeyNudges
 from flotilla.program import run_program
 from flotilla.queue import open_arq
+from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from jobs.advance import AdvanceOperation
 from jobs.retention import forget_for_ever
 from jobs.sweep import sweep_for_ever
+from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
 
 log = structlog.get_logger()
@@ -37,11 +40,12 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await require_current(database)
-        operations = SqlOperations(database)
+        operations, webhooks = SqlOperations(database), SqlWebhooks(database)
         forgetting = forget_for_ever(
             SqlUptime(database),
             SqlSessions(database),
             SqlCommandLogs(database),
+            webhooks,
             timedelta(days=settings.command_logs_days),
         )
         async with asyncio.TaskGroup() as group:
@@ -49,6 +53,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
                 group.create_task(sweep_for_ever(operations, arq)),
                 group.create_task(forgetting),
+                group.create_task(deliver(webhooks, settings)),
             ]
             await stop.wait()
             log.info("jobs.stopping")
@@ -58,6 +63,13 @@ async def run(settings: Settings) -> None:
         await nudges.close()
         await arq.aclose(close_connection_pool=True)
         await database.close()
+
+
+async def deliver(webhooks: SqlWebhooks, settings: Settings) -> None:
+    """Deliver operators' webhooks until cancelled."""
+    give_up = timedelta(days=settings.webhooks_give_up_days)
+    async with Sender(allow_private=settings.webhooks_allow_private) as sender:
+        await Deliveries(webhooks, TokenVault(settings.key_file), sender, give_up).run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Forgets transitions, session starts and command logs that nobody needs any more, a little at a time."""
+"""Forgets transitions, session starts, command logs and deliveries that nobody needs any more, a little at a time."""
 
 import asyncio
 import random
@@ -10,6 +10,7 @@ import structlog
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import FORGET_BATCH, SqlUptime
+from flotilla.db.webhooks import SqlWebhooks
 from flotilla.domain.uptime import KEPT
 from flotilla.errors import FlotillaError
 
@@ -23,7 +24,11 @@ log = structlog.get_logger()
 
 
 async def forget_for_ever(
-    history: SqlUptime, sessions: SqlSessions, command_logs: SqlCommandLogs, command_logs_kept: timedelta
+    history: SqlUptime,
+    sessions: SqlSessions,
+    command_logs: SqlCommandLogs,
+    webhooks: SqlWebhooks,
+    command_logs_kept: timedelta,
 ) -> None:
     """Forget at start and then about every SWEEP_S seconds until cancelled, whatever is away meanwhile."""
     while True:
@@ -32,6 +37,7 @@ async def forget_for_ever(
                 await forget(history, datetime.now(UTC))
                 await forget_starts(sessions, datetime.now(UTC))
                 await forget_command_logs(command_logs, datetime.now(UTC) - command_logs_kept)
+                await forget_deliveries(webhooks, datetime.now(UTC))
         except FlotillaError as fault:
             log.warning("retention.failed", error=fault.message)
         except TimeoutError:
@@ -60,6 +66,14 @@ async def forget_command_logs(command_logs: SqlCommandLogs, before: datetime, *,
     gone = await _in_batches(lambda: command_logs.forget(before, batch), batch)
     if gone:
         log.info("retention.forgot_command_logs", command_logs=gone)
+    return gone
+
+
+async def forget_deliveries(webhooks: SqlWebhooks, now: datetime, *, batch: int = FORGET_BATCH) -> int:
+    """Remove deliveries of webhooks that have long ended, as `forget` does."""
+    gone = await _in_batches(lambda: webhooks.forget(now, batch), batch)
+    if gone:
+        log.info("retention.forgot_deliveries", webhook_deliveries=gone)
     return gone
 
 

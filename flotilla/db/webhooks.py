@@ -113,24 +113,24 @@ class SqlWebhooks:
         busy: how many of each webhook are under way; each: most of one webhook together with those. A webhook that
         failed PAUSE_AFTER times in a row gets one at a time.
         """
+        async with self._database.read() as connection:
+            due = (await connection.execute(_due(now, each))).all()
+        room, chosen = dict(busy), {}
+        for row in due:
+            most = 1 if row.failures >= PAUSE_AFTER else each
+            if room.get(row.webhook_id, 0) < most and len(chosen) < limit:
+                room[row.webhook_id] = room.get(row.webhook_id, 0) + 1
+                chosen[row.id] = Claimed(_delivery(row), row.url, bytes(row.secret_encrypted), row.failures)
+        if not chosen:
+            return []
+        table = webhook_deliveries
+        claim = (
+            table.update()
+            .where(table.c.id.in_(chosen), PENDING, table.c.next_at <= now)  # not if another program was quicker
+            .values(next_at=now + timedelta(seconds=LEASE_S), attempts=table.c.attempts + 1)
+            .returning(table.c.id)
+        )
         async with self._database.write() as connection:
-            room = dict(busy)
-            chosen: dict[str, Claimed] = {}
-            for row in await connection.execute(_due(now, each)):
-                most = 1 if row.failures >= PAUSE_AFTER else each
-                if room.get(row.webhook_id, 0) < most and len(chosen) < limit:
-                    room[row.webhook_id] = room.get(row.webhook_id, 0) + 1
-                    delivery = _delivery(row)
-                    chosen[row.id] = Claimed(delivery, row.url, bytes(row.secret_encrypted), row.failures)
-            if not chosen:
-                return []
-            table = webhook_deliveries
-            claim = (
-                table.update()
-                .where(table.c.id.in_(chosen), PENDING, table.c.next_at <= now)
-                .values(next_at=now + timedelta(seconds=LEASE_S), attempts=table.c.attempts + 1)
-                .returning(table.c.id)
-            )
             mine = set((await connection.execute(claim)).scalars())
         return [claimed for delivery_id, claimed in chosen.items() if delivery_id in mine]
 

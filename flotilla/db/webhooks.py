@@ -115,7 +115,8 @@ class SqlWebhooks:
         """
         async with self._database.read() as connection:
             due = (await connection.execute(_due(now, each))).all()
-        room, chosen = dict(busy), {}
+        room = dict(busy)
+        chosen: dict[str, Claimed] = {}
         for row in due:
             most = 1 if row.failures >= PAUSE_AFTER else each
             if room.get(row.webhook_id, 0) < most and len(chosen) < limit:

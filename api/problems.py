@@ -39,6 +39,7 @@ PROBLEMS: dict[str, Kind] = {
     "operation_unknown": Kind(404, "No such operation"),
     "version_unknown": Kind(404, "No such version"),
     "rollover_unknown": Kind(404, "No such roll-over"),
+    "webhook_unknown": Kind(404, "No such webhook"),
     "method_not_allowed": Kind(405, "Method not allowed here"),
     "body_too_slow": Kind(408, "The body took too long"),
     "name_taken": Kind(409, "Name taken"),
@@ -48,6 +49,7 @@ PROBLEMS: dict[str, Kind] = {
     "bot_not_running": Kind(409, "The bot has no process"),
     "operation_finished": Kind(409, "Already finished"),
     "rollover_under_way": Kind(409, "A roll-over is under way"),
+    "webhooks_too_many": Kind(409, "Too many webhooks"),
     "config_changed": Kind(412, "The config was changed meanwhile"),
     "body_too_large": Kind(413, "Body too large"),
     "input_invalid": Kind(422, "The request does not fit its schema"),
@@ -62,9 +64,14 @@ PROBLEMS: dict[str, Kind] = {
     "config_too_large": Kind(422, "The config is too large"),
     "guilds_too_many": Kind(422, "Too many guilds have a config"),
     "guild_invalid": Kind(422, "Not a guild's id"),
+    "webhook_url_invalid": Kind(422, "Not a URL of a webhook"),
+    "webhook_url_private": Kind(422, "The URL leads into this network"),
+    "webhook_kind_unknown": Kind(422, "No such kind of happening"),
+    "webhook_bot_unknown": Kind(422, "No such bot"),
     "internal_error": Kind(500, "Unexpected error"),
     "misconfigured": Kind(500, "This installation is misconfigured"),
     "database_unavailable": Kind(503, "The database is away"),
+    "metrics_unavailable": Kind(503, "Live metrics are away"),
 }
 """Every code the API answers. `docs/api.md` shows this table; a test holds the two together."""
 

@@ -18,6 +18,10 @@ LINE = 80
 def happenings(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only of this bot.")] = None,
     severity: Annotated[str | None, typer.Option("--severity", help="info, warning or critical.")] = None,
+    code: Annotated[str | None, typer.Option("--code", help="Only this kind, such as guild_left.")] = None,
+    source: Annotated[
+        str | None, typer.Option("--source", help="flotilla, or discord: what Discord did to the bots.")
+    ] = None,
     count: Annotated[int, typer.Option("-n", min=1, help="How many at most.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -28,7 +32,7 @@ def happenings(
     with Api.of(load_settings()) as api:
         if name is not None:
             api.bot_named(name)
-        found = list(itertools.islice(api.pages("/happenings", bot=name, severity=severity), count))
+        found = list(itertools.islice(api.pages("/happenings", bot=name, severity=severity, code=code, source=source), count))
     if as_json:
         print(json.dumps(found, indent=2))
         return

@@ -52,7 +52,7 @@ class SqlWebhooks:
     # Operators' side -------------------------------------------------------------------------------------------------
 
     async def add(self, webhook: Webhook, secret_encrypted: bytes) -> None:
-        """Store a webhook. Raises ConflictError (`webhooks_too_many`), FixInputError (`bot_unknown`)."""
+        """Store a webhook. Raises ConflictError (`webhooks_too_many`), FixInputError (`webhook_bot_unknown`)."""
         async with self._database.write() as connection:
             await _require_bots(connection, webhook.bots)
             count = (await connection.execute(sa.select(sa.func.count()).select_from(webhooks))).scalar_one()
@@ -75,7 +75,7 @@ class SqlWebhooks:
         return Page([_webhook(row) for row in page.items], page.next_cursor)
 
     async def change(self, webhook_id: str, values: Mapping[str, Any]) -> Webhook:
-        """Change a webhook and return it. Raises NotFoundError, FixInputError (`bot_unknown`)."""
+        """Change a webhook and return it. Raises NotFoundError, FixInputError (`webhook_bot_unknown`)."""
         changed = domain.changes(values)
         changed = {name: list(value) if name in _LISTS else value for name, value in changed.items()}
         async with self._database.write() as connection:
@@ -235,7 +235,7 @@ async def _require_bots(connection: AsyncConnection, ids: Sequence[str]) -> None
     known = set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars()) if ids else set()
     missing = next((bot_id for bot_id in ids if bot_id not in known), None)
     if missing is not None:
-        raise FixInputError(f"There is no bot with the id {missing!r}.", code="bot_unknown")
+        raise FixInputError(f"There is no bot with the id {missing!r}.", code="webhook_bot_unknown")
 
 
 def _unknown() -> NotFoundError:

@@ -1,4 +1,4 @@
-"""Rotation of the keys that encrypt bot tokens, safe against a crash between any two steps."""
+"""Rotation of the keys that encrypt bot tokens and the secrets of webhooks, safe against a crash between any two steps."""
 
 import asyncio
 import fcntl
@@ -8,13 +8,13 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from flotilla.db.engine import Database
-from flotilla.db.tables import bots
+from flotilla.db.tables import bots, webhooks
 from flotilla.errors import SetupError
 from flotilla.secrets import TokenVault, add_key, keep_newest_key
 
 
 async def rotate_keys(key_file: Path, database: Database, grace_s: float = 0.0) -> int:
-    """Encrypt every stored token with a new key, then drop the other keys; return how many tokens there were.
+    """Encrypt every stored token and secret with a new key, then drop the other keys; return how many there were.
 
     grace_s: how long a program that runs now may take to store a token it encrypted with the key before.
     A token that none of the keys opens stays as it is, and then all keys stay too: nothing is ever lost by rotating.
@@ -37,7 +37,7 @@ async def rotate_keys(key_file: Path, database: Database, grace_s: float = 0.0) 
             raise SetupError(
                 f"{count} tokens were encrypted anew, but those of {', '.join(unreadable)} cannot be read with any key "
                 f"in {key_file.name}, so every key was kept. Put the missing key back as a line of that file, or "
-                "remove those bots; then rotate again.",
+                "remove those bots or webhooks; then rotate again.",
                 code="token_unreadable",
             )
         keep_newest_key(key_file)
@@ -47,18 +47,23 @@ async def rotate_keys(key_file: Path, database: Database, grace_s: float = 0.0) 
 
 
 async def _reencrypt_all(vault: TokenVault, database: Database) -> tuple[int, list[str]]:
-    """Re-encrypt in one transaction; return how many tokens, and the names of the bots whose token nobody can read."""
+    """Re-encrypt in one transaction; return how many, and the names of the bots and webhooks nobody can read."""
     unreadable: list[str] = []
     count = 0
-    query = sa.select(bots.c.id, bots.c.name, bots.c.token_encrypted)
+    kept = (
+        (bots, bots.c.name, bots.c.token_encrypted),
+        (webhooks, sa.literal("webhook ") + webhooks.c.id, webhooks.c.secret_encrypted),
+    )
     async with database.write() as connection:
-        # Rows are locked from the read on, so that a bot added or removed meanwhile is neither missed nor revived.
-        for row in (await connection.execute(query.with_for_update())).all():
-            try:
-                renewed = vault.reencrypt(bytes(row.token_encrypted))
-            except SetupError:
-                unreadable.append(row.name)
-                continue
-            await connection.execute(bots.update().where(bots.c.id == row.id).values(token_encrypted=renewed))
-            count += 1
+        for table, name, secret in kept:
+            query = sa.select(table.c.id, name.label("name"), secret.label("secret"))
+            # Rows are locked from the read on, so that one added or removed meanwhile is neither missed nor revived.
+            for row in (await connection.execute(query.with_for_update())).all():
+                try:
+                    renewed = vault.reencrypt(bytes(row.secret))
+                except SetupError:
+                    unreadable.append(row.name)
+                    continue
+                await connection.execute(table.update().where(table.c.id == row.id).values({secret.name: renewed}))
+                count += 1
     return count, unreadable

@@ -230,7 +230,7 @@ async def test_webhooks_are_changed_listed_and_removed(case: Case, monkeypatch: 
             await call(two.id)
     with pytest.raises(FixInputError) as raised:
         await case.webhooks.change(one.id, {"bots": ("nobody",)})
-    assert raised.value.code == "bot_unknown"
+    assert raised.value.code == "webhook_bot_unknown"
     monkeypatch.setattr(module, "MAX_WEBHOOKS", 1)
     with pytest.raises(ConflictError):
         await case.add(3)

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from flotilla.db.tables import happenings
+from flotilla.domain.happenings import DISCORD_CODES
 from tests.stack import Stack, until
 
 QUIET_S, ANSWER_S = 1.0, 0.3
@@ -39,7 +40,8 @@ async def applications(stack: Stack) -> dict[str, dict[str, Any]]:
 
 async def told(stack: Stack, bot_id: str) -> list[tuple[str, str]]:
     """Return what was told of a bot's hearing, oldest first, each with its rung."""
-    query = sa.select(happenings).where(happenings.c.bot_id == bot_id).order_by(happenings.c.id)
+    ours = happenings.c.code.not_in(DISCORD_CODES)
+    query = sa.select(happenings).where(happenings.c.bot_id == bot_id, ours).order_by(happenings.c.id)
     async with stack.database.read() as connection:
         rows = list(await connection.execute(query))
     return [(row.code, row.detail.get("rung") or row.detail["healed_by"]) for row in rows]

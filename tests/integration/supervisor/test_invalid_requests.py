@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.tables import happenings
+from flotilla.domain.happenings import DISCORD_CODES
 from flotilla.domain.bots import BotStatus
 from flotilla.domain.worker import State
 from tests.stack import Program, Stack, until
@@ -48,7 +49,8 @@ async def invalid_requests(stack: Stack) -> int:
 
 
 async def told(stack: Stack, bot_id: str | None) -> list[str]:
-    query = sa.select(happenings.c.code).where(happenings.c.bot_id.is_not_distinct_from(bot_id))
+    of_bot = happenings.c.bot_id.is_not_distinct_from(bot_id)
+    query = sa.select(happenings.c.code).where(of_bot, happenings.c.code.not_in(DISCORD_CODES))
     async with stack.database.read() as connection:
         return list((await connection.execute(query)).scalars())
 

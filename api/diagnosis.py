@@ -22,6 +22,7 @@ from api.services import Services
 from api.wire import answer, read_body
 from flotilla.db.happenings import HappeningFilter
 from flotilla.db.keys import Role
+from flotilla.domain.happenings import Source
 
 PATH = "/api/v1/bots/<bot_id>"
 DAY = timedelta(hours=24)
@@ -65,9 +66,11 @@ class DiagnosisRoutes:
         """Show a bot with its probes, limits, restarts of the last 24 hours, last exits and what happened to it."""
         view = await self._bots.get(bot_id)
         record = await self._diagnosis.record(bot_id, datetime.now(UTC) - DAY)
-        recent = await self._happenings.page(HappeningFilter(bot_id), SHOWN_HAPPENINGS, None)
+        wanted = [HappeningFilter(bot_id, source=source) for source in Source]
+        pages = [await self._happenings.page(each, SHOWN_HAPPENINGS, None) for each in wanted]
+        recent = sorted((view for page in pages for view in page.items), key=lambda v: v.happening.id, reverse=True)
         policy = view.bot.overrides.on(self._policy)
-        return answer(Inspection.of(view, record, policy, recent.items))
+        return answer(Inspection.of(view, record, policy, recent))
 
     @requires(Role.OPERATOR)
     @document_response(StacksRequest, 202)

@@ -139,7 +139,7 @@ class Inspection(Struct, frozen=True):
     heartbeat_at: Annotated[datetime, Meta(description="Last seen heartbeat; noted every 5 s.")] | None
     fork_server: Annotated[int, Meta(description="Which one made its process; the same number, the same code.")] | None
     exits: Annotated[list[BotExit], Meta(description="The last three, the newest first.")]
-    happenings: Annotated[list[Happening], Meta(description="The last five, the newest first.")]
+    happenings: Annotated[list[Happening], Meta(description="The last five of each source, the newest first.")]
 
     @classmethod
     def of(cls, view: BotView, record: Record, policy: Policy, happenings: Iterable[HappeningView]) -> "Inspection":

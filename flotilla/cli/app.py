@@ -17,6 +17,7 @@ from flotilla.cli import (
     sandbox,
     status,
     supervisor,
+    webhooks,
 )
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.add_typer(bots.app, name="bots")
 app.add_typer(operations.app, name="ops")
 app.add_typer(supervisor.app, name="supervisor")
 app.add_typer(extensions.app, name="extensions")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(local.api_keys, name="api-keys")
 app.add_typer(local.secrets, name="secrets")
 app.add_typer(local.db, name="db")

@@ -32,7 +32,8 @@ def happenings(
     with Api.of(load_settings()) as api:
         if name is not None:
             api.bot_named(name)
-        found = list(itertools.islice(api.pages("/happenings", bot=name, severity=severity, code=code, source=source), count))
+        pages = api.pages("/happenings", bot=name, severity=severity, code=code, source=source)
+        found = list(itertools.islice(pages, count))
     if as_json:
         print(json.dumps(found, indent=2))
         return

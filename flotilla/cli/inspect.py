@@ -1,5 +1,6 @@
 """`flotilla bots inspect` and `flotilla bots stacks`: what a bot does, what it is held to, and how it ended before."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -26,8 +27,13 @@ Name = Annotated[str, typer.Argument(metavar="NAME")]
 
 def inspect(name: Name, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Show how a bot is: why, since when, what to do, its probes, its restarts, and how it ended the last times."""
+    from flotilla.cli.faults import ApiError  # noqa: PLC0415
+
     with _api() as api:
-        found = api.get(f"/bots/{api.bot_named(name)['id']}/inspection")
+        path = f"/bots/{api.bot_named(name)['id']}"
+        found = api.get(f"{path}/inspection")
+        with contextlib.suppress(ApiError):  # live metrics may be away
+            found["metrics"] = api.get(f"{path}/metrics")
     bot = found["bot"]
     open_files = count_open_files(bot["name"], bot.get("pid"))
     if as_json:
@@ -128,6 +134,7 @@ def inspection(
     yield facts
     yield ""
     yield _probes(found, now)
+    yield from _metrics(found.get("metrics") or {})
     yield from _happenings(found["happenings"], now)
     yield from _exits(found["exits"], now)
 
@@ -160,6 +167,25 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("session starts", *_session_starts(found, now))
     probes.add_row("uptime 24 h", percent(bot.get("uptime_ratio_24h")), percent(limits["uptime_target"]))
     return probes
+
+
+def _metrics(found: Mapping[str, Any]) -> "Iterator[RenderableType]":
+    recent = found.get("recent")
+    if recent is None:
+        return
+    first, lag = recent["first_response"], recent["loop_lag"]
+    parts = [
+        f"{_figure(recent['commands_per_min'])} interactions/min",
+        f"first response p50 {_figure(first['p50_ms'])} ms, p95 {_figure(first['p95_ms'])} ms",
+        "errors -" if recent["error_share"] is None else f"errors {recent['error_share']:.1%}",
+        f"loop lag p99 {_figure(lag['p99_ms'])} ms",
+    ]
+    yield ""
+    yield f"Last {recent['seconds'] / 60:.0f} min: {'; '.join(parts)}"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _invalid_requests(vitals: Mapping[str, Any]) -> str:

@@ -59,7 +59,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 
 @secrets.command("rotate")
 def rotate() -> None:
-    """Encrypt every bot token and webhook secret anew with a new key, then drop the old keys. Can be interrupted and run again."""
+    """Encrypt all tokens and webhooks' secrets anew, then drop the old keys. Can be interrupted and run again."""
     from flotilla.db.engine import BUSY_TIMEOUT_S  # noqa: PLC0415
     from flotilla.home import ProgramLock  # noqa: PLC0415
     from flotilla.launch.rotation import rotate_keys  # noqa: PLC0415

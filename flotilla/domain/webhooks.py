@@ -165,13 +165,13 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        wrapped = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
-        if ip in _NAT64:
-            wrapped.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
-        if any(each is not None and not is_public(str(each)) for each in wrapped):
-            return False
         if ip.ipv4_mapped is not None:
-            return True
+            return is_public(str(ip.ipv4_mapped))
+        if ip in _NAT64:
+            return is_public(str(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)))
+        wrapped = (ip.sixtofour, *(ip.teredo or ()))
+        if ip.is_site_local or any(each is not None and not is_public(str(each)) for each in wrapped):
+            return False
     return ip.is_global and not ip.is_multicast and not ip.is_reserved
 
 

@@ -1,4 +1,4 @@
-"""Rotation of the keys that encrypt bot tokens and the secrets of webhooks, safe against a crash between any two steps."""
+"""Rotation of the keys that encrypt tokens and webhooks' secrets, safe against a crash between any two steps."""
 
 import asyncio
 import fcntl

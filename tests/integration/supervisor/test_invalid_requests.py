@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.tables import happenings
-from flotilla.domain.happenings import DISCORD_CODES
 from flotilla.domain.bots import BotStatus
+from flotilla.domain.happenings import DISCORD_CODES
 from flotilla.domain.worker import State
 from tests.stack import Program, Stack, until
 

@@ -174,7 +174,7 @@ async def test_the_mark_is_never_older_than_two_windows(case: Case, monkeypatch:
     now = time.time()
     ages = []
     for step in range(40):
-        monkeypatch.setattr(module.time, "time", lambda step=step: now + step * 60)
+        monkeypatch.setattr(time, "time", lambda step=step: now + step * 60)
         case.tell(case.one, 1, pings(step))
         await case.metrics.flush()
         row = case.store.bots[case.one.bot.id]

@@ -1,7 +1,7 @@
 """operators' webhooks and their deliveries
 
-Revision: 0009
-Before it: 0008
+Revision: 0010
+Before it: 0009
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from flotilla.db.tables import UtcDateTime
 
-revision = '0009'
-down_revision = '0008'
+revision = '0010'
+down_revision = '0009'
 branch_labels = None
 depends_on = None
 

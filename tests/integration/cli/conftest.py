@@ -117,6 +117,9 @@ class FakeFleet:
     stacks: list[Json] = field(default_factory=list)
     rollovers: list[Json] = field(default_factory=list)
     heap: Json = field(default_factory=dict)
+    metrics: Json | None = None
+    webhooks: dict[str, Json] = field(default_factory=dict)
+    delivery: Json = field(default_factory=dict)
     heap_asked: list[Json] = field(default_factory=list)
 
     def add(self, name: str, **changes: Any) -> Json:
@@ -156,6 +159,10 @@ class FakeFleet:
             (r"/api/v1/bots/([^/]+)/heap", self._heap),
             (r"/api/v1/bots/([^/]+)/policy", self._policy),
             (r"/api/v1/bots/([^/]+)/config((?:/.*)?)", self._config),
+            (r"/api/v1/bots/([^/]+)/metrics", self._metrics),
+            (r"/api/v1/webhooks", self._webhooks),
+            (r"/api/v1/webhooks/([^/]+)", self._webhook),
+            (r"/api/v1/webhooks/([^/]+)/(test|deliveries)", self._deliveries),
             (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/rollovers", self._rollovers),
             (r"/api/v1/rollovers/([^/]+)", self._rollover),
@@ -250,11 +257,50 @@ class FakeFleet:
         told = ConfigChanged.of(bot_id, Changed(before, after, len(versions) - 1), dry_run=dry_run)
         return 200, msgspec.to_builtins(told)
 
+    def _metrics(self, *_: Any) -> tuple[int, Any]:
+        away = {"detail": "Valkey does not answer.", "code": "metrics_unavailable"}
+        return (503, away) if self.metrics is None else (200, self.metrics)
+
+    def _webhooks(self, method: str, _query: dict[str, str], body: Json) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, {"items": list(self.webhooks.values()), "next_cursor": None}
+        webhook: Json = {
+            "id": f"w{len(self.webhooks)}",
+            "enabled": True,
+            "why_disabled": None,
+            "last_status": None,
+            "last_error": None,
+            "last_at": None,
+            "failures": 0,
+            "dropped": 0,
+            **body,
+        }
+        self.webhooks[webhook["id"]] = webhook
+        return 201, {"webhook": webhook, "secret": "whsec_shown-once"}
+
+    def _webhook(self, method: str, _query: dict[str, str], body: Json, webhook_id: str) -> tuple[int, Any]:
+        if webhook_id not in self.webhooks:
+            return 404, {"detail": "There is no webhook with this id.", "code": "webhook_unknown"}
+        if method == "DELETE":
+            del self.webhooks[webhook_id]
+            return 204, None
+        self.webhooks[webhook_id].update(body)
+        return 200, self.webhooks[webhook_id]
+
+    def _deliveries(self, method: str, *_: Any) -> tuple[int, Any]:
+        """A test becomes what `delivery` says."""
+        if method == "POST":
+            return 202, {"id": self.delivery.get("id", "d1")}
+        return 200, {"items": [self.delivery] if self.delivery else [], "next_cursor": None}
+
     def _happenings(self, _method: str, query: dict[str, str], _body: Json) -> tuple[int, Any]:
         chosen = [
             row
             for row in self.happenings
-            if query.get("bot") in {None, row["bot_name"]} and query.get("severity") in {None, row["severity"]}
+            if query.get("bot") in {None, row["bot_name"]}
+            and query.get("severity") in {None, row["severity"]}
+            and query.get("source") in {None, row.get("source")}
+            and query.get("code") in {None, row.get("code")}
         ]
         return 200, {"items": chosen, "next_cursor": None}
 

@@ -5,6 +5,7 @@ one table of buckets, so that histograms of any bots can be added.
 """
 
 import bisect
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Final, TypeVar
 
@@ -204,12 +205,18 @@ def _add(one: Histogram, other: Histogram) -> Histogram:
         return other
     if other is EMPTY:
         return one
-    counts = tuple(min(MAX_COUNT, a + b) for a, b in zip(one.counts, other.counts, strict=True))
+    counts = tuple(map(operator.add, one.counts, other.counts))
+    if max(counts) > MAX_COUNT:
+        counts = tuple(min(MAX_COUNT, count) for count in counts)
     return Histogram(counts, min(MAX_COUNT, one.sum_us + other.sum_us))
 
 
 def _subtract(now: Histogram, before: Histogram) -> Histogram:
     if before is EMPTY:
         return now
-    counts = tuple(max(0, a - b) for a, b in zip(now.counts, before.counts, strict=True))
+    if now == before:  # as most are, most of the time
+        return EMPTY
+    counts = tuple(map(operator.sub, now.counts, before.counts))
+    if min(counts) < 0:
+        counts = tuple(max(0, count) for count in counts)
     return Histogram(counts, max(0, now.sum_us - before.sum_us))

@@ -16,7 +16,10 @@ from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.keys import Role, SqlApiKeys
 from flotilla.db.schema import upgrade
+from flotilla.db.tables import webhooks
+from flotilla.db.webhooks import SqlWebhooks
 from flotilla.domain.bots import Bot, Desired
+from flotilla.domain.webhooks import Webhook
 from flotilla.errors import SetupError
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.launch.rotation import rotate_keys
@@ -148,6 +151,20 @@ def test_rotation_encrypts_every_token_anew_and_drops_the_old_key(cli: Any, sett
     assert len(keys(settings)) == 1
     assert keys(settings) != before
     assert readable(settings) == [token(number) for number in range(3)]
+
+
+def test_rotation_takes_the_secrets_of_webhooks_along(cli: Any, settings: Settings) -> None:
+    with_bots(settings, 1)
+    webhook = Webhook("w".zfill(26), "https://example.org", datetime.now(UTC))
+    encrypted = TokenVault(settings.key_file).encrypt("whsec_secret")
+    run(settings, lambda database: SqlWebhooks(database).add(webhook, encrypted))
+    assert "Encrypted 2 tokens" in cli("secrets", "rotate").out
+
+    async def stored(database: Database) -> bytes:
+        async with database.read() as connection:
+            return bytes((await connection.execute(sa.select(webhooks.c.secret_encrypted))).scalar_one())
+
+    assert TokenVault(settings.key_file).decrypt(run(settings, stored)) == "whsec_secret"
 
 
 def test_rotation_while_the_api_runs_waits_for_what_it_is_storing(

@@ -20,7 +20,7 @@ BLOCK = re.compile(r"^```(?P<kind>python|console)\n(?P<text>.*?)^```$", re.DOTAL
 FILE = re.compile(r"Write this to `([\w/.]+)`[^`]*(`[^`]*`[^`]*)?\Z")
 COMMAND_S = 60.0
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @dataclass

@@ -13,6 +13,9 @@ from contextlib import suppress
 from typing import IO, Any, Final
 
 STACK_WAIT_S: Final = 0.3
+START_S: Final = 60.0
+"""How long Flotilla's own part may take to start, before the author's time begins: 1 s on an idle machine."""
+
 KEPT_BYTES: Final = 16 * 1024
 """Of what the code prints, the last."""
 
@@ -44,7 +47,7 @@ def dry_run(name: str, folders: Iterable[str], timeout_s: float) -> dict[str, An
 def _hear(
     name: str, process: "subprocess.Popen[bytes]", report: IO[bytes], stack: IO[bytes], timeout_s: float
 ) -> dict[str, Any]:
-    said, printed, late = _read(process, report, time.monotonic() + timeout_s)
+    said, printed, late = _read(process, report, timeout_s)
     where = _stack(process, stack) if late else ""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -62,10 +65,11 @@ def _hear(
     return found | {"printed": printed.decode(errors="replace")}
 
 
-def _read(process: "subprocess.Popen[bytes]", report: IO[bytes], deadline: float) -> tuple[bytes, bytes, bool]:
+def _read(process: "subprocess.Popen[bytes]", report: IO[bytes], timeout_s: float) -> tuple[bytes, bytes, bool]:
     """Return what is reported, the last of what is printed, and whether it takes too long."""
     assert process.stdout is not None  # noqa: S101 - asked for with PIPE
     said = printed = b""
+    deadline = time.monotonic() + START_S
     with selectors.DefaultSelector() as selector:
         selector.register(report, selectors.EVENT_READ)
         selector.register(process.stdout, selectors.EVENT_READ)
@@ -78,6 +82,7 @@ def _read(process: "subprocess.Popen[bytes]", report: IO[bytes], deadline: float
                 if not received:
                     selector.unregister(key.fileobj)
                 elif key.fileobj is report:
+                    deadline = deadline if said else time.monotonic() + timeout_s
                     said += received
                 else:
                     printed = (printed + received)[-KEPT_BYTES:]

@@ -39,10 +39,10 @@ def test_what_works_is_told_with_its_commands(cli: Any, folder: Path) -> None:
 
 
 def test_code_that_hangs_or_ends_the_process_is_told_as_json(cli: Any, folder: Path) -> None:
-    done = cli("extensions", "check", "check_hangs", "check_ends", "--timeout", "2.5", "--path", str(folder), "--json")
+    done = cli("extensions", "check", "check_hangs", "check_ends", "--timeout", "1.5", "--path", str(folder), "--json")
     assert done.code == 1
     hangs, ends = json.loads(done.out)
-    assert hangs["problem"] == "It was not up within 2.5 s; the stack shows where it was."
+    assert hangs["problem"] == "It was not up within 1.5 s; the stack shows where it was."
     assert 'check_hangs.py", line 4' in hangs["traceback"]
     assert len(hangs["printed"]) <= 16 * 1024
     assert (ends["problem"], ends["ok"]) == ("It ended the process (exit code 4).", False)

@@ -18,6 +18,7 @@ from api.problems import install_problems
 from api.rollovers import RolloverRoutes
 from api.services import Services
 from api.status import StatusRoutes
+from api.stock import StockRoutes
 from api.tracing import install_tracing
 from api.webhooks import WebhookRoutes
 
@@ -41,6 +42,7 @@ def create_app(services: Services) -> Quart:
         ConfigRoutes(services),
         HappeningRoutes(services),
         CommandLogRoutes(services),
+        StockRoutes(services),
         OperationRoutes(services),
         RolloverRoutes(services),
         StatusRoutes(services),

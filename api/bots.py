@@ -42,6 +42,7 @@ class BotRoutes:
         routes.add_url_rule("/<bot_id>/start", view_func=self.start_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>/stop", view_func=self.stop_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>/restart", view_func=self.restart_bot, methods=["POST"])
+        routes.add_url_rule("/<bot_id>/sync-commands", view_func=self.sync_commands, methods=["POST"])
         tag_blueprint(routes, ["bots"])
         return routes
 
@@ -115,6 +116,16 @@ class BotRoutes:
         """Restart a bot that is to run."""
         await self._bots.restart(bot_id)
         return await self._accepted("bot.restart_requested", bot_id)
+
+    @requires(Role.OPERATOR)
+    @document_response(Bot, 202)
+    async def sync_commands(self, bot_id: str) -> Response:
+        """Register a bot's commands with Discord, whatever was registered before: somebody changed them elsewhere.
+
+        A happening tells how it went. One that is stopped registers them when it starts.
+        """
+        await self._bots.sync_commands(bot_id)
+        return await self._accepted("bot.sync_requested", bot_id)
 
     async def _accepted(self, action: str, bot_id: str) -> Response:
         await self._changed(action, bot_id)

@@ -18,6 +18,7 @@ from api import (
     policies,
     rollover_schemas,
     schemas,
+    stock,
     webhooks,
 )
 from api.auth import SCHEME, role_of
@@ -69,6 +70,8 @@ _MODELS = [
     rollover_schemas.Rollover,
     rollover_schemas.RolloverDryRun,
     rollover_schemas.RolloverPage,
+    stock.NewStockItem,
+    stock.StockItemPage,
 ]
 
 

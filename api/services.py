@@ -15,6 +15,7 @@ from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.sessions import SqlSessions
+from flotilla.db.stock import SqlStock
 from flotilla.db.supervisors import SqlSupervisors
 from flotilla.db.uptime import SqlUptime
 from flotilla.db.webhooks import SqlWebhooks
@@ -69,6 +70,7 @@ class Services:
     configs: SqlConfigs
     webhooks: SqlWebhooks
     metrics: MetricsReader
+    stock: SqlStock
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
     serving: Serving = field(default_factory=Serving)
@@ -104,6 +106,7 @@ def services_on(
         SqlConfigs(database),
         SqlWebhooks(database),
         metrics,
+        SqlStock(database),
         policy or Policy(),
         pace or Pace(),
         serving or Serving(),

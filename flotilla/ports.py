@@ -15,6 +15,8 @@ from flotilla.domain.heap import Heap
 from flotilla.domain.metrics import BotMetrics, FleetMetrics
 from flotilla.domain.rollover_record import RolloverStatus, RolloverView
 from flotilla.domain.sessions import Ledger, Limit, Start
+from flotilla.domain.stock import StockAsked, StockItem, StockPage
+from flotilla.domain.uptime import Report
 from flotilla.domain.vitals import HostVitals
 
 
@@ -141,6 +143,26 @@ class LiveMetrics(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class UptimeStore(Protocol):
+    """What is recorded of how bots were."""
+
+    async def report(self, bot_id: str, now: datetime) -> Report:
+        """Return a bot's uptime in every window that ends `now`. Raises NotFoundError, RetryError."""
+
+
+class StockStore(Protocol):
+    """What bots have in stock, as their users look at it. Raises RetryError when the database is away."""
+
+    async def stock_page(self, bot_id: str, wanted: StockAsked) -> StockPage:
+        """Return a page of a bot's items by their names; the last page, if there are not so many."""
+
+    async def search_stock(self, bot_id: str, text: str, limit: int) -> list[StockItem]:
+        """Return up to `limit` items whose name, category or sku has `text` in it, those first that begin with it."""
+
+    async def stock_item(self, bot_id: str, sku: str) -> list[StockItem]:
+        """Return the item with this sku, or nothing."""
 
 
 class NudgeListener(Protocol):

@@ -78,6 +78,10 @@ class Api(Connection):
         """PATCH an object below /api/v1."""
         return self._call("PATCH", path, body=body, query=query)
 
+    def put(self, path: str, body: Mapping[str, Any]) -> Json:
+        """PUT an object below /api/v1."""
+        return self._call("PUT", path, body=body)
+
     def delete(self, path: str) -> None:
         """DELETE a path below /api/v1."""
         self._call("DELETE", path)

@@ -16,6 +16,7 @@ from flotilla.cli import (
     run,
     sandbox,
     status,
+    stock,
     supervisor,
     webhooks,
 )
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(bots.app, name="bots")
 app.add_typer(operations.app, name="ops")
+app.add_typer(stock.app, name="stock")
 app.add_typer(supervisor.app, name="supervisor")
 app.add_typer(extensions.app, name="extensions")
 app.add_typer(webhooks.app, name="webhooks")

@@ -118,6 +118,17 @@ def restart(
         run_restart(api, {"all": True} if everything else {"tags": tag}, yes=yes, wait=wait)
 
 
+@app.command("sync")
+def sync(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Register a bot's commands with Discord again, when somebody changed them elsewhere."""
+    with _api() as api:
+        bot = api.post(f"/bots/{api.bot_named(name)['id']}/sync-commands")
+    if bot["state"] == "STOPPED":
+        print(f"{name} is stopped; it registers its commands when it starts.")
+    else:
+        print(f"{name} registers its commands now. See how it went with: flotilla happenings {name}")
+
+
 @app.command("rm")
 def rm(name: Annotated[str, typer.Argument(metavar="NAME")], yes: Yes = False) -> None:
     """Remove a bot and its token for good."""

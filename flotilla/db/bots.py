@@ -170,6 +170,18 @@ class SqlBots:
             await connection.execute(change)
         return (await self.get(bot_id)).bot
 
+    async def sync_commands(self, bot_id: str) -> Bot:
+        """Order a bot's commands to be registered whatever was registered before, and return it. Raises NotFoundError.
+
+        One that is stopped registers them when it starts.
+        """
+        change = bots.update().where(bots.c.id == bot_id, _LIVE).values(commands_epoch=bots.c.commands_epoch + 1)
+        async with self._database.write() as connection:
+            result = await connection.execute(change)
+        if result.rowcount == 0:
+            raise _no_bot()
+        return (await self.get(bot_id)).bot
+
     async def remove(self, bot_id: str, now: datetime) -> None:
         """Ask for a bot's removal: the supervisor stops it, then drops the row. Raises NotFoundError."""
         change = bots.update().where(bots.c.id == bot_id, _LIVE).values(deleted_at=now, desired=Desired.STOPPED.value)

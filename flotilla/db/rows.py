@@ -43,6 +43,7 @@ def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
         config_of(row.config),
         row.config_version,
         row.guilds_version,
+        row.commands_epoch,
     )
 
 

@@ -58,6 +58,7 @@ bots = sa.Table(
     sa.Column("config", sa.JSON(none_as_null=True)),
     sa.Column("config_version", sa.Integer, nullable=False, server_default="0"),
     sa.Column("guilds_version", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("commands_epoch", sa.Integer, nullable=False, server_default="0"),
 )
 
 bot_configs = sa.Table(
@@ -88,6 +89,23 @@ bot_tags = sa.Table(
     metadata,
     sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("tag", sa.String(64), primary_key=True, index=True),
+)
+
+stock_items = sa.Table(
+    "stock_items",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("sku", sa.String(40), primary_key=True),
+    sa.Column("name", sa.String(100), nullable=False),
+    sa.Column("category", sa.String(50), nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("price", sa.String(50), nullable=False),
+    sa.Column("quantity", sa.BigInteger, nullable=False),
+    sa.Column("low_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    # Name, category and sku in the way they are searched: the databases do not agree on the case of all letters.
+    sa.Column("folded", sa.Text, nullable=False),
+    sa.CheckConstraint("quantity >= 0", name="quantity_not_negative"),
 )
 
 # Observed state: written by the supervisor alone ---------------------------------------------------------------------

@@ -35,6 +35,7 @@ class Bot:
     heap_trace_s: seconds to trace allocations for it, as asked last.
     overrides: what it has of its own in place of the fleet's policy. config: how it is to be; config_version grows by
     one with each change of it, guilds_version with each change of one of its guilds' configs.
+    commands_epoch: grows with every order to register its commands whatever was registered before.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Bot:
     config: BotConfig = DEFAULT_CONFIG
     config_version: int = 0
     guilds_version: int = 0
+    commands_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ REQUESTS = [
     ("GET", "/api/v1/bots/x/stacks", Role.VIEWER),
     ("GET", "/api/v1/bots/x/heap", Role.VIEWER),
     ("GET", "/api/v1/bots/x/uptime", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/stock", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/stock/x", Role.VIEWER),
     ("GET", "/api/v1/command-logs", Role.VIEWER),
     ("GET", "/api/v1/happenings", Role.VIEWER),
     ("GET", "/api/v1/operations", Role.VIEWER),
@@ -33,6 +35,9 @@ REQUESTS = [
     ("POST", "/api/v1/bots/x/restart", Role.OPERATOR),
     ("POST", "/api/v1/bots/x/stacks", Role.OPERATOR),
     ("POST", "/api/v1/bots/x/heap", Role.OPERATOR),
+    ("POST", "/api/v1/bots/x/sync-commands", Role.OPERATOR),
+    ("PUT", "/api/v1/bots/x/stock/x", Role.OPERATOR),
+    ("DELETE", "/api/v1/bots/x/stock/x", Role.OPERATOR),
     ("PATCH", "/api/v1/bots/x/policy", Role.OPERATOR),
     ("POST", "/api/v1/operations", Role.OPERATOR),
     ("POST", "/api/v1/operations/x/cancel", Role.OPERATOR),
@@ -68,6 +73,7 @@ async def test_every_route_is_in_the_list_above_or_public(api: Api) -> None:
             continue
         path = rule.rule.replace("<bot_id>", "x").replace("<operation_id>", "x").replace("<rollover_id>", "x")
         path = path.replace("<webhook_id>", "x")
+        path = path.replace("<sku>", "x")
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert (method, path) in listed
 

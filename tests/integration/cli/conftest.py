@@ -88,6 +88,7 @@ class FakeFleet:
     bots: dict[str, Json] = field(default_factory=dict)
     operations: dict[str, Json] = field(default_factory=dict)
     items: list[Json] = field(default_factory=list)
+    stock: dict[str, Json] = field(default_factory=dict)
     readiness: Json = field(
         default_factory=lambda: {
             name: {"ok": True, "detail": "answers"} for name in ("database", "valkey", "supervisor")
@@ -163,6 +164,9 @@ class FakeFleet:
             (r"/api/v1/webhooks", self._webhooks),
             (r"/api/v1/webhooks/([^/]+)", self._webhook),
             (r"/api/v1/webhooks/([^/]+)/(test|deliveries)", self._deliveries),
+            (r"/api/v1/bots/([^/]+)/stock", self._stock),
+            (r"/api/v1/bots/([^/]+)/stock/([^/]+)", self._stock_item),
+            (r"/api/v1/bots/([^/]+)/sync-commands", self._bot),
             (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/rollovers", self._rollovers),
             (r"/api/v1/rollovers/([^/]+)", self._rollover),
@@ -228,6 +232,22 @@ class FakeFleet:
 
     def _inspection(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
         return 200, {"bot": self.bots[bot_id], "limits": msgspec.to_builtins(Limits.of(Policy())), **self.past}
+
+    def _stock(self, _method: str, query: dict[str, str], _body: Json, _bot_id: str) -> tuple[int, Any]:
+        low = query.get("low") == "true"
+        found = [item for item in self.stock.values() if not low or item["quantity"] <= item["low_at"]]
+        return 200, {"items": found, "next_cursor": None}
+
+    def _stock_item(self, method: str, _query: dict[str, str], body: Json, _bot_id: str, sku: str) -> tuple[int, Any]:
+        if method == "PUT":
+            usual = {"category": "", "description": "", "price": "", "low_at": 0, "updated_at": "2026-01-01T00:00:00Z"}
+            self.stock[sku] = {"sku": sku, **usual, **body}
+        elif sku not in self.stock:
+            return 404, {"detail": "This bot has no item with this sku.", "code": "stock_item_unknown"}
+        elif method == "DELETE":
+            del self.stock[sku]
+            return 204, None
+        return 200, self.stock[sku]
 
     def _policy(self, _method: str, _query: dict[str, str], body: Json, bot_id: str) -> tuple[int, Any]:
         try:
@@ -418,7 +438,7 @@ def serve(answer: Callable[[str, str, dict[str, str], Json], tuple[int, Any]]) -
             self.end_headers()
             self.wfile.write(payload)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815 - the library calls them so
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 - the library calls them so
 
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the library's name
             """Stay quiet."""

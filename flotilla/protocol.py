@@ -242,7 +242,8 @@ class WorkerConfig(msgspec.Struct, frozen=True):
 
     discord_url: REST base. extensions: module paths that it loads. limits: those that the worker itself looks after.
     bot: how the bot is to be. version: of that config; the worker says which one it runs. metrics_every_s: how often it
-    tells what it has counted.
+    tells what it has counted. commands_epoch: of the last order to register the bot's commands whatever was registered
+    before.
     """
 
     discord_url: str
@@ -253,6 +254,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
     bot: BotConfig = BotConfig()
     version: int = 0
     metrics_every_s: float = 15.0
+    commands_epoch: int = 0
 
 
 class WorkerLimits(msgspec.Struct, frozen=True):
@@ -370,6 +372,12 @@ class Answered(_Message, frozen=True, tag=True):
     number: int
     body: bytes
     code: str = ""
+
+
+class SyncCommands(_Message, frozen=True, tag=True):
+    """Register the bot's commands with Discord, unless that was done for this `commands_epoch` already."""
+
+    commands_epoch: int
 
 
 class Refused(_Message, frozen=True, tag=True):
@@ -498,6 +506,7 @@ ToWorker = (
     | Relieved
     | CommandsStored
     | Answered
+    | SyncCommands
     | Refused
     | HappenedStored
 )

@@ -180,7 +180,12 @@ class ControlServer:
 
     def _welcome(self, link: Link, member: Member, hello: Hello, token: str | None) -> None:
         requests = self._requests.limits_of(member.bot.id)
-        config = structs.replace(self._config, limits=limits_of(member.policy), requests=requests)
+        config = structs.replace(
+            self._config,
+            limits=limits_of(member.policy),
+            requests=requests,
+            commands_epoch=member.bot.commands_epoch,
+        )
         config = configured(config, *self._configs.welcomes(member, running=hello.running))
         gateway = None if hello.running else self._sessions.gateway(member)
         link.send(Welcome(token, config, gateway, *self._sessions.alone(member)))

@@ -102,6 +102,20 @@ _ROWS = (
         "It runs with its last good config. See why: flotilla bots config NAME. Change it, or mend what it needs and "
         "restart the bot to try it again.",
     ),
+    Kind(
+        "commands_refused",
+        Severity.WARNING,
+        "Discord refused its commands",
+        "Mend the command that the detail names; until then users have the commands of before. To try it again as it "
+        "is: flotilla bots sync NAME",
+    ),
+    Kind(
+        "commands_late",
+        Severity.WARNING,
+        "its commands could not be registered yet",
+        "Nothing now: Flotilla tries again. Until then users have the commands of before.",
+    ),
+    Kind("commands_registered", Severity.INFO, "its commands were registered with Discord", "Nothing to do."),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
     Kind(
         "fatal",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from flotilla.discord import API_URL, INVALID_REQUESTS_MAX
+from flotilla.domain.config import BUILT_IN
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
 from flotilla.domain.requests import Rules
 from flotilla.domain.rollover import Pace
@@ -65,7 +66,7 @@ class Settings(BaseSettings):
     discord_url: HttpUrl = Field(API_URL, description="REST base of Discord's API v10; a sandbox's for offline work.")
     demo_bots: int = Field(5, ge=1, le=1000, description="How many bots `make demo` runs.")
     extensions: ModuleNames = Field(
-        ("worker_bot.extensions.core",),
+        tuple(BUILT_IN.values()),
         description="Lightbulb extensions that every bot loads: module paths, separated by commas.",
     )
     extensions_path: Path | None = Field(

@@ -17,6 +17,9 @@ ANSWER_TIMEOUT_S: Final = 25.0
 MAX_AT_ONCE: Final = 50
 """Of one bot. What is beyond is answered with `busy`, so that one bot cannot take the database from the others."""
 
+LOOKS_AT_ONCE: Final = 2
+"""Of all bots into the database: while it hangs, the supervisor's own connections stay free."""
+
 log = structlog.get_logger()
 
 Answerer = Callable[[Member, bytes], Awaitable[bytes]]

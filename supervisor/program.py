@@ -14,6 +14,8 @@ from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
+from flotilla.db.stock import SqlStock
+from flotilla.db.uptime import SqlUptime
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
@@ -54,6 +56,8 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             SqlSessions(database),
             SqlCommandLogs(database),
             SqlConfigs(database),
+            SqlUptime(database),
+            SqlStock(database),
             fork_server,
         )
         stop = asyncio.Event()

@@ -25,6 +25,8 @@ from flotilla.ports import (
     NudgeListener,
     RolloverStore,
     SessionStore,
+    StockStore,
+    UptimeStore,
 )
 from flotilla.protocol import (
     Ask,
@@ -48,9 +50,11 @@ from flotilla.protocol import (
 )
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
-from supervisor.answers import Answers
+from supervisor.about import About
+from supervisor.answers import LOOKS_AT_ONCE, Answers
 from supervisor.chronicle import Chronicle
 from supervisor.command_logs import CommandLogs
+from supervisor.command_orders import CommandOrders
 from supervisor.configs import Configs
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
@@ -69,6 +73,7 @@ from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
 from supervisor.spool import Spool
+from supervisor.stock import Stock
 from supervisor.tokens import Tokens
 from supervisor.zygote import ForkServerProcess
 
@@ -100,6 +105,8 @@ class Supervisor:
         sessions: SessionStore,
         command_logs: CommandLogStore,
         configs: ConfigStore,
+        uptimes: UptimeStore,
+        stock: StockStore,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -163,13 +170,15 @@ class Supervisor:
         self._configs = Configs(
             configs, self._chronicle, self._journal, self._tell, self._fleet.apply, settings.extensions
         )
-        self._answers = Answers(
-            {
-                "guild_config.get": self._configs.guilds.answer_get,
-                "guild_config.set": self._configs.guilds.answer_set,
-            },
-            self._tell,
-        )
+        looking = asyncio.Semaphore(LOOKS_AT_ONCE)
+        topics = {
+            **About(uptimes, self._fleet, self._chronicle, looking).topics(),
+            **Stock(stock, looking).topics(),
+            "guild_config.get": self._configs.guilds.answer_get,
+            "guild_config.set": self._configs.guilds.answer_set,
+        }
+        self._answers = Answers(topics, self._tell)
+        self._command_orders = CommandOrders(self._tell)
         self._occurrences = Occurrences(store, self._tell)
         self._metrics = Metrics(self._open_metrics, self._fleet.get, settings.metrics_interval_s / 3)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
@@ -297,6 +306,7 @@ class Supervisor:
         droppable = self._fleet.reconcile(row.bot for row in rows)
         self._diagnosis.answer_requests(self._fleet, rows)
         self._heaps.answer_requests(self._fleet, rows)
+        self._command_orders.tell_news(row.bot for row in rows)
         if droppable:
             await self._store.drop(droppable)
             await self._isolation.forget(droppable)
@@ -307,6 +317,7 @@ class Supervisor:
                 self._findings.forget(bot_id)
                 self._configs.forget(bot_id)
                 self._metrics.forget(bot_id)
+                self._command_orders.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 

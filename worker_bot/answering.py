@@ -123,7 +123,7 @@ class Exchange:
     guard's. holder: the message that the code takes for its initial response; NOWHERE while there is none. private:
     whether its user alone sees it. is_open: whether it waits to be filled. wants: of a deferral by the code that came
     after the guard's, whether it was private. is_foreign: Discord said that it is answered already, and nobody knows by
-    whom. told: an error was shown. dropped: it came too late, and is not handled.
+    whom. told: an error was shown. dropped: it came too late, and is not handled. locale: its user is answered in it.
     """
 
     id: int
@@ -147,6 +147,7 @@ class Exchange:
     calls: int = 0
     handlers: int = 0
     left_at: float | None = None
+    locale: str = ""
 
     @property
     def is_answered(self) -> bool:

@@ -10,7 +10,7 @@ import lightbulb
 
 from flotilla.domain.config import Presence
 from flotilla.protocol import WorkerConfig
-from worker_bot import apps, authoring, clients, loading, making
+from worker_bot import apps, authoring, clients, loading, making, texts
 from worker_bot.identify import IdentifyGate
 from worker_bot.keepsake import kept
 from worker_bot.loading import ExtensionFailedError
@@ -55,17 +55,13 @@ class Bot:
         self._on_lost = on_lost
         self._setup_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         clients.watch(self._fail)
-        self._imports_itself = not all(map(loading.is_imported, self.packages))
         if config.bot.app is not None:
             self._app = apps.make(config.bot.app, token, config.discord_url)
         else:
             self._app = self._of_extensions(token)
-            self._client = lightbulb.client_from_app(self._app)
+            self._client = lightbulb.client_from_app(self._app, localization_provider=texts.provide)
             self._app.subscribe(hikari.StartingEvent, self._set_up)
             self._app.subscribe(hikari.StoppingEvent, self._tear_down)
-        if self.continuity.same_code and not self._imports_itself:
-            for client in clients.made():
-                client.sync_commands = False  # the worker before has registered the same commands
         self.continuity.suit(int(self._app.intents), kept(self._app.cache.settings))
         self._app.subscribe(hikari.ShardReadyEvent, self._ready)
         self._app.subscribe(hikari.ShardResumedEvent, self._ready)

@@ -107,8 +107,21 @@ class Watcher(Protocol):
         """Discord has accepted an initial response of the bot's code."""
 
 
+class Gate(Protocol):
+    """What is asked before the bot's code gets an interaction."""
+
+    async def lets(self, interaction: hikari.PartialInteraction) -> bool:
+        """Return whether it is to get it; if not, the user has been told."""
+
+
 _current: list[Keeper] = []
+_gates: list[Gate] = []
 _watchers: list[Watcher] = []
+
+
+def gate(keeper: Gate | None) -> None:
+    """Let `keeper` say which interactions the code of this process gets; None: all."""
+    _gates[:] = [] if keeper is None else [keeper]
 
 
 def watch(watcher: Watcher | None) -> None:
@@ -223,6 +236,8 @@ async def _invoke_looked_after(manager: EventManagerBase, callback: Any, event: 
     if not isinstance(event, hikari.InteractionCreateEvent):
         await _invoke(manager, callback, event)
         return
+    for keeper in _gates:
+        callback = _gated(keeper, callback)
     if not _watchers:
         await _guarded(manager, callback, event)
         return
@@ -241,6 +256,15 @@ async def _invoke_looked_after(manager: EventManagerBase, callback: Any, event: 
         await _guarded(manager, watched, event)
     finally:
         watcher.left(interaction_id)
+
+
+def _gated(keeper: Gate, callback: Any) -> Any:  # noqa: ANN401 - hikari's callback
+    @functools.wraps(callback)
+    async def gated(event: Any) -> None:  # noqa: ANN401
+        if await keeper.lets(event.interaction):
+            await callback(event)
+
+    return gated
 
 
 async def _guarded(manager: EventManagerBase, callback: Any, event: Any) -> None:  # noqa: ANN401

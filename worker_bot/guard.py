@@ -121,6 +121,7 @@ class InteractionGuard:
         after_s = answering.due_after_s(kind, self._habits.of(name), limits.interaction_defer_after_ms / 1000)
         from_message = payload.get("message") is not None
         exchange = Exchange(interaction_id, token, application_id, kind, name, from_message, began, due=began + after_s)
+        exchange.locale = texts.spoken(payload.get("locale"), payload.get("guild_locale"), payload.get("guild_id"))
         if is_kept and waited_ms >= TOO_LATE_MS:
             self._drop(exchange, now)
             return False
@@ -227,7 +228,7 @@ class InteractionGuard:
     async def _give_up(self, held: Held) -> None:
         exchange, reference = held.exchange, _reference()
         log.warning("%s was deferred and never answered (reference %s)", exchange.name, reference)
-        await self._placer.tell(held, texts.UNANSWERED.format(reference=reference))
+        await self._placer.tell(held, texts.say(exchange.locale, "guard.unanswered", reference=reference))
         self._tell_of(exchange, "unanswered", reference)
 
     # What the code asks ----------------------------------------------------------------------------------------------
@@ -294,7 +295,7 @@ class InteractionGuard:
     async def _no_modal(self, held: Held) -> TooLateForModalError:
         exchange, reference = held.exchange, _reference()
         log.warning("%s opened its modal too late (reference %s)", exchange.name, reference)
-        await self._placer.show(held, texts.TOO_LATE_FOR_MODAL.format(reference=reference))
+        await self._placer.show(held, texts.say(exchange.locale, "guard.too_late_for_modal", reference=reference))
         self._tell_of(exchange, "no_modal", reference)
         return TooLateForModalError(
             url="",
@@ -383,9 +384,8 @@ class InteractionGuard:
         log.error("%s failed (reference %s)", exchange.name, reference, exc_info=error)
         cause = error.__cause__ or error
         if not (isinstance(cause, TimeoutError) and exchange.answered is not None and not exchange.is_open):
-            await self._placer.tell(
-                held, texts.FAILED.format(reference=reference)
-            )  # a menu that nobody used is no failure
+            # a menu that nobody used is no failure
+            await self._placer.tell(held, texts.say(exchange.locale, "guard.failed", reference=reference))
         self._tell_of(exchange, "failed", reference, type(cause).__name__)
 
     async def finish(self) -> None:
@@ -403,7 +403,7 @@ class InteractionGuard:
     async def _restarted(self, held: Held) -> None:
         reference = _reference()
         log.warning("%s was cut off by a restart (reference %s)", held.exchange.name, reference)
-        await self._placer.tell(held, texts.RESTARTED.format(reference=reference))
+        await self._placer.tell(held, texts.say(held.exchange.locale, "guard.restarted", reference=reference))
         self._tell_of(held.exchange, "restarted", reference)
 
     def _tell_of(self, exchange: Exchange, what: str, reference: str = "", error: str = "") -> None:

@@ -3,7 +3,6 @@
 import importlib
 import logging
 import os
-import sys
 from types import ModuleType
 from typing import Final
 
@@ -87,11 +86,6 @@ async def load(client: lightbulb.Client, name: str) -> None:
         raise ExtensionFailedError(
             f"the extension {name} could not be loaded: {describe(listener.error)}"
         ) from listener.error
-
-
-def is_imported(name: str) -> bool:
-    """Return whether a module, or that of an app, has been imported."""
-    return name.partition(":")[0] in sys.modules
 
 
 def _how(error: BaseException, module: str) -> str:

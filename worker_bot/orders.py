@@ -46,7 +46,7 @@ class Orders:
         """Act on a message. Only the first Welcome brings the token; later ones renew the limits."""
         if isinstance(message, Welcome):
             self._meet(message)
-        elif (taker := self.takers.get(type(message))) is not None:
+        if (taker := self.takers.get(type(message))) is not None:
             taker(message)
 
     def _meet(self, message: Welcome) -> None:

@@ -5,7 +5,6 @@ So a restart loses no event, spends no IDENTIFY and knows the guilds, whether it
 
 import asyncio
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
@@ -23,9 +22,6 @@ from worker_bot.inheritance import Arrived, Inheritance
 from worker_bot.keepsake import keeps_all
 from worker_bot.pace import IdentifyPace
 from worker_bot.session_file import Session, SessionFile, left_behind, now_s, path_of
-
-CODE = os.urandom(8).hex()
-"""Which code this process runs: workers inherit it from their fork server, and another fork server has another."""
 
 TEND_S = 2.0
 """How often it is noted that sessions are up, and looked whether the cache wants a snapshot."""
@@ -48,13 +44,10 @@ class Continuity:
     Each shard with a session left behind resumes; the others identify, with as many shards as there were.
     """
 
-    def __init__(self, base: Path | None = None, code: str = CODE) -> None:
+    def __init__(self, base: Path | None = None) -> None:
         self._base = base
-        self._code = code
         self._left = {} if base is None else left_behind(base, now_s())
         self._left_count = next((count for _, count in self._left), 0)
-        self.same_code = bool(self._left) and all(session.code == code for session, _ in self._left.values())
-        """Whether the worker before had the same code, and so the same commands."""
         self._cache = None if base is None else CacheKeeper(base)
         self._files: dict[int, SessionFile] = {}
         self._sessions: dict[int, Session] = {}
@@ -333,9 +326,9 @@ class Continuity:
             self._files[shard.id].mark(seq, now_s())
 
     def _begin(self, shard: Any, ready: Any) -> None:  # noqa: ANN401
-        me, kind = dict(ready["user"]), (self._code, *self._kind)
+        me = dict(ready["user"])
         places = (ready["session_id"], ready["resume_gateway_url"], self._gateway_url)
-        self._sessions[shard.id] = Session(*places, int(me["id"]), me, *kind)
+        self._sessions[shard.id] = Session(*places, int(me["id"]), me, *self._kind)
         if self._base is not None and shard.id not in self._files:
             self._open(shard)
         if self._cache is not None:

@@ -38,9 +38,8 @@ def now_s() -> float:
 class Session(msgspec.Struct, frozen=True):
     """What READY said, and what else a successor needs to go on.
 
-    me: the bot's own user as READY carried it. gateway_url: where a new session would begin. code: of which fork server
-    the worker was; the same one has the same commands. intents: with which it began; None: an older release's.
-    cached: what the bot's cache kept, as `keepsake.kept` has it.
+    me: the bot's own user as READY carried it. gateway_url: where a new session would begin. intents: with which it
+    began; None: an older release's. cached: what the bot's cache kept, as `keepsake.kept` has it.
     """
 
     session_id: str
@@ -48,7 +47,6 @@ class Session(msgspec.Struct, frozen=True):
     gateway_url: str
     user_id: int
     me: dict[str, Any]
-    code: str
     intents: int | None = None
     cached: str = ""
 

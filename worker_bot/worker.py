@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 import time
-import zlib
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,13 +21,28 @@ from flotilla.protocol import (
     HappenedStored,
     Heap,
     Reconfigure,
+    SyncCommands,
     TakeHeap,
+    Welcome,
     WorkerConfig,
 )
 from flotilla.redaction import redact_text
-from worker_bot import asking, authoring, callbacks, drops, heap, rest, sealed, stacks, tracebacks
+from worker_bot import (
+    asking,
+    authoring,
+    callbacks,
+    command_sync,
+    drops,
+    heap,
+    itself,
+    rest,
+    sealed,
+    stacks,
+    tracebacks,
+)
 from worker_bot.bot import Bot
 from worker_bot.command_logs import CommandLogs
+from worker_bot.command_sync import CommandSync, tell_supervisor
 from worker_bot.configuring import Configuring
 from worker_bot.confinement import WorkerMemory
 from worker_bot.guard import InteractionGuard
@@ -40,8 +54,12 @@ from worker_bot.metrics import Metrics
 from worker_bot.orders import Orders
 from worker_bot.probes import Probes
 from worker_bot.requests import RequestGuard
-from worker_bot.session import CODE, Continuity
+from worker_bot.session import Continuity
+from worker_bot.switched_off import SwitchedOff
 from worker_bot.triage import TokenRefusedError, reason_of
+
+COMMANDS = "commands.json"
+"""File beside a worker's session: what of its commands is registered with Discord."""
 
 LEFT_LOGS = "command-logs"
 """File beside a worker's session, with command logs that may not be safe yet."""
@@ -131,11 +149,9 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _continuity(path: str, config: WorkerConfig) -> Continuity:
-    # Which commands there are follows from the code and from what of it is loaded.
-    loaded = zlib.crc32(repr((config.extensions, config.bot.app)).encode())
+def _continuity(path: str) -> Continuity:
     try:
-        return Continuity(Path(path) if path else None, f"{CODE}.{loaded:08x}")
+        return Continuity(Path(path) if path else None)
     except OSError as fault:
         log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
         return Continuity()
@@ -165,7 +181,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
-    continuity, config = _continuity(fork.session_path, message.config), message.config.bot
+    continuity, config = _continuity(fork.session_path), message.config.bot
     authoring.install(lambda: config, None)
     try:
         bot = Bot(
@@ -176,7 +192,8 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     bots.append(bot)
     metrics = guard.metrics = Metrics(link.send, message.config.metrics_every_s)
     probes = _look_after(bot, fork, link, orders, metrics)
-    configuring = _configure(bot, message.config, link, orders)
+    configuring = _configure(bot, message.config, fork.generation, link, orders)
+    _look_after_commands(message, fork, orders)
     del message
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders, memory, probes, metrics))
@@ -207,6 +224,19 @@ async def _fail(link: Link, error: Exception) -> int:
     return EXIT_FAILED
 
 
+def _look_after_commands(message: Welcome, fork: Fork, orders: Orders) -> None:
+    """Let the bot's commands be registered when they differ."""
+    try:
+        application_id = application_id_of(message.token or "")
+    except FixInputError:
+        return  # Discord says what it thinks of such a token
+    path = Path(fork.session_path).with_name(COMMANDS) if fork.session_path else None
+    sync = CommandSync(path, int(application_id), tell_supervisor, epoch=message.config.commands_epoch)
+    orders.takers[SyncCommands] = lambda order: sync.order(order.commands_epoch)
+    orders.takers[Welcome] = lambda again: sync.order(again.config.commands_epoch)
+    command_sync.install(sync)
+
+
 def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metrics) -> Probes:
     """Put the guard, the logs, the questions and the probes around a bot."""
     folder = Path(fork.session_path).parent if fork.session_path else None
@@ -234,12 +264,23 @@ def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metri
     return probes
 
 
-def _configure(bot: Bot, config: WorkerConfig, link: Link, orders: Orders) -> Configuring:
+def _configure(bot: Bot, config: WorkerConfig, generation: int, link: Link, orders: Orders) -> Configuring:
     """Let the bot's config, and those of its guilds, be seen by its code and changed while it runs."""
     configuring = Configuring(config, bot.show, link.send)
     guilds = GuildConfigs(asking.ask)
     orders.takers |= {Reconfigure: configuring.take, GuildsChanged: guilds.take}
     authoring.install(lambda: configuring.bot, guilds)
+    itself.install(
+        itself.Itself(
+            generation,
+            lambda: configuring.bot,
+            lambda: configuring.version,
+            guilds.of,
+            guilds.known,
+            guilds.change,
+        )
+    )
+    callbacks.gate(SwitchedOff(guilds.of))
     link.versions = lambda: (configuring.version, guilds.version)
     return configuring
 

@@ -213,6 +213,13 @@ _ROWS = (
         ran=False,
     ),
     Reason(
+        "reloaded",
+        "reloaded by an owner",
+        "One of the bot's owners used /reload: it was restarted with its session kept.",
+        "Nothing to do.",
+        Verdict.RESTART,
+    ),
+    Reason(
         "restart_requested",
         "restart requested",
         "An operator or an operation asked for a restart.",

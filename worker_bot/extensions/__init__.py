@@ -1,1 +1,1 @@
-"""Extensions that every bot of the fleet has."""
+"""Extensions that come with Flotilla. Each is a module of its own that a bot may leave out (`BotConfig.without`)."""

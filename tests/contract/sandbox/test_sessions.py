@@ -152,7 +152,7 @@ async def test_session_of_which_discord_knows_no_such_event_is_given_up_at_the_s
     application.router.add_get("/", amnesiac.connect)
     async with TestServer(application) as server:
         url, me = f"ws://127.0.0.1:{server.port}", {"id": "42", "username": "bot"}
-        SessionFile(tmp_path / "bot.session").keep(Session("lost", url, url, 42, me, "code"), 7, now_s())
+        SessionFile(tmp_path / "bot.session").keep(Session("lost", url, url, 42, me), 7, now_s())
         run = Run(sandbox, token, tmp_path / "bot.session")
         try:
             await run.until(lambda: amnesiac.asked == [6, 6, 2])

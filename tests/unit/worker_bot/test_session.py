@@ -25,8 +25,8 @@ def path(tmp_path: Path) -> Path:
 class Worker:
     """A worker without its connection: events are put in where the gateway would."""
 
-    def __init__(self, path: Path | None, code: str = "code", shard_count: int = 1) -> None:
-        self.continuity = Continuity(path, code)
+    def __init__(self, path: Path | None, shard_count: int = 1) -> None:
+        self.continuity = Continuity(path)
         self.app = bot()
         self.info = self.continuity.gateway_info()
         self.shards = [Shard(self.app, shard_id, shard_count) for shard_id in range(shard_count)]
@@ -75,8 +75,8 @@ async def test_successor_goes_on_behind_the_last_event_that_was_handed_on(path: 
     first.continuity.seal()
     assert not first.take("CHANNEL_CREATE", channel(1, 5))
 
-    second = Continuity(path, "code")
-    assert (second.resumes, second.same_code) == (True, True)
+    second = Continuity(path)
+    assert second.resumes
     info = second.gateway_info()
     assert info is not None
     assert (info.shard_count, info.session_start_limit.remaining) == (1, 1)
@@ -96,7 +96,7 @@ async def test_successor_knows_what_events_told_and_is_handed_none_of_them(path:
     first = await begun(path, 1, 2)
     first.take("CHANNEL_CREATE", channel(2, 7))
     heard: list[Any] = []
-    second = Continuity(path, "code")
+    second = Continuity(path)
     app = bot()
 
     async def listen(event: hikari.Event) -> None:
@@ -141,17 +141,11 @@ async def test_guild_that_the_bot_left_meanwhile_is_forgotten_with_a_new_session
     assert (third.shards[0]._session_id, await third.known()) == ("s2", ["channel-0 of 3"])
 
 
-async def test_successor_of_other_code_registers_its_commands_anew(path: Path) -> None:
-    await begun(path)
-    continuity = Continuity(path, "other code")
-    assert (continuity.resumes, continuity.same_code) == (True, False)
-
-
 async def test_closed_session_is_not_left_behind(path: Path) -> None:
     worker = await begun(path, 1)
     worker.continuity.end()
     assert not worker.take("CHANNEL_CREATE", channel(1, 5))
-    assert not Continuity(path, "code").resumes
+    assert not Continuity(path).resumes
     assert list(path.parent.iterdir()) == []
 
 
@@ -182,7 +176,7 @@ async def test_session_that_is_dropped_or_refused_is_tried_by_no_successor(path:
     assert worker.shards[0]._seq is not None, "what is in the queue still counts"
     await worker.continuity.connects(worker.shards[0])
     assert worker.shards[0]._session_id is None
-    assert not Continuity(path, "code").resumes
+    assert not Continuity(path).resumes
 
 
 async def test_second_4007_in_a_row_begins_a_new_session(path: Path) -> None:
@@ -201,7 +195,7 @@ async def test_second_4007_in_a_row_begins_a_new_session(path: Path) -> None:
 async def test_wrong_number_of_shards_is_asked_for_anew(path: Path) -> None:
     worker = await begun(path, 1)
     worker.continuity.closed(worker.shards[0], 4011)
-    assert not Continuity(path, "code").resumes
+    assert not Continuity(path).resumes
 
 
 async def test_shard_without_a_session_identifies_and_the_others_resume(path: Path) -> None:
@@ -229,11 +223,11 @@ async def test_shard_without_a_session_identifies_and_the_others_resume(path: Pa
 async def test_discords_recommendation_counts_only_where_no_session_is_left(path: Path) -> None:
     limit = hikari.SessionStartLimit(total=1000, remaining=5, reset_after=timedelta(1), max_concurrency=1)
     info = hikari.GatewayBotInfo(url="wss://begin", shard_count=4, session_start_limit=limit)
-    cold = Continuity(path, "code").learned(info)
+    cold = Continuity(path).learned(info)
     assert (cold.shard_count, cold.session_start_limit.remaining, cold.session_start_limit.max_concurrency) == (4, 5, 4)
     first = await started(path, shard_count=2)
     first.take("READY", ready("s0"))
-    second = Continuity(path, "code")
+    second = Continuity(path)
     assert second.gateway_info() is None
     warm = second.learned(info)
     assert (warm.shard_count, warm.session_start_limit.remaining, warm.session_start_limit.max_concurrency) == (2, 6, 2)
@@ -250,7 +244,7 @@ async def test_session_that_is_up_stays_young_without_events(path: Path, monkeyp
     await asyncio.sleep(0.05)
     tending.cancel()
     monkeypatch.setattr(session, "now_s", lambda: began + 200)
-    assert Continuity(path, "code").resumes
+    assert Continuity(path).resumes
 
 
 async def test_bot_without_a_place_to_keep_anything_runs_all_the_same() -> None:
@@ -361,7 +355,7 @@ async def test_stop_after_the_seal_ends_the_sessions(path: Path) -> None:
     assert seam.has_connection(worker.shards[0])
     await worker.continuity.close()
     assert closed == [1001]
-    assert not Continuity(path, "code").resumes
+    assert not Continuity(path).resumes
 
 
 async def test_nothing_of_a_bot_runs_once_it_is_silenced_but_what_holds_its_connections(

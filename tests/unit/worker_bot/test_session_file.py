@@ -5,7 +5,7 @@ import pytest
 from worker_bot.session_file import MAX_TRIES, RESUMABLE_S, Session, SessionFile, left_behind, path_of
 
 NOW = 1_000.0
-SESSION = Session("s1", "wss://resume", "wss://begin", 42, {"id": "42", "username": "bot"}, "code")
+SESSION = Session("s1", "wss://resume", "wss://begin", 42, {"id": "42", "username": "bot"})
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_session_whose_body_is_damaged_is_not_tried(path: Path) -> None:
 def test_session_that_does_not_fit_is_not_kept(path: Path) -> None:
     file = SessionFile(path)
     large = {"id": "42", "bio": "x" * 5000}
-    file.keep(Session("s1", "wss://r", "wss://b", 42, large, "code"), 1, NOW)
+    file.keep(Session("s1", "wss://r", "wss://b", 42, large), 1, NOW)
     assert file.take(NOW) is None
 
 

@@ -1,7 +1,7 @@
 """what a bot has in stock, and orders to register its commands
 
-Revision: 0010
-Before it: 0009
+Revision: 0011
+Before it: 0010
 """
 
 import sqlalchemy as sa
@@ -9,8 +9,8 @@ from alembic import op
 
 from flotilla.db.tables import UtcDateTime
 
-revision = '0010'
-down_revision = '0009'
+revision = '0011'
+down_revision = '0010'
 branch_labels = None
 depends_on = None
 

@@ -1,5 +1,6 @@
 """Who may do what."""
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -17,6 +18,9 @@ REQUESTS = [
     ("GET", "/api/v1/bots/x/inspection", Role.VIEWER),
     ("GET", "/api/v1/bots/x/metrics", Role.VIEWER),
     ("GET", "/api/v1/bots/x/policy", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/config", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/config/history", Role.VIEWER),
+    ("GET", "/api/v1/bots/x/guilds/x/config", Role.VIEWER),
     ("GET", "/api/v1/bots/x/stacks", Role.VIEWER),
     ("GET", "/api/v1/bots/x/heap", Role.VIEWER),
     ("GET", "/api/v1/bots/x/uptime", Role.VIEWER),
@@ -39,6 +43,9 @@ REQUESTS = [
     ("PUT", "/api/v1/bots/x/stock/x", Role.OPERATOR),
     ("DELETE", "/api/v1/bots/x/stock/x", Role.OPERATOR),
     ("PATCH", "/api/v1/bots/x/policy", Role.OPERATOR),
+    ("PATCH", "/api/v1/bots/x/config", Role.OPERATOR),
+    ("POST", "/api/v1/bots/x/config/rollback", Role.OPERATOR),
+    ("PATCH", "/api/v1/bots/x/guilds/x/config", Role.OPERATOR),
     ("POST", "/api/v1/operations", Role.OPERATOR),
     ("POST", "/api/v1/operations/x/cancel", Role.OPERATOR),
     ("GET", "/api/v1/webhooks", Role.OPERATOR),
@@ -71,9 +78,7 @@ async def test_every_route_is_in_the_list_above_or_public(api: Api) -> None:
     for rule in api.app.url_map.iter_rules():
         if rule.endpoint in {"openapi", "swagger_ui"} or role_of(api.app.view_functions[rule.endpoint]) is None:
             continue
-        path = rule.rule.replace("<bot_id>", "x").replace("<operation_id>", "x").replace("<rollover_id>", "x")
-        path = path.replace("<webhook_id>", "x")
-        path = path.replace("<sku>", "x")
+        path = re.sub(r"<\w+>", "x", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert (method, path) in listed
 

@@ -14,7 +14,7 @@ from tests.integration.api.conftest import Api
 FIELDS = {
     *("id", "name", "application_id", "tags", "desired", "state", "ready", "reason", "reason_code", "remedy", "pid"),
     *("generation", "memory_bytes", "latency_ms", "uptime_ratio_24h", "since", "created_at", "removing"),
-    "next_try_at",
+    *("next_try_at", "config_version", "config_running", "config_fault"),
 }
 
 

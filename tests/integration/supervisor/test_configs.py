@@ -106,11 +106,9 @@ async def test_broken_extension_is_gone_back_from_and_tried_again_when_asked_for
     told = await fleet.discord()
     assert told["identifies"] == 1
     assert (await fleet.use("ping"))["status"] == "answered"
-    page = await SqlHappenings(fleet.stack.database).page(HappeningFilter(fleet.bot_id), 10, None)
-    happened = [
-        (row.happening.code, row.happening.detail["version"], row.happening.detail["runs"]) for row in page.items
-    ]
-    assert happened == [("config_refused", 1, 0)]
+    page = await SqlHappenings(fleet.stack.database).page(HappeningFilter(fleet.bot_id), 50, None)
+    happened = [row.happening for row in page.items if row.happening.code == "config_refused"]
+    assert [(row.detail["version"], row.detail["runs"]) for row in happened] == [(1, 0)]
     await fleet.stack.bots.want(fleet.bot_id, Desired.RUNNING, again=True)
     await fleet.runs(0, generation=status.generation + 2)
     assert (await fleet.discord())["identifies"] == 1

@@ -6,15 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import hikari
-import lightbulb
 
 from flotilla.domain.config import Presence
 from flotilla.protocol import WorkerConfig
-from worker_bot import apps, authoring, clients, loading, making, texts
+from worker_bot import apps, authoring, clients, loading, making, prepared
 from worker_bot.identify import IdentifyGate
 from worker_bot.keepsake import kept
 from worker_bot.loading import ExtensionFailedError
-from worker_bot.making import SSL_CONTEXT
 from worker_bot.presence import shown
 from worker_bot.profiles import lacking, profile_of
 from worker_bot.seam import install, under_way
@@ -58,28 +56,14 @@ class Bot:
         if config.bot.app is not None:
             self._app = apps.make(config.bot.app, token, config.discord_url)
         else:
-            self._app = self._of_extensions(token)
-            self._client = lightbulb.client_from_app(self._app, localization_provider=texts.provide)
+            made = prepared.bot_of(token, config.discord_url, profile_of(config.bot), config.extensions)
+            self._app, self._client, self._loaded = made.app, made.client, made.extensions
             self._app.subscribe(hikari.StartingEvent, self._set_up)
             self._app.subscribe(hikari.StoppingEvent, self._tear_down)
         self.continuity.suit(int(self._app.intents), kept(self._app.cache.settings))
         self._app.subscribe(hikari.ShardReadyEvent, self._ready)
         self._app.subscribe(hikari.ShardResumedEvent, self._ready)
         self._app.subscribe(hikari.ShardDisconnectedEvent, self._lost)
-
-    def _of_extensions(self, token: str) -> hikari.GatewayBot:
-        making.forget()
-        profile = profile_of(self._config.bot)
-        return hikari.GatewayBot(
-            token,
-            rest_url=self._config.discord_url,
-            banner=None,
-            logs=None,
-            suppress_optimization_warning=True,
-            intents=profile.intents,
-            cache_settings=profile.cache_settings(),
-            http_settings=hikari.impl.HTTPSettings(ssl=SSL_CONTEXT),
-        )
 
     @property
     def latency_ms(self) -> float | None:
@@ -183,7 +167,8 @@ class Bot:
         # and swallows what a listener raises; `run` raises it instead, before a session start is spent.
         try:
             for name in self._config.extensions:
-                await loading.load(self._client, name)
+                if name not in self._loaded:
+                    await loading.load(self._client, name)
             self._require_enough()
             await self._client.start()
         except Exception as error:  # noqa: BLE001 - whatever it is, it ends this start

@@ -32,10 +32,15 @@ def made() -> tuple[lightbulb.Client, ...]:
     return tuple(_clients)
 
 
-def _made(client: lightbulb.Client, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
-    _init(client, *arguments, **named)
+def adopt(client: lightbulb.Client) -> None:
+    """Count a client that was made before as made now."""
     _clients.append(client)
     _started[id(client)] = asyncio.Event()
+
+
+def _made(client: lightbulb.Client, *arguments: Any, **named: Any) -> None:  # noqa: ANN401
+    _init(client, *arguments, **named)
+    adopt(client)
 
 
 async def _start_and_tell(client: lightbulb.Client, *arguments: Any) -> None:  # noqa: ANN401

@@ -41,10 +41,20 @@ def pack(codes: Mapping[int, CodeType]) -> int:
     """
     gc.collect()
     fill_holes()
-    packed = {number: old.replace() for number, old in codes.items()}
+    packed: dict[int, CodeType] = {}
+    for old in codes.values():
+        _pack(old, codes, packed)
     count = 0
     for function in gc.get_objects():
         if type(function) is FunctionType and (number := id(function.__code__)) in packed:
             function.__code__ = packed[number]
             count += 1
     return count
+
+
+def _pack(old: CodeType, codes: Mapping[int, CodeType], packed: dict[int, CodeType]) -> CodeType:
+    """Return what takes the place of `old`; the code that is made into functions when it runs is packed with it."""
+    if id(old) not in packed:
+        inner = (_pack(each, codes, packed) if id(each) in codes else each for each in old.co_consts)
+        packed[id(old)] = old.replace(co_consts=tuple(inner))
+    return packed[id(old)]

@@ -35,6 +35,7 @@ from flotilla.protocol import (
 from worker_bot.child import become_worker
 from worker_bot.memory import freeze, merge_identical_pages
 from worker_bot.preload import preload
+from worker_bot.prepared import prepare
 from worker_bot.warmup import warm_up
 
 READ_BYTES = 64 * 1024
@@ -78,6 +79,7 @@ class ForkServer:
         faulthandler.register(signal.SIGUSR2)
         fault = preload(order.modules, order.path, order.timeout_s, self._descriptors())
         faulthandler.unregister(signal.SIGUSR2)
+        prepare(order.modules)
         freeze()
         if order.merge_memory and not merge_identical_pages():
             sys.stderr.write("the kernel does not merge identical pages: it is too old, or this is not root\n")

@@ -57,6 +57,13 @@ def forget() -> None:
     _making.clear()
 
 
+def give_token(bot: hikari.GatewayBot, token: str, rest_url: str) -> None:
+    """Put the token into a bot that was made without one, and tell it where Discord is. Raises ValueError as hikari."""
+    token = token.strip()
+    bot._token_id, bot._token = hikari.applications.get_token_id(token), token
+    bot._rest._token, bot._rest._rest_url = f"{hikari.TokenType.BOT} {token}", rest_url
+
+
 @contextlib.contextmanager
 def forbidden() -> Any:  # noqa: ANN401 - a context manager
     """Let no bot be made meanwhile: MadeTooEarlyError."""

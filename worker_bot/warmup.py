@@ -27,7 +27,7 @@ WARM_UP_TIMEOUT_S = 10.0
 LIVES = 10
 """The interpreter settles a function after it ran eight times (CPython 3.11, QUICKENING_WARMUP_DELAY)."""
 
-EXTENSIONS = tuple(BUILT_IN.values())[:1]
+EXTENSIONS = tuple(BUILT_IN.values())
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, HAND_OVER)
 log = logging.getLogger("flotilla.warmup")
 

@@ -13,6 +13,7 @@ from worker_bot import asking, callbacks, code, responses, rest, seam, warmup
 
 logging.basicConfig(level="WARNING")
 signal.signal(signal.SIGINT, signal.SIG_IGN)
+before = signal.getsignal(signal.SIGTERM)
 packed, pack = [], code.pack
 code.pack = lambda codes: packed.append(pack(codes))
 lives, live = [], warmup.run_worker
@@ -25,7 +26,7 @@ warmup.warm_up()
 assert lives == [0] * (1 + warmup.LIVES), lives
 assert packed[0] > 1000, packed
 assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert signal.getsignal(signal.SIGTERM) is before
 assert threading.active_count() == len(list(Path("/proc/self/task").iterdir())) == 1
 assert not [each for each in (asking, responses, rest, seam) if each._current]
 assert not logging.getLogger().handlers[0].stream.closed
@@ -54,6 +55,46 @@ def test_lives_are_lived_to_their_end_and_leave_nothing_behind() -> None:
 
 def test_a_warm_up_that_fails_costs_only_speed() -> None:
     assert "no sockets today" in run(FAILED).stderr
+
+
+PREPARED = """
+import asyncio
+from worker_bot import clients, prepared
+from worker_bot.profiles import profile_of
+from flotilla.domain.config import BotConfig, BUILT_IN, Cache
+
+TOKEN = "MTAwMDAwMDAwMDAwMDAwMDAx.warmup.xxxxxxxxxxxxxxxxxxxxxxxxxxx"
+usual, every = profile_of(BotConfig()), tuple(BUILT_IN.values())
+
+async def take(profile, extensions):
+    clients.watch(lambda _: None)
+    return prepared.bot_of(TOKEN, "http://discord.test/api/v10", profile, extensions)
+
+for profile, extensions, suits in (
+    (profile_of(BotConfig(cache=Cache.FULL)), every, False),
+    (usual, every[:2], False),
+    (usual, (*every, "mine"), True),
+):
+    prepared.prepare((*every, "mine"))
+    made = asyncio.run(take(profile, extensions))
+    assert made.extensions == (frozenset(every) if suits else frozenset()), made
+    assert made.profile == profile
+    assert clients.made() == (made.client,)
+    assert made.client.app is made.app
+    assert made.app._token == TOKEN and made.app._rest._token == f"Bot {TOKEN}", "no token"
+    assert made.app._rest._rest_url == "http://discord.test/api/v10"
+    assert asyncio.run(take(profile, extensions)) is not made
+prepared.profile_of = None
+prepared.prepare(every)
+assert not asyncio.run(take(usual, every)).extensions
+print("prepared")
+"""
+
+
+def test_bot_is_made_before_the_fork_for_those_whom_it_suits() -> None:
+    ran = run(PREPARED)
+    assert ran.stdout == "prepared\n"
+    assert "each worker makes its own" in ran.stderr
 
 
 def double(number: int) -> int:

@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import setproctitle
 
@@ -74,7 +74,7 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         random.seed()
         gc.enable()
         use_one_heap()
-        _configure_logging()
+        configure_logging(sys.stderr)
         return asyncio.run(run_worker(fork))
     except MemoryError:
         with contextlib.suppress(OSError, MemoryError):
@@ -105,8 +105,9 @@ def _text_stream(descriptor: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
-def _configure_logging() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+def configure_logging(stream: TextIO) -> None:
+    """Let all that is logged go to `stream`, without tokens."""
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -16,10 +16,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType
+from typing import TextIO
 
 from flotilla.domain.config import BUILT_IN
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
 from worker_bot import asking, callbacks, code, responses, rest, seam, stacks
+from worker_bot.child import configure_logging
 from worker_bot.stubs import StubDiscord, StubSupervisor
 from worker_bot.worker import HAND_OVER, run_worker
 
@@ -38,8 +41,12 @@ def warm_up() -> None:
     platform.architecture = functools.cache(platform.architecture)
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        with _unheard(), tempfile.TemporaryDirectory(prefix="flotilla-warm-up-") as folder:
-            asyncio.run(asyncio.wait_for(_lives(Path(folder)), WARM_UP_TIMEOUT_S))
+        with _unheard() as nowhere, tempfile.TemporaryDirectory(prefix="flotilla-warm-up-") as folder:
+            with code.seen() as seen:
+                _begin(nowhere)
+            asyncio.run(asyncio.wait_for(_lives(Path(folder), seen), WARM_UP_TIMEOUT_S))
+            for _ in range(LIVES):
+                _begin(nowhere)
     except (Exception, asyncio.CancelledError):
         log.warning("the warm-up failed; workers start cold", exc_info=True)
     finally:
@@ -49,7 +56,7 @@ def warm_up() -> None:
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
+def _unheard() -> Iterator[TextIO]:
     """Let what is logged meanwhile go nowhere, by the way that it goes in a worker."""
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
@@ -57,7 +64,7 @@ def _unheard() -> Iterator[None]:
         root.handlers[:] = [logging.StreamHandler(nowhere)]
         root.setLevel(logging.INFO)
         try:
-            yield
+            yield nowhere
         finally:
             root.handlers[:] = before
             root.setLevel(level)
@@ -70,14 +77,20 @@ def _forget() -> None:
     stacks.uninstall()
 
 
-async def _lives(folder: Path) -> None:
+def _begin(nowhere: TextIO) -> None:
+    """Begin as a worker does, and end."""
+    configure_logging(nowhere)
+    asyncio.run(asyncio.sleep(0))
+
+
+async def _lives(folder: Path, begun: dict[int, CodeType]) -> None:
     discord = StubDiscord()
     config = WorkerConfig(f"{await discord.start()}/api/v10", EXTENSIONS, "INFO", WorkerLimits())
     supervisor = StubSupervisor(folder / "control", config)
     await supervisor.start()
     with code.seen() as seen:
         ends = [await _life(discord, folder, 0)]
-    code.pack(seen)
+    code.pack(begun | seen)
     ends += [await _life(discord, folder, 1 + number) for number in range(LIVES)]
     await asyncio.gather(*ends)
     supervisor.stop()

@@ -12,6 +12,7 @@ import logging
 import os
 import platform
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def warm_up() -> None:
             with code.seen() as seen:
                 _begin(nowhere)
             asyncio.run(asyncio.wait_for(_lives(Path(folder), seen), WARM_UP_TIMEOUT_S))
-            for _ in range(LIVES):
+            for _ in range(_lives_more()):
                 _begin(nowhere)
     except (Exception, asyncio.CancelledError):
         log.warning("the warm-up failed; workers start cold", exc_info=True)
@@ -77,6 +78,11 @@ def _forget() -> None:
     stacks.uninstall()
 
 
+def _lives_more() -> int:
+    """Return how many lives follow the first one; with a debugger the interpreter settles nothing."""
+    return LIVES if sys.gettrace() is None else 0
+
+
 def _begin(nowhere: TextIO) -> None:
     """Begin as a worker does, and end."""
     configure_logging(nowhere)
@@ -91,7 +97,7 @@ async def _lives(folder: Path, begun: dict[int, CodeType]) -> None:
     with code.seen() as seen:
         ends = [await _life(discord, folder, 0)]
     code.pack(begun | seen)
-    ends += [await _life(discord, folder, 1 + number) for number in range(LIVES)]
+    ends += [await _life(discord, folder, 1 + number) for number in range(_lives_more())]
     await asyncio.gather(*ends)
     supervisor.stop()
     await discord.stop()

@@ -7,7 +7,7 @@ from types import CodeType
 from worker_bot import code
 
 LIVED = """
-import asyncio, logging, signal, threading
+import asyncio, logging, signal, sys, threading
 from pathlib import Path
 from worker_bot import asking, callbacks, code, responses, rest, seam, warmup
 
@@ -23,7 +23,7 @@ async def counted(*arguments):
 
 warmup.run_worker = counted
 warmup.warm_up()
-assert lives == [0] * (1 + warmup.LIVES), lives
+assert lives == [0] * (1 + (0 if sys.gettrace() else warmup.LIVES)), lives
 assert packed[0] > 1000, packed
 assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 assert signal.getsignal(signal.SIGTERM) is before

@@ -131,10 +131,9 @@ class CommandSync:
     async def _put(self, client: lightbulb.Client, scope: str, builders: Builders) -> int:
         guild = hikari.UNDEFINED if scope == GLOBAL else hikari.Snowflake(scope)
         application = hikari.Snowflake(self._application_id)
-        if guild is hikari.UNDEFINED and any(not builder.integration_types for builder in builders):
-            types = list((await client._ensure_application()).integration_types_config)
-            for builder in builders:
-                builder.set_integration_types(builder.integration_types or types)
+        for builder in builders:
+            # What is not said is the application's own (Discord, Create Global Application Command): no need to ask.
+            builder.set_integration_types(builder.integration_types or hikari.UNDEFINED)
         if not client.delete_unknown_commands:
             builders = builders + await _unknown(client, application, guild, builders)
         created = await client.rest.set_application_commands(application, builders, guild=guild)

@@ -1,6 +1,7 @@
 """One connection of a peer to the control socket: its frames, how fast it may send them, and when it is given up."""
 
 import asyncio
+import contextlib
 import os
 import time
 from typing import Protocol
@@ -124,8 +125,24 @@ class Link(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
         if exc is not None:
+            self._hear_the_rest()
             log.warning("control.dropped", error=f"{type(exc).__name__}: {exc}")
+        self._stop_timer()
         self._keeper.lost(self)
+
+    def _hear_the_rest(self) -> None:
+        """Take what a worker said before it ended.
+
+        asyncio gives a connection up when a write fails, as an answer to a worker that has just ended does; why that
+        one ended would be left unread, and a token that is dead would be tried again. What is left is no more than the
+        kernel's buffer holds. A peer that was too fast, or is a stranger, is not heard.
+        """
+        if self.member is None or self._held or self._transport is None:
+            return
+        descriptor = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):  # there is nothing left
+            while not self._held and (received := os.read(descriptor, READ_BYTES)):
+                self._work(received)
 
     # Frames ----------------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import Bot, Desired
-from flotilla.protocol import Beat, FrameDecoder, FromWorker, Hello, ProtocolError, Refused, encode, to_worker
+from flotilla.protocol import Beat, Failing, FrameDecoder, FromWorker, Hello, ProtocolError, Refused, encode, to_worker
 from supervisor import link as module
 from supervisor.link import Link
 from supervisor.member import Member
@@ -80,6 +80,19 @@ async def test_frames_in_pieces_and_at_once_come_in_order(keeper: Keeper, peer: 
     peer.send(data[50:])
     await until(lambda: len(keeper.taken) == 100, "all beats")
     assert keeper.taken == [Beat(float(number)) for number in range(100)]
+
+
+async def test_what_a_worker_said_before_it_ended_is_heard_also_when_it_cannot_be_answered(
+    keeper: Keeper, peer: socket.socket
+) -> None:
+    peer.send(encode(HELLO))
+    await until(lambda: keeper.links[0].member, "the worker is known")
+    last = Failing("token_refused", "401")
+    peer.send(encode(Beat(1.0)) + encode(last))
+    peer.close()
+    keeper.links[0].send(Refused("an answer"))
+    await until(lambda: keeper.gone, "the link is told of the end")
+    assert keeper.taken == [Beat(1.0), last]
 
 
 async def test_nothing_is_taken_while_it_is_held(keeper: Keeper, peer: socket.socket) -> None:

@@ -29,6 +29,29 @@ def test_holes_between_live_objects_are_filled_and_what_lives_is_frozen() -> Non
     assert run.stderr == ""
 
 
+HEAP = """
+import ctypes
+from worker_bot import memory
+
+keep = [bytes(3000) for _ in range(2000)]
+del keep[::2]
+filled = memory.fill_heap()
+print(filled, memory.fill_heap(), hasattr(ctypes.CDLL(None), "mallinfo2"))
+memory.ctypes.CDLL = lambda _: object()
+print(memory.fill_heap())
+"""
+
+
+def test_holes_that_the_c_library_has_are_filled_too() -> None:
+    run = subprocess.run([sys.executable, "-c", HEAP], capture_output=True, text=True, check=True, timeout=60)
+    filled, again, is_glibc, elsewhere = run.stdout.split()
+    assert elsewhere == "0"
+    if is_glibc == "False":
+        pytest.skip("this C library does not say what it has free")
+    assert int(filled) > 0.9 * 1000 * 3000
+    assert int(again) < 0.1 * int(filled)
+
+
 MERGE = """
 import os
 from worker_bot import memory

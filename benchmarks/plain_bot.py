@@ -31,7 +31,14 @@ class Ping(lightbulb.SlashCommand, name="ping", description="Show that the bot i
 
 def main() -> None:
     """Run until killed."""
-    bot = hikari.GatewayBot(read_token(Path(sys.argv[1])), rest_url=sys.argv[2], banner=None, logs="WARNING")
+    bot = hikari.GatewayBot(
+        read_token(Path(sys.argv[1])),
+        rest_url=sys.argv[2],
+        banner=None,
+        logs="WARNING",
+        # As Flotilla's bots have it. As it comes, hikari makes a new connection for each request.
+        http_settings=hikari.impl.HTTPSettings(force_close_transports=False),
+    )
     client = lightbulb.client_from_app(bot)
     client.register(Ping)
     bot.subscribe(hikari.StartingEvent, client.start)

@@ -5,12 +5,13 @@ import os
 import resource
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
 _PAGE_BYTES = resource.getpagesize()
+_READ_BYTES = 4096
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def forbid_core_dumps() -> None:
@@ -20,10 +21,9 @@ def forbid_core_dumps() -> None:
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
         # A core_pattern that pipes ignores RLIMIT_CORE; only this flag stops it.
-        libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
@@ -33,7 +33,7 @@ def adopt_orphans() -> None:
     the kernel is not Linux.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def limit_for_good(kind: int, wanted: int) -> None:
@@ -63,8 +63,23 @@ class OwnMemory:
 
 def own_memory() -> OwnMemory:
     """Return what this process has now, in microseconds. Source: proc(5), /proc/PID/statm, fields 2 and 6."""
-    pages = Path("/proc/self/statm").read_text().split()
+    pages = _read("/proc/self/statm").split()
     return OwnMemory(int(pages[1]) * _PAGE_BYTES, int(pages[5]) * _PAGE_BYTES)
+
+
+def own_private_bytes() -> int:
+    """Return what this process shares with no other, in about a millisecond. Source: proc(5), smaps_rollup."""
+    lines = _read("/proc/self/smaps_rollup").splitlines()
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(b"Private_"))
+
+
+def _read(path: str) -> bytes:
+    """Return what the kernel tells in a page at most, with nothing in between."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _READ_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def become_user(uid: int, extra_gid: int) -> None:

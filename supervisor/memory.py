@@ -1,8 +1,8 @@
 """How much memory workers use, measured no more dearly than their distance to the limit asks for.
 
 RSS costs microseconds and is never below USS, what would come free if the process ended. USS takes the kernel about a
-millisecond, more for a large process. So RSS is read at every look, what is shared with siblings is taken off as it was
-at the last exact look, and USS is read anew where that could matter.
+millisecond, more for a large process. So RSS is read at every look, what is shared with siblings is taken off as the
+worker said or as it was at the last exact look, and USS is read anew where that could matter.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class MemoryProbe:
                 known = self._known.get(target.pid)
                 if known is None or known.bot_id != target.bot_id:
                     self._let_go(target.pid)
-                    known = self._known[target.pid] = _Known(target)
+                    known = self._known[target.pid] = _Known(target, now)
                 samples.append(known.sample(target, now))
             except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
                 self._let_go(target.pid)
@@ -97,12 +97,12 @@ class _Known:
     The descriptor goes on to mean the process that it was opened for, whoever has its pid later.
     """
 
-    def __init__(self, target: MemoryTarget) -> None:
+    def __init__(self, target: MemoryTarget, now: float) -> None:
         self.bot_id = target.bot_id
         self._process = psutil.Process(target.pid)
         self._statm = os.open(f"/proc/{target.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._shared_bytes: int | None = None
-        self._exact_at = -AT_REST_EVERY_S
+        self._exact_at = now
         self._exact_rss_bytes = 0
 
     def close(self) -> None:
@@ -114,7 +114,9 @@ class _Known:
         shared_bytes = target.shared_bytes if self._shared_bytes is None else self._shared_bytes
         if not self._is_due(target, rss_bytes, shared_bytes, now):
             return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - shared_bytes), exact=False)
-        uss_bytes = _uss_bytes(self._process)
+        # What a worker has just said is as good, and has cost a look at its page tables already.
+        told = not target.measured and target.shared_bytes > 0 and rss_bytes < target.limit_bytes
+        uss_bytes = None if told else _uss_bytes(self._process)
         if uss_bytes is None:
             # Before its own word RSS is no figure to show, but one to act on.
             exact = target.shared_bytes > 0 or rss_bytes > target.limit_bytes

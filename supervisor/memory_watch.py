@@ -25,6 +25,9 @@ TIDY_S = 1.0
 PATIENT_S = 1.0
 """Workers that are looked at no more often than this are looked at together: a pass costs as much as ten of them."""
 
+WORD_S = 5.0
+"""A worker says what it shares with its heartbeat after READY; its page tables are read if it has not by then."""
+
 PASSES_S = 0.01
 RENEWED_AT_ONCE = 8
 """A fleet that leaks together is not restarted together; the hard limit holds for those that wait."""
@@ -83,7 +86,7 @@ class MemoryWatch:
             if watched.due <= now:
                 member = self._fleet.get(bot_id)
                 if member is not None and member.process is not None:
-                    targets.append(_target(member, member.process.pid))
+                    targets.append(_target(member, member.process.pid, now))
         return targets
 
     def pause_s(self, now: float) -> float:
@@ -101,8 +104,8 @@ class MemoryWatch:
             if member.process is None:
                 continue
             watched = self._of(member)
-            if member.memory_bytes is None and member.worker.ready:
-                watched.due = 0.0  # a figure to show is wanted soon
+            if _is_wanted(member, now):
+                watched.due = 0.0
             if watched.due < self._scan_at:
                 if watched.every_s >= PATIENT_S:
                     watched.due = now  # a little early, in one pass with the others
@@ -206,15 +209,21 @@ _CODES = {
 }
 
 
-def _target(member: Member, pid: int) -> MemoryTarget:
+def _is_wanted(member: Member, now: float) -> bool:
+    """Return whether there should be a figure to show by now. Before READY it says nothing, and the limit holds."""
+    ready_at = member.worker.ready_at
+    if member.memory_bytes is not None or not member.worker.ready or ready_at is None:
+        return False
+    return member.shared_bytes > 0 or now - ready_at >= WORD_S
+
+
+def _target(member: Member, pid: int, now: float) -> MemoryTarget:
     policy = member.policy
-    # Before READY a figure says nothing yet; the limit holds all the same.
-    measured = member.memory_bytes is not None or not member.worker.ready
     return MemoryTarget(
         member.bot.id,
         pid,
         policy.memory_limit_bytes,
         policy.memory_soft_bytes,
         member.shared_bytes,
-        measured,
+        not _is_wanted(member, now),
     )

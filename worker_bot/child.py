@@ -6,7 +6,6 @@ import gc
 import io
 import logging
 import os
-import random
 import signal
 import sys
 import traceback
@@ -67,11 +66,10 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
-        _redirect_output(Path(fork.log_path))
+        redirect_output(Path(fork.log_path))
         fork = confine(fork)
         forbid_core_dumps()
         setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
-        random.seed()
         gc.enable()
         use_one_heap()
         configure_logging(sys.stderr)
@@ -86,7 +84,7 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         return EXIT_FAILED
 
 
-def _redirect_output(path: Path) -> None:
+def redirect_output(path: Path) -> None:
     """Send stdout and stderr, also those of C code and child processes, to the bot's log.
 
     O_APPEND: the supervisor cuts the file under its writers (supervisor/botlogs.py).
@@ -111,4 +109,5 @@ def configure_logging(stream: TextIO) -> None:
     handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    if root.level != logging.INFO:  # to set it touches every logger there is
+        root.setLevel(logging.INFO)

@@ -11,6 +11,7 @@ import json
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -102,8 +103,7 @@ class CommandSync:
 
     async def _attempt(self, client: lightbulb.Client) -> float | None:
         """Register what is due; return None, or for how many seconds Discord wants to hear nothing of the rest."""
-        wanted = await _wanted(client)
-        hashes = {scope: _hash(client, builders) for scope, builders in wanted.items()}
+        wanted, hashes = await _commands_of(client)
         self._is_news |= self._known is not None or self._epoch > 0
         known = (self._known or Registered(self._application_id)).under(self._application_id, self._epoch)
         registered, refused, later = None, list[Refusal](), list[Exception]()
@@ -177,6 +177,15 @@ def _read(path: Path | None) -> Registered | None:
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
         log.warning("what was registered last cannot be read, so the commands are registered again: %s", fault)
         return None
+
+
+async def _commands_of(client: lightbulb.Client) -> tuple[dict[str, Builders], dict[str, str]]:
+    """Return the commands of each scope, and their hashes."""
+    for ahead in _ahead:
+        if ahead.holds_for(client):
+            return ahead.wanted, ahead.hashes
+    wanted = await _wanted(client)
+    return wanted, {scope: _hash(client, builders) for scope, builders in wanted.items()}
 
 
 async def _wanted(client: lightbulb.Client) -> dict[str, Builders]:
@@ -260,6 +269,32 @@ async def _tell_supervisor(report: SyncReport) -> None:
         log.warning("the supervisor was not told how the commands were registered: %s", fault)
 
 
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """What a client's commands were found to be before it had anybody to serve."""
+
+    client: lightbulb.Client
+    registered: dict[Any, Any]
+    locale: hikari.Locale
+    wanted: dict[str, Builders]
+    hashes: dict[str, str]
+
+    def holds_for(self, client: lightbulb.Client) -> bool:
+        """Return whether it is this client, and nobody has given it other commands since."""
+        is_as_it_was = self.registered == client._registered_commands and self.locale == client.default_locale
+        return self.client is client and is_as_it_was
+
+
+_ahead: list[_Ahead] = []
+
+
+async def look_ahead(client: lightbulb.Client) -> None:
+    """Find out now what the commands of `client` are, so that a worker which has it after the fork need not."""
+    await _sync_as_lightbulb(client, _force_no_api_call=True)
+    wanted, hashes = await _commands_of(client)
+    _ahead[:] = [_Ahead(client, dict(client._registered_commands), client.default_locale, wanted, hashes)]
+
+
 # What is put in lightbulb's place ------------------------------------------------------------------------------------
 
 _current: list[CommandSync] = []
@@ -277,5 +312,15 @@ async def _sync_application_commands(client: lightbulb.Client) -> None:
         await _lightbulbs_own(client)
 
 
+async def _sync_unless_known(client: lightbulb.Client, *, _force_no_api_call: bool = False) -> None:
+    """Let the client know its commands by name, and register them unless that is not wanted."""
+    if not any(ahead.holds_for(client) for ahead in _ahead):
+        await _sync_as_lightbulb(client, _force_no_api_call=_force_no_api_call)
+    elif client.sync_commands and not _force_no_api_call:
+        await _sync_application_commands(client)
+
+
+_sync_as_lightbulb = lightbulb.Client.sync_application_commands
+lightbulb.Client.sync_application_commands = _sync_unless_known  # type: ignore[method-assign, assignment]
 _lightbulbs_own = lightbulbs.sync_application_commands
 lightbulbs.sync_application_commands = _sync_application_commands

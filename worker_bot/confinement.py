@@ -5,10 +5,9 @@ import resource
 import threading
 from pathlib import Path
 
-import psutil
 from msgspec import structs
 
-from flotilla.hardening import become_user, limit_for_good, limit_growth, own_memory
+from flotilla.hardening import become_user, limit_for_good, limit_growth, own_memory, own_private_bytes
 from flotilla.protocol import Fork
 
 THREAD_STACK_BYTES = 2 * 1024 * 1024
@@ -44,16 +43,20 @@ def confine(fork: Fork) -> Fork:
 
 
 class WorkerMemory:
-    """What this process knows of its own memory. bounded: it was forked with a bound, which it keeps up to date."""
+    """What this process knows of its own memory.
+
+    bounded: it was forked with a bound, which it keeps up to date. due: it is to be measured before it is told again.
+    """
 
     def __init__(self, *, bounded: bool) -> None:
         self._bounded = bounded
         self.shared_bytes: int | None = None
+        self.due = False
 
     def measure(self) -> None:
         """Look how much is shared with the siblings. Takes about a millisecond."""
-        memory = psutil.Process().memory_full_info()
-        self.shared_bytes = memory.rss - memory.uss
+        self.due = False
+        self.shared_bytes = own_memory().resident_bytes - own_private_bytes()
 
     def move_bound(self, bound_bytes: int) -> None:
         """Let this process map what is missing to `bound_bytes` of memory of its own, and no more; 0: as it is.

@@ -8,6 +8,7 @@ the supervisor is gone it ends; the workers stay.
 import contextlib
 import errno
 import faulthandler
+import logging
 import os
 import select
 import signal
@@ -137,6 +138,7 @@ def main() -> None:
     os.set_inheritable(supervisor.fileno(), False)
     setproctitle.setproctitle("flotilla: fork server")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.getLogger().setLevel(logging.INFO)  # as in workers, which then need not change it
     began = time.monotonic()
     warm_up()
     if threading.active_count() != 1 or len(list(Path("/proc/self/task").iterdir())) != 1:

@@ -13,7 +13,7 @@ import hikari
 import lightbulb
 
 from flotilla.domain.config import BUILT_IN, BotConfig
-from worker_bot import clients, loading, making, texts
+from worker_bot import clients, command_sync, loading, making, texts
 from worker_bot.making import SSL_CONTEXT
 from worker_bot.profiles import Profile, profile_of
 from worker_bot.stubs import DRY_TOKEN
@@ -43,11 +43,16 @@ def prepare(extensions: Iterable[str]) -> None:
 
     Never raises: without one each worker makes its own. No event loop may run.
     """
-    _prepared.clear()
     try:
-        _prepared.append(asyncio.run(_made(frozenset(BUILT_IN.values()).intersection(extensions))))
+        asyncio.run(make(extensions))
     except Exception:
         log.exception("no bot could be made before the fork; each worker makes its own")
+
+
+async def make(extensions: Iterable[str]) -> None:
+    """Do it within a running event loop. Raises what making a bot raises, and then none is prepared."""
+    _prepared.clear()
+    _prepared.append(await _made(frozenset(BUILT_IN.values()).intersection(extensions)))
 
 
 def bot_of(token: str, rest_url: str, profile: Profile, extensions: Collection[str]) -> Made:
@@ -66,6 +71,7 @@ async def _made(extensions: frozenset[str]) -> Made:
     made = _new(DRY_TOKEN, "", profile_of(BotConfig()))
     for name in sorted(extensions):
         await loading.load(made.client, name)
+    await command_sync.look_ahead(made.client)
     return Made(made.app, made.client, made.profile, extensions)
 
 
@@ -78,6 +84,6 @@ def _new(token: str, rest_url: str, profile: Profile) -> Made:
         suppress_optimization_warning=True,
         intents=profile.intents,
         cache_settings=profile.cache_settings(),
-        http_settings=hikari.impl.HTTPSettings(ssl=SSL_CONTEXT),
+        http_settings=hikari.impl.HTTPSettings(ssl=SSL_CONTEXT, force_close_transports=False),
     )
     return Made(app, lightbulb.client_from_app(app, localization_provider=texts.provide), profile)

@@ -41,6 +41,18 @@ _USER: dict[str, Any] = {
 DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("="), "warmup", "x" * 27))
 
 
+async def _limit(_request: web.Request, response: web.StreamResponse) -> None:
+    """Say what Discord says of a rate limit with every answer."""
+    limit = {
+        "Limit": "50",
+        "Remaining": "49",
+        "Reset": f"{time.time() + 1:.3f}",
+        "Reset-After": "1.0",
+        "Bucket": "warm",
+    }
+    response.headers.update({f"X-RateLimit-{name}": value for name, value in limit.items()})
+
+
 class StubDiscord:
     """As much of Discord as one connection, one command sync and one answered interaction take."""
 
@@ -51,6 +63,7 @@ class StubDiscord:
         application.router.add_get("/gateway", self._gateway)
         application.router.add_get("/api/v10/gateway/bot", self._gateway_bot)
         self.serve(application.router)
+        application.on_response_prepare.append(_limit)
         self._runner = web.AppRunner(application, access_log=None)
 
     def serve(self, router: web.UrlDispatcher) -> None:

@@ -14,22 +14,29 @@ import platform
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
-from typing import TextIO
+from typing import Any
 
 from flotilla.domain.config import BUILT_IN
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
-from worker_bot import asking, callbacks, code, responses, rest, seam, stacks
-from worker_bot.child import configure_logging
+from worker_bot import asking, callbacks, code, prepared, responses, rest, seam, stacks
+from worker_bot.child import configure_logging, redirect_output
 from worker_bot.stubs import StubDiscord, StubSupervisor
 from worker_bot.worker import HAND_OVER, run_worker
 
 WARM_UP_TIMEOUT_S = 10.0
 LIVES = 10
 """The interpreter settles a function after it ran eight times (CPython 3.11, QUICKENING_WARMUP_DELAY)."""
+
+HEARTBEAT_S = 0.002
+"""So that hearts beat within a life, which lasts about 20 ms."""
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+"""Lives make fifty files, and a disk's file system remembers for seconds those that are removed."""
 
 EXTENSIONS = tuple(BUILT_IN.values())
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, HAND_OVER)
@@ -40,78 +47,119 @@ def warm_up() -> None:
     """Live the dry lives. Never raises: without them workers are only slower and larger."""
     # hikari names it to Discord with each IDENTIFY, and each time Python would start the program `file` to find out.
     platform.architecture = functools.cache(platform.architecture)
+    # asyncio asks for them with each handler that is set, and Python makes 64 objects each time.
+    signal.valid_signals = functools.cache(signal.valid_signals)
+    with _undone():
+        with code.seen() as begun:
+            _begin()
+        _run(_first_lives, begun)
+        for _ in range(_lives_more(LIVES)):
+            _begin()
+
+
+@contextmanager
+def _undone() -> Iterator[None]:
+    """Undo what a worker does to its process, let nothing of it be heard, and only tell of what fails."""
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
-        with _unheard() as nowhere, tempfile.TemporaryDirectory(prefix="flotilla-warm-up-") as folder:
-            with code.seen() as seen:
-                _begin(nowhere)
-            asyncio.run(asyncio.wait_for(_lives(Path(folder), seen), WARM_UP_TIMEOUT_S))
-            for _ in range(_lives_more()):
-                _begin(nowhere)
+        with _unheard():
+            yield
     except (Exception, asyncio.CancelledError):
         log.warning("the warm-up failed; workers start cold", exc_info=True)
     finally:
-        _forget()
+        for install in (
+            asking.install,
+            callbacks.install,
+            callbacks.watch,
+            responses.install,
+            rest.install,
+            seam.install,
+        ):
+            install(None)
+        stacks.uninstall()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 @contextmanager
-def _unheard() -> Iterator[TextIO]:
-    """Let what is logged meanwhile go nowhere, by the way that it goes in a worker."""
+def _unheard() -> Iterator[None]:
+    """Let what is logged and printed meanwhile go nowhere, by the way that it goes in a worker."""
     root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    with Path(os.devnull).open("w") as nowhere:
-        root.handlers[:] = [logging.StreamHandler(nowhere)]
-        root.setLevel(logging.INFO)
-        try:
-            yield nowhere
-        finally:
-            root.handlers[:] = before
+    handlers, level = root.handlers[:], root.level
+    streams, descriptors = (sys.stdout, sys.stderr), [os.dup(each) for each in (0, 1, 2)]
+    try:
+        yield
+    finally:
+        for target, descriptor in enumerate(descriptors):
+            os.dup2(descriptor, target)
+            os.close(descriptor)
+        sys.stdout, sys.stderr = streams
+        root.handlers[:] = handlers
+        if root.level != level:
             root.setLevel(level)
 
 
-def _forget() -> None:
-    """Undo what a worker does to its process."""
-    for install in (asking.install, callbacks.install, callbacks.watch, responses.install, rest.install, seam.install):
-        install(None)
-    stacks.uninstall()
-
-
-def _lives_more() -> int:
+def _lives_more(lives: int) -> int:
     """Return how many lives follow the first one; with a debugger the interpreter settles nothing."""
-    return LIVES if sys.gettrace() is None else 0
+    return lives if sys.gettrace() is None else 0
 
 
-def _begin(nowhere: TextIO) -> None:
+def _begin() -> None:
     """Begin as a worker does, and end."""
-    configure_logging(nowhere)
+    redirect_output(Path(os.devnull))
+    configure_logging(sys.stderr)
     asyncio.run(asyncio.sleep(0))
 
 
-async def _lives(folder: Path, begun: dict[int, CodeType]) -> None:
+def _run(lives: "Callable[[_World, Any], Awaitable[None]]", argument: object) -> None:
+    folder = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="flotilla-warm-up-", dir=folder) as own:
+        asyncio.run(asyncio.wait_for(_in_a_world(Path(own), lives, argument), WARM_UP_TIMEOUT_S))
+
+
+@dataclass(slots=True)
+class _World:
+    """What lives are lived in. lived: how many were."""
+
+    discord: StubDiscord
+    folder: Path
+    lived: int = 0
+
+
+async def _in_a_world(folder: Path, lives: "Callable[[_World, Any], Awaitable[None]]", argument: object) -> None:
     discord = StubDiscord()
-    config = WorkerConfig(f"{await discord.start()}/api/v10", EXTENSIONS, "INFO", WorkerLimits())
+    limits = WorkerLimits(heartbeat_s=HEARTBEAT_S)
+    config = WorkerConfig(f"{await discord.start()}/api/v10", EXTENSIONS, "INFO", limits)
     supervisor = StubSupervisor(folder / "control", config)
     await supervisor.start()
-    with code.seen() as seen:
-        ends = [await _life(discord, folder, 0)]
-    code.pack(begun | seen)
-    ends += [await _life(discord, folder, 1 + number) for number in range(_lives_more())]
-    await asyncio.gather(*ends)
+    await lives(_World(discord, folder), argument)
     supervisor.stop()
     await discord.stop()
 
 
-async def _life(discord: StubDiscord, folder: Path, number: int) -> asyncio.Task[int]:
+async def _first_lives(world: _World, begun: dict[int, CodeType]) -> None:
+    with code.seen() as seen:
+        end = await _life(world)
+    code.pack(begun | seen)
+    await _lives(world, _lives_more(LIVES))
+    await end
+
+
+async def _lives(world: _World, count: int) -> None:
+    await asyncio.gather(*[await _life(world) for _ in range(count)])
+
+
+async def _life(world: _World) -> asyncio.Task[int]:
     """Live until a command is answered; return how the life ends: hikari waits when it closes a connection."""
-    session = folder / str(number) / "session"
+    session = world.folder / str(world.lived) / "session"
     session.parent.mkdir()
-    fork = Fork("warm", "warm", 1, b"", str(folder / "control"), os.devnull, str(session))
-    discord.answered.clear()
+    world.lived += 1
+    fork = Fork("warm", "warm", 1, b"", str(world.folder / "control"), os.devnull, str(session))
+    world.discord.answered.clear()
     stop = asyncio.Event()
+    await prepared.make(EXTENSIONS)
     life = asyncio.create_task(run_worker(fork, stop))
-    answered = asyncio.create_task(discord.answered.wait())
+    answered = asyncio.create_task(world.discord.answered.wait())
     await asyncio.wait({life, answered}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     return life

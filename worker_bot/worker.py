@@ -170,10 +170,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
 
     async def on_ready() -> None:
         guard.starting = False
-        # What a start copies is copied now, so the bound can be exact before anybody uses the bot.
-        with contextlib.suppress(MemoryError):
-            memory.measure()
-            memory.move_bound(orders.limits.memory_bound_bytes)
+        memory.due = True  # what a start copies is copied now, so the bound can be exact
         orders.gate.was_ready = True
         link.report_ready(ready=True, resumed=bot.resumed)
         configuring.up()
@@ -335,7 +332,7 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, prob
     for number in itertools.count():
         # At its bound a bot may lack memory even for this; it is not its event loop that is at fault then.
         with contextlib.suppress(MemoryError):
-            if number % MEASURE_EVERY == 1:
+            if memory.due or number % MEASURE_EVERY == 1:
                 memory.measure()
             memory.move_bound(orders.limits.memory_bound_bytes)
             link.report_beat(bot.latency_ms, memory.shared_bytes)

@@ -42,8 +42,13 @@ class Case:
         self.application_id, self.token = await self.sandbox.application()
         (self.guild_id,) = [int(each["id"]) for each in (await self.sandbox.control("GET", "/guilds"))["items"]]
 
-    async def start(self, *, epoch: int = 0, first_s: float = 20.0, delete: bool = True, **changes: Any) -> list[str]:
-        """Start a process' lightbulb client; return what was asked of Discord until it had started."""
+    async def start(
+        self, *, epoch: int = 0, first_s: float = 20.0, delete: bool = True, ahead: str = "", **changes: Any
+    ) -> list[str]:
+        """Start a process' lightbulb client; return what was asked of Discord until it had started.
+
+        ahead: a command that the client had when it was looked at before the start.
+        """
         self.close()
         self.requests.clear()
         self.reports.clear()
@@ -58,10 +63,15 @@ class Case:
             "max_retries": 0,
         }
         app = hikari.GatewayBot(self.token, rest_url=f"{self.sandbox.url}/api/v10", **settings)
-        client = lightbulb.client_from_app(app, delete_unknown_commands=delete)
+        client = self.client = lightbulb.client_from_app(app, delete_unknown_commands=delete)
         app.rest.start()  # type: ignore[attr-defined] # hikari tells only its bots of it
         self._closing = app.rest.close
-        await loader_of(**changes).add_to_client(client)
+        if ahead:
+            await loader_of(name=ahead).add_to_client(client)
+            await command_sync.look_ahead(client)
+            assert self.requests == [], "there is nobody to ask yet"
+        if not ahead or changes:
+            await loader_of(**changes).add_to_client(client)
         await client.start()
         if first_s < 1:
             await until(lambda: self.reports, "it has tried")
@@ -247,3 +257,28 @@ async def test_a_record_that_cannot_be_written_keeps_no_bot_from_starting(case: 
     case.path = tmp_path / "no" / "such" / "folder" / "commands.json"
     assert "PUT commands" in await case.start()
     assert await case.names() == ["shop"]
+
+
+async def test_what_was_found_before_the_start_holds_while_the_commands_are_the_same(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[lightbulb.Client] = []
+    find = command_sync._wanted
+
+    async def counted(client: lightbulb.Client) -> Any:
+        built.append(client)
+        return await find(client)
+
+    monkeypatch.setattr(command_sync, "_wanted", counted)
+    assert "PUT commands" in await case.start(ahead="shop")
+    assert await case.names() == ["shop"]
+    assert len(built) == 1, "not again at the start"
+    assert case.client.invokable_commands
+    await case.stop()
+    assert await case.start(ahead="shop") == []
+    await case.stop()
+    assert "PUT commands" in await case.start(ahead="shop", name="store")
+    assert await case.names() == ["shop", "store"]
+    await case.stop()
+    assert "PUT commands" in await case.start(name="store"), "another client is another matter"
+    assert await case.names() == ["store"]

@@ -1,16 +1,19 @@
 """How gateway connections end, as hikari knows it: pins the private names that `worker_bot.drops` goes by."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import aiohttp
 import hikari
 import pytest
+from hikari.impl.shard import _GatewayTransport
 
 from sandbox.local_discord import Rules
 from tests.contract.sandbox.conftest import Sandbox, serving
 from tests.judges.tap import Tap
 from tests.stack import until
-from worker_bot import drops
+from worker_bot import drops, seam
 
 Told = list[tuple[int, int | None, str]]
 
@@ -62,3 +65,26 @@ async def resumed(quick: Sandbox) -> int:
 
 async def test_an_end_of_the_bots_own_is_none(quick: Sandbox, told: Told) -> None:
     assert told == []
+
+
+async def test_a_connection_is_closed_at_once_and_discord_hears_of_it(
+    quick: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """hikari waits a quarter of a second for TLS, which aiohttp does by itself since 3.12.6."""
+    assert tuple(int(part) for part in aiohttp.__version__.split(".")[:3]) >= (3, 12, 6)
+    assert _GatewayTransport.send_close is seam._close_at_once
+    _, token = await quick.application()
+    bot = hikari.GatewayBot(token, rest_url=f"{quick.url}/api/v10", banner=None, logs=None)
+    await bot.start(check_for_updates=False)
+    slept, sleep = list[float](), asyncio.sleep
+
+    async def counted(seconds: float, *result: Any) -> Any:
+        slept.append(seconds)
+        return await sleep(seconds, *result)
+
+    monkeypatch.setattr(asyncio, "sleep", counted)
+    await bot.close()
+    assert not [seconds for seconds in slept if 0 < seconds < 1]
+    monkeypatch.undo()
+    [application] = (await quick.control("GET", "/applications"))["items"]
+    assert (application["identifies"], application["sessions_connected"]) == (1, 0)

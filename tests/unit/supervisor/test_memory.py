@@ -75,7 +75,7 @@ def test_first_look_is_exact_and_later_ones_are_estimated_from_it(child: Child) 
 def test_at_rest_a_worker_is_measured_exactly_rarely_and_soon_when_it_has_grown(child: Child) -> None:
     """Each exact look takes the kernel a millisecond: at one in ten seconds, 500 workers cost 5 % of a core."""
     probe = MemoryProbe()
-    look(probe, child.target(), 0)
+    look(probe, child.target(measured=False), 0)
     looks = [look(probe, child.target(), at).exact for at in range(1, int(AT_REST_EVERY_S) + 1)]
     assert looks == [False] * (len(looks) - 1) + [True]
     child.grow()
@@ -119,6 +119,20 @@ def test_without_root_the_workers_own_word_on_sharing_is_used(child: Child, monk
     assert (told.used_bytes, told.exact) == (rss - MIB, True)
 
 
+def test_what_a_worker_has_just_said_is_as_good_as_a_look_at_its_page_tables(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr("supervisor.memory._uss_bytes", lambda process: read.append(process.pid) or LIMIT // 2)
+    rss = psutil.Process(child.process.pid).memory_info().rss
+    probe = MemoryProbe()
+    assert not look(probe, child.target(), 0).exact, "a worker that is not ready has no figure to show"
+    told = look(probe, child.target(shared=MIB, measured=False), 1)
+    assert (told.used_bytes, told.exact, read) == (rss - MIB, True, [])
+    doubted = look(probe, child.target(limit=rss, shared=MIB, measured=False), 2)
+    assert (doubted.exact, read) == (True, [child.process.pid]), "where it matters, nobody is taken at their word"
+
+
 def test_process_that_has_ended_since_the_last_look_is_passed_over_and_let_go_of(child: Child) -> None:
     probe, before = MemoryProbe(), open_files()
     assert probe.sample_now([child.target()], 0)
@@ -132,8 +146,8 @@ def test_process_that_has_ended_since_the_last_look_is_passed_over_and_let_go_of
 
 def test_pid_that_another_bot_has_now_is_measured_anew(child: Child) -> None:
     probe, before = MemoryProbe(), open_files()
-    look(probe, child.target(), 0)
-    other = MemoryTarget("other", child.process.pid, LIMIT, LIMIT)
+    look(probe, child.target(measured=False), 0)
+    other = MemoryTarget("other", child.process.pid, LIMIT, LIMIT, measured=False)
     assert look(probe, other, 1).exact
     assert open_files() == before + 1
     probe.keep_only(set())
@@ -141,7 +155,7 @@ def test_pid_that_another_bot_has_now_is_measured_anew(child: Child) -> None:
 
 
 async def test_passes_leave_the_event_loop_free(child: Child) -> None:
-    sampling = asyncio.create_task(MemoryProbe().sample([child.target()]))
+    sampling = asyncio.create_task(MemoryProbe().sample([child.target(measured=False)]))
     await asyncio.sleep(0)
     (sample,) = await sampling
     assert (sample.bot_id, sample.exact) == ("bot", True)

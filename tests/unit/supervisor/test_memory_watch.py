@@ -14,7 +14,7 @@ from flotilla.domain.worker import BecameReady, State
 from supervisor.chronicle import Chronicle
 from supervisor.member import Member
 from supervisor.memory import MemorySample
-from supervisor.memory_watch import RENEWED_AT_ONCE, SCAN_S, MemoryWatch
+from supervisor.memory_watch import RENEWED_AT_ONCE, SCAN_S, WORD_S, MemoryWatch
 from tests.stack import until
 from tests.unit.supervisor.test_fleet import Host, bot
 
@@ -182,7 +182,7 @@ async def test_sample_of_a_process_that_is_no_longer_the_bots_is_ignored(host: W
 async def test_only_who_is_due_is_looked_at_and_new_workers_soon(host: Watched) -> None:
     host.ready(2, memory_limit_mb=8192)
     assert {target.bot_id for target in host.watch.due(100)} == {"0", "1"}
-    assert {target.bot_id for target in host.watch.due(101)} == {"0", "1"}, "figures are wanted"
+    assert {target.bot_id for target in host.watch.due(101)} == {"0", "1"}
     host.reads(100, 12 * MIB, 0)
     host.reads(100, 7372 * MIB, 1)
     assert host.watch.pause_s(100) < 0.11
@@ -191,9 +191,24 @@ async def test_only_who_is_due_is_looked_at_and_new_workers_soon(host: Watched) 
     assert host.watch.due(100.2) == []
     pid = host.starts(host.member(1))
     (target,) = host.watch.due(100 + SCAN_S + 0.01)
-    assert (target.bot_id, target.pid, target.measured) == ("1", pid, False)
+    assert (target.bot_id, target.pid, target.measured) == ("1", pid, True), "no figure is wanted so soon"
     host.watch.take(MemorySample("1", pid, 12 * MIB, exact=True), 101)
     assert {target.bot_id for target in host.watch.due(111)} == {"0", "1"}
+
+
+async def test_figure_is_wanted_when_the_worker_has_said_what_it_shares_or_had_time_to(host: Watched) -> None:
+    host.ready(2, memory_limit_mb=8192)
+    for member in host.fleet:
+        member.worker = replace(member.worker, ready_at=100.0)
+    for index in range(2):
+        host.watch.take(MemorySample(str(index), host.member(index).worker.pid or 0, 60 * MIB, exact=False), 100)
+    assert host.watch.due(100.3) == []
+    host.member(1).shared_bytes = MIB
+    (target,) = host.watch.due(100.6)
+    assert (target.bot_id, target.measured) == ("1", False)
+    host.reads(100.6, 12 * MIB, 1)
+    (target,) = host.watch.due(100 + WORD_S)
+    assert (target.bot_id, target.measured) == ("0", False), "it kept silent"
 
 
 async def test_worker_whose_limit_changes_is_looked_at_at_once(host: Watched) -> None:

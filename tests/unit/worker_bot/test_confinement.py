@@ -10,8 +10,8 @@ import pytest
 from worker_bot.confinement import _hand_over, _reachable
 
 HARNESS = """
-import json, os, resource, sys, threading
-from flotilla.hardening import limit_for_good, limit_growth, own_memory
+import json, os, psutil, resource, sys, threading
+from flotilla.hardening import limit_for_good, limit_growth, own_memory, own_private_bytes
 from flotilla.protocol import Bounds, Fork
 from worker_bot.confinement import WorkerMemory, confine
 MIB = 1 << 20
@@ -41,7 +41,11 @@ say(allows(40 * MIB), allows(60 * MIB), threading.stack_size() // MIB)
 memory = WorkerMemory(bounded=True)
 memory.move_bound(500 * MIB)
 say(allows(60 * MIB))
+memory.due = True
 memory.measure()
+assert not memory.due
+uss = psutil.Process().memory_full_info().uss
+assert abs(own_private_bytes() - uss) < MIB, (own_private_bytes(), uss)
 used = own_memory().resident_bytes - memory.shared_bytes
 memory.move_bound(used + 100 * MIB)
 say(allows(90 * MIB), allows(110 * MIB))

@@ -116,3 +116,51 @@ def test_code_that_ran_is_packed_and_does_the_same() -> None:
     assert double.__code__ == before
     assert untouched.__code__ is other
     assert double(5) == 10
+
+
+class Owner:
+    def way(self) -> int:
+        return 1
+
+    @staticmethod
+    def still() -> int:
+        return 2
+
+    @classmethod
+    def known(cls) -> str:
+        return cls.__name__
+
+    @property
+    def shown(self) -> int:
+        """What is shown."""
+        return self._shown
+
+    @shown.setter
+    def shown(self, value: int) -> None:
+        self._shown = value
+
+    def cold(self) -> int:
+        return 5
+
+    also = way
+
+
+def test_functions_that_ran_are_moved_wherever_a_class_or_a_module_names_them() -> None:
+    def used() -> tuple[object, ...]:
+        owner = Owner()
+        owner.shown = 3
+        return owner.way(), owner.also(), Owner.still(), Owner.known(), owner.shown
+
+    with code.seen() as seen:
+        before = used()
+    way, cold, getter = Owner.way, Owner.cold, Owner.__dict__["shown"].fget
+    way.note = "kept"  # type: ignore[attr-defined]
+    hot = {number: each for number, each in seen.items() if each.co_qualname.startswith("Owner.")}
+    assert code.pack(hot) == 5, "the setter is one of them"
+    assert Owner.way is not way
+    assert Owner.also is Owner.way, "what was one function is one still"
+    assert (Owner.way.__qualname__, Owner.way.__module__, Owner.way.note) == (way.__qualname__, __name__, "kept")  # type: ignore[attr-defined]
+    assert Owner.cold is cold
+    assert Owner.__dict__["shown"].fget is not getter
+    assert Owner.shown.__doc__ == "What is shown."
+    assert used() == before == (1, 1, 2, "Owner", 3)

@@ -10,6 +10,7 @@ import hikari
 from flotilla.domain.config import Presence
 from flotilla.protocol import WorkerConfig
 from worker_bot import apps, authoring, clients, loading, making, prepared
+from worker_bot.ears import Ears
 from worker_bot.identify import IdentifyGate
 from worker_bot.keepsake import kept
 from worker_bot.loading import ExtensionFailedError
@@ -55,15 +56,12 @@ class Bot:
         clients.watch(self._fail)
         if config.bot.app is not None:
             self._app = apps.make(config.bot.app, token, config.discord_url)
+            ears = Ears(self._app, starts=False)
         else:
             made = prepared.bot_of(token, config.discord_url, profile_of(config.bot), config.extensions)
-            self._app, self._client, self._loaded = made.app, made.client, made.extensions
-            self._app.subscribe(hikari.StartingEvent, self._set_up)
-            self._app.subscribe(hikari.StoppingEvent, self._tear_down)
+            self._app, self._client, self._loaded, ears = made.app, made.client, made.extensions, made.ears
+        ears.listener = self
         self.continuity.suit(int(self._app.intents), kept(self._app.cache.settings))
-        self._app.subscribe(hikari.ShardReadyEvent, self._ready)
-        self._app.subscribe(hikari.ShardResumedEvent, self._ready)
-        self._app.subscribe(hikari.ShardDisconnectedEvent, self._lost)
 
     @property
     def latency_ms(self) -> float | None:
@@ -162,7 +160,8 @@ class Bot:
         if self.before_leaving is not None:
             await self.before_leaving()
 
-    async def _set_up(self, _event: hikari.StartingEvent) -> None:
+    async def set_up(self) -> None:
+        """Load what is missing and start lightbulb's client."""
         # lightbulb drops interactions until its start() is done, so this runs before the gateway connects. hikari logs
         # and swallows what a listener raises; `run` raises it instead, before a session start is spent.
         try:
@@ -183,21 +182,24 @@ class Bot:
         if missing := lacking(self._config.bot, authoring.needed_by(self._config.extensions)):
             raise ExtensionFailedError(missing)
 
-    async def _tear_down(self, _event: hikari.StoppingEvent) -> None:
+    async def tear_down(self) -> None:
+        """Stop lightbulb's client."""
         await self._client.stop()
 
-    async def _ready(self, event: hikari.ShardReadyEvent | hikari.ShardResumedEvent) -> None:
-        self._identified |= isinstance(event, hikari.ShardReadyEvent)
-        self._up.add(event.shard.id)
-        if len(self._up) == event.shard.shard_count:
+    async def shard_up(self, shard: hikari.api.GatewayShard, *, identified: bool) -> None:
+        """Tell when all shards are up."""
+        self._identified |= identified
+        self._up.add(shard.id)
+        if len(self._up) == shard.shard_count:
             self.resumed, self._identified = not self._identified, False
             if self.resumed and self._config.version and (self._shown() or self._config.bot.app is None):
                 # A session that goes on shows what the worker before has set; a whole bot may do that by itself.
                 await self.show(self._config.bot.presence)
             await self._on_ready()
 
-    async def _lost(self, event: hikari.ShardDisconnectedEvent) -> None:
-        all_up = len(self._up) == event.shard.shard_count
-        self._up.discard(event.shard.id)
+    async def shard_down(self, shard: hikari.api.GatewayShard) -> None:
+        """Tell when the first shard is down."""
+        all_up = len(self._up) == shard.shard_count
+        self._up.discard(shard.id)
         if all_up:
             await self._on_lost()

@@ -14,6 +14,7 @@ import lightbulb
 
 from flotilla.domain.config import BUILT_IN, BotConfig
 from worker_bot import clients, command_sync, loading, making, texts
+from worker_bot.ears import Ears
 from worker_bot.making import SSL_CONTEXT
 from worker_bot.profiles import Profile, profile_of
 from worker_bot.stubs import DRY_TOKEN
@@ -27,6 +28,7 @@ class Made:
 
     app: hikari.GatewayBot
     client: lightbulb.Client
+    ears: Ears
     profile: Profile
     extensions: frozenset[str] = frozenset()
 
@@ -72,7 +74,7 @@ async def _made(extensions: frozenset[str]) -> Made:
     for name in sorted(extensions):
         await loading.load(made.client, name)
     await command_sync.look_ahead(made.client)
-    return Made(made.app, made.client, made.profile, extensions)
+    return Made(made.app, made.client, made.ears, made.profile, extensions)
 
 
 def _new(token: str, rest_url: str, profile: Profile) -> Made:
@@ -86,4 +88,5 @@ def _new(token: str, rest_url: str, profile: Profile) -> Made:
         cache_settings=profile.cache_settings(),
         http_settings=hikari.impl.HTTPSettings(ssl=SSL_CONTEXT, force_close_transports=False),
     )
-    return Made(app, lightbulb.client_from_app(app, localization_provider=texts.provide), profile)
+    client = lightbulb.client_from_app(app, localization_provider=texts.provide)
+    return Made(app, client, Ears(app, starts=True), profile)

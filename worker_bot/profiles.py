@@ -4,6 +4,7 @@ An extension says with `authoring.needs` what it cannot do without; one that nee
 with what to set, before it costs a session start.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -67,13 +68,18 @@ class Needs:
 
 def profile_of(config: BotConfig) -> Profile:
     """Return the profile of a config: of its cache only what its intents can fill."""
-    names = wanted(config.intents)
+    return _profile(config.intents, config.cache)
+
+
+@functools.lru_cache(maxsize=16)
+def _profile(wanted_intents: tuple[str, ...] | None, cache: Cache) -> Profile:
+    names = wanted(wanted_intents)
     intents = hikari.Intents.NONE
     for name in names:
         intents |= hikari.Intents[name]
     parts = Part.NONE
     for part, filled_by in FILLED_BY.items():
-        if part & PARTS[config.cache] and names.issuperset(filled_by):
+        if part & PARTS[cache] and names.issuperset(filled_by):
             parts |= part
     return Profile(intents, parts)
 

@@ -80,6 +80,9 @@ BEATS_TOGETHER = 20
 MEASURE_EVERY = 30
 """Heartbeats between two looks at the own page tables, which take about a millisecond."""
 
+MEASURE_FIRST = 5
+"""Heartbeats before the first: a fleet that starts has better things to do."""
+
 log = logging.getLogger("flotilla.worker")
 
 
@@ -170,7 +173,10 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
 
     async def on_ready() -> None:
         guard.starting = False
-        memory.due = True  # what a start copies is copied now, so the bound can be exact
+        # What a start copies is copied now, so the bound can be near enough before anybody uses the bot.
+        with contextlib.suppress(MemoryError):
+            memory.estimate()
+            memory.move_bound(orders.limits.memory_bound_bytes)
         orders.gate.was_ready = True
         link.report_ready(ready=True, resumed=bot.resumed)
         configuring.up()
@@ -332,7 +338,7 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, prob
     for number in itertools.count():
         # At its bound a bot may lack memory even for this; it is not its event loop that is at fault then.
         with contextlib.suppress(MemoryError):
-            if memory.due or number % MEASURE_EVERY == 1:
+            if number % MEASURE_EVERY == MEASURE_FIRST:
                 memory.measure()
             memory.move_bound(orders.limits.memory_bound_bytes)
             link.report_beat(bot.latency_ms, memory.shared_bytes)

@@ -123,7 +123,12 @@ def test_what_a_worker_has_just_said_is_as_good_as_a_look_at_its_page_tables(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[int] = []
-    monkeypatch.setattr("supervisor.memory._uss_bytes", lambda process: read.append(process.pid) or LIMIT // 2)
+
+    def uss_bytes(process: psutil.Process) -> int:
+        read.append(process.pid)
+        return LIMIT // 2
+
+    monkeypatch.setattr("supervisor.memory._uss_bytes", uss_bytes)
     rss = psutil.Process(child.process.pid).memory_info().rss
     probe = MemoryProbe()
     assert not look(probe, child.target(), 0).exact, "a worker that is not ready has no figure to show"

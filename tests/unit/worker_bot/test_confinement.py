@@ -41,9 +41,12 @@ say(allows(40 * MIB), allows(60 * MIB), threading.stack_size() // MIB)
 memory = WorkerMemory(bounded=True)
 memory.move_bound(500 * MIB)
 say(allows(60 * MIB))
-memory.due = True
+memory.estimate()
+assert 0 <= memory.shared_bytes < own_memory().resident_bytes
 memory.measure()
-assert not memory.due
+measured = memory.shared_bytes
+memory.estimate()
+assert memory.shared_bytes == measured, "an estimate takes the place of nothing better"
 uss = psutil.Process().memory_full_info().uss
 assert abs(own_private_bytes() - uss) < MIB, (own_private_bytes(), uss)
 used = own_memory().resident_bytes - memory.shared_bytes

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.command_logs import CommandLog
-from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, GuildVersion
+from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, GuildVersion, Version
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
@@ -121,6 +121,9 @@ class ConfigStore(Protocol):
 
     async def record_outcomes(self, outcomes: Mapping[str, ConfigOutcome], at: datetime) -> None:
         """Store what came of bots' configs, by bot id, in place of what was stored. Passes over bots that are gone."""
+
+    async def history(self, bot_id: str) -> list[Version]:
+        """Return the versions that are remembered, newest first. Raises NotFoundError for a bot that is gone."""
 
     async def guild(self, bot_id: str, guild_id: str) -> GuildVersion:
         """Return the config of a guild, the default if none was set. Raises NotFoundError for a bot that is gone."""

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from flotilla.domain.config import BotConfig
+from flotilla.domain.config import DEFAULT_CONFIG, BotConfig
 from flotilla.domain.config_record import ConfigOutcome
 from flotilla.domain.config_run import CURED_BY_CHANGE, after_failure, chosen, not_taken, ran_well
 from flotilla.domain.reasons import reason, reason_of_exit
 from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import Event, Failed, Renew, Start, State
-from flotilla.errors import RetryError
+from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import ConfigStore
 from flotilla.protocol import Configured, Hello, Reconfigure, ToWorker
 from supervisor.chronicle import Chronicle
@@ -56,6 +56,7 @@ class Configs:
         self._trials: dict[str, Member] = {}
         self._came_up: dict[str, int] = {}
         self._unstored: dict[str, ConfigOutcome] = {}
+        self._recalling: dict[str, asyncio.Task[None]] = {}
 
     # What workers are given ------------------------------------------------------------------------------------------
 
@@ -78,15 +79,48 @@ class Configs:
             self.guilds.knows(member, member.bot.guilds_version)
             return
         if hello.config_version != member.config_version:
-            wanted = (member.bot.config_version, member.bot.config)
+            nothing_set, wanted = (0, DEFAULT_CONFIG), (member.bot.config_version, member.bot.config)
             good = (member.outcome.good_version, member.outcome.good)
-            member.config = dict((good, wanted)).get(hello.config_version)
+            member.config = dict((nothing_set, good, wanted)).get(hello.config_version)
             member.config_version = hello.config_version
         self.guilds.knows(member, hello.guilds_version)
         self._trials[member.bot.id] = member
         if hello.ready:
             self._came_up[member.bot.id] = hello.generation
+        if member.config is None:
+            self._recalling[member.bot.id] = asyncio.create_task(self._recall(member, hello))
+        else:
+            self._catch_up(member, hello)
+
+    def _catch_up(self, member: Member, hello: Hello) -> None:
+        """Tell a worker what it has missed. What it ran well with until then is good."""
+        running, refused = member.config_version, member.outcome.refused
+        is_refused = refused is not None and refused.version == running
+        is_other = hello.ready and not is_refused and self._chosen(member)[1] != running
+        if is_other and member.config is not None and running is not None:
+            self._proved(member, member.config, running)
         self._tell_if_other(member)
+
+    async def _recall(self, member: Member, hello: Hello) -> None:
+        """Find out what a worker runs with that was started with a config which is wanted no more and not yet good.
+
+        Only then it is told of another: what it runs with now is what there is to go back to.
+        """
+        failures = 0
+        while member.worker.generation == hello.generation and member.config is None:
+            try:
+                versions = {each.version: each.config for each in await self._store.history(member.bot.id)}
+                if member.worker.generation == hello.generation and member.config_version == hello.config_version:
+                    member.config = versions.get(hello.config_version)
+                break
+            except RetryError as fault:
+                failures += 1
+                log.warning("configs.database_away", error=fault.message)
+                await asyncio.sleep(min(RETRY_CAP_S, 0.1 * 2**failures) * random.random())  # noqa: S311 - jitter
+            except NotFoundError:
+                return
+        if member.worker.generation == hello.generation:
+            self._catch_up(member, hello)
 
     def changed(self, member: Member) -> None:
         """What is wanted of a bot or of one of its guilds has changed."""
@@ -196,6 +230,7 @@ class Configs:
         self._trials.pop(bot_id, None)
         self._unstored.pop(bot_id, None)
         self._came_up.pop(bot_id, None)
+        self._recalling.pop(bot_id, None)
         self.guilds.forget(bot_id)
 
     def _proved(self, member: Member, config: BotConfig, version: int) -> None:

@@ -34,6 +34,8 @@ from flotilla.domain.worker import (
     Heartbeat,
     Kill,
     LostReady,
+    Renew,
+    Restart,
     Spawn,
     Spawned,
     SpawnFailed,
@@ -59,6 +61,10 @@ def _never(_member: Member) -> None:
     return None
 
 
+def _at_once(act: Callable[[], None]) -> None:
+    act()
+
+
 @dataclass(frozen=True, slots=True)
 class Shell:
     """What the fleet has others do.
@@ -68,7 +74,7 @@ class Shell:
     on_gone: told how an incarnation ended, first of all. on_policy: told of a live worker whose policy has changed.
     on_config: told of a member whose config, or one of its guilds', has changed.
     withhold: why a worker is not to be spawned now, and for how many seconds; None: spawn it. on_fatal: told of a bot
-    that is given up.
+    that is given up. when_stored: have something done once all that the journal was given is safe.
     """
 
     spawn: Callable[[Member, bytes], None]
@@ -79,6 +85,7 @@ class Shell:
     withhold: Callable[[Member], tuple[str, float] | None] = _never
     on_config: Callable[[Member], None] = _never
     on_fatal: Callable[[Member], object] = _never
+    when_stored: Callable[[Callable[[], None]], None] = _at_once
 
 
 class Fleet:
@@ -93,6 +100,7 @@ class Fleet:
         self._predecessors = Predecessors()
         self._starting = 0
         self._waiting: dict[str, None] = {}  # bots that should start, first come first served
+        self._to_restart: dict[str, int] = {}  # generations that go on until their restart can be written down
         self._random = random.Random()  # noqa: S311 - jitter
         self._soonest = -math.inf  # no deadline comes before it
         self.processes = 0
@@ -113,7 +121,31 @@ class Fleet:
     # Events ----------------------------------------------------------------------------------------------------------
 
     def apply(self, member: Member, event: Event) -> None:
-        """Let `event` happen to a worker: step, carry out the effects, record the change."""
+        """Let `event` happen to a worker: step, carry out the effects, record the change.
+
+        A worker that serves is restarted only while the database takes what follows: the next one gets no token before.
+        """
+        if isinstance(event, Renew | Restart) and member.worker.ready:
+            self._apply_when_stored(member, event)
+        else:
+            self._apply(member, event)
+
+    def _apply_when_stored(self, member: Member, event: Renew | Restart) -> None:
+        bot_id, generation = member.bot.id, member.worker.generation
+        if self._to_restart.get(bot_id) == generation:
+            return
+
+        def restart() -> None:
+            if self._to_restart.pop(bot_id, None) != generation or self._members.get(bot_id) is not member:
+                return
+            if member.worker.generation == generation and member.worker.state is State.RUNNING:
+                self._apply(member, event)
+
+        self._to_restart[bot_id] = generation
+        self._journal.put(member.status())  # there must be something whose storing shows that more can be stored
+        self._shell.when_stored(restart)
+
+    def _apply(self, member: Member, event: Event) -> None:
         before = member.worker
         try:
             after, effects = step(before, event, time.monotonic(), member.policy)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib import import_module
 
@@ -115,6 +115,7 @@ class Supervisor:
         self._look_now = asyncio.Event()
         self._stopping = False
         self._exits: set[asyncio.Task[None]] = set()
+        self._afterwards: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
         self._isolation = Isolation(settings)
         self._forks = ForkServers(
@@ -147,6 +148,7 @@ class Supervisor:
                 withhold=self._sessions.withheld,
                 on_config=self._config_changed,
                 on_fatal=self._given_up,
+                when_stored=self._do_when_stored,
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
@@ -430,6 +432,16 @@ class Supervisor:
     def _gone(self, member: Member, end: Exit) -> None:
         self._diagnosis.note_exit(member, end)
         self._rollovers.note_exit(member, end)
+
+    def _do_when_stored(self, act: Callable[[], None]) -> None:
+        async def do() -> None:
+            await self._journal.stored()
+            if not self._stopping:
+                act()
+
+        task = asyncio.create_task(do())
+        self._afterwards.add(task)
+        task.add_done_callback(self._afterwards.discard)
 
     def _given_up(self, member: Member) -> None:
         why = member.worker.reason or ""

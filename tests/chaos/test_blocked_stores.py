@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from flotilla.db.command_logs import CommandLogFilter, SqlCommandLogs
+from tests.chaos.conftest import locked
 from tests.services import Valkey, running_valkey
 from tests.stack import Stack, until
 
@@ -32,16 +32,6 @@ async def stack(tmp_path: Path) -> AsyncIterator[Stack]:
 def valkey(stack: Stack) -> Iterator[Valkey]:
     with running_valkey(stack.settings.valkey_socket) as valkey:
         yield valkey
-
-
-@contextlib.contextmanager
-def locked(stack: Stack) -> Iterator[None]:
-    """Hold the database as a writer that does not end: nobody else can write."""
-    path = stack.settings.effective_database_url.partition("///")[2]
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None, timeout=10)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
 
 
 @contextlib.contextmanager

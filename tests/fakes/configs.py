@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from flotilla.domain.config_changes import changed
-from flotilla.domain.config_record import ConfigOutcome, GuildVersion
-from flotilla.errors import RetryError
+from flotilla.domain.config_record import ConfigOutcome, GuildVersion, Version
+from flotilla.errors import NotFoundError, RetryError
 
 
 class MemoryConfigStore:
@@ -15,11 +15,18 @@ class MemoryConfigStore:
         self.away = False
         self.outcomes: dict[str, ConfigOutcome] = {}
         self.guilds: dict[tuple[str, str], GuildVersion] = {}
+        self.versions: dict[str, list[Version]] = {}
 
     async def record_outcomes(self, outcomes: Mapping[str, ConfigOutcome], at: datetime) -> None:
         assert at.tzinfo is not None
         self._require_there()
         self.outcomes |= outcomes
+
+    async def history(self, bot_id: str) -> list[Version]:
+        self._require_there()
+        if bot_id not in self.versions:
+            raise NotFoundError("There is no bot with this id.", code="bot_unknown")
+        return self.versions[bot_id]
 
     async def guild(self, bot_id: str, guild_id: str) -> GuildVersion:
         self._require_there()

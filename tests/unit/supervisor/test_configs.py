@@ -11,7 +11,7 @@ import pytest
 
 from flotilla.domain.bots import Bot
 from flotilla.domain.config import BotConfig, Cache, GuildConfig
-from flotilla.domain.config_record import ConfigOutcome, Refusal
+from flotilla.domain.config_record import ConfigOutcome, Refusal, Version
 from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import Event, Failed, Renew, Start, State, Worker
 from flotilla.errors import FixInputError
@@ -24,6 +24,7 @@ from supervisor.member import Member
 from tests.builders import T0, a_bot
 from tests.fakes.configs import MemoryConfigStore
 from tests.fakes.fleet import MemoryFleetStore
+from tests.stack import until
 
 GOOD, NEW = BotConfig(), BotConfig(cache=Cache.NONE)
 GUILD = "200000000000000001"
@@ -38,9 +39,7 @@ class Case:
         self.connected = True
         self.events: list[Event] = []
         self.chronicle = Chronicle(fleet)
-        self.configs = Configs(
-            self.store, self.chronicle, Journal(fleet), self.tell, lambda _, event: self.events.append(event), ("mine",)
-        )
+        self.configs = self.made()
         process: Any = SimpleNamespace(started_at=1)
         self.member = Member(a_bot(1), worker=Worker(State.STARTING, 1), process=process, **changes)
         self.configs.welcomes(self.member, running=False)
@@ -66,6 +65,21 @@ class Case:
         version = bot.config_version + (config != bot.config)
         self.member.bot = replace(bot, config=config, config_version=version, **changes)
         self.configs.changed(self.member)
+
+    def want_unheard(self, config: BotConfig) -> None:
+        bot: Bot = self.member.bot
+        self.member.bot = replace(bot, config=config, config_version=bot.config_version + 1)
+
+    def after_a_death(self) -> Configs:
+        """Return what a supervisor begins with that takes the worker over; nothing was stored of its config."""
+        self.member = Member(self.member.bot, worker=self.member.worker, process=self.member.process)
+        return self.made()
+
+    def made(self) -> Configs:
+        return Configs(self.store, self.chronicle, Journal(MemoryFleetStore()), self.tell, self.happens, ("mine",))
+
+    def happens(self, _member: Member, event: Event) -> None:
+        self.events.append(event)
 
     def starts(self, *, cause: str = Cause.CRASH) -> int:
         """Let the next worker start; return the version that it is given."""
@@ -213,6 +227,43 @@ async def test_worker_that_was_out_of_touch_is_told_what_it_missed() -> None:
     case.configs.met(case.member, case.hello(running=True, config=7, guilds=3))
     assert (case.member.config_version, case.member.config) == (7, NEW)
     assert case.told == [Reconfigure(GOOD, 5, ("mine",))]
+
+
+async def test_what_a_worker_ran_with_is_good_though_nobody_had_time_to_write_that_down() -> None:
+    case = Case()
+    case.configs = case.after_a_death()
+    case.want_unheard(NEW)
+    case.configs.met(case.member, case.hello(running=True))
+    assert case.member.outcome == ConfigOutcome(0, GOOD)
+    assert case.told == [Reconfigure(NEW, 1, ("mine",))]
+
+
+async def test_what_nobody_wants_any_more_is_looked_up_before_the_worker_is_told_of_another() -> None:
+    case = Case()
+    case.configs = case.after_a_death()
+    middle = BotConfig(locale="id")
+    case.want_unheard(middle)
+    case.want_unheard(NEW)
+    case.store.versions[case.member.bot.id] = [Version(2, NEW, T0, "x"), Version(1, middle, T0, "x")]
+    case.store.away = True
+    case.configs.met(case.member, case.hello(running=True, config=1))
+    await asyncio.sleep(0.02)
+    assert (case.told, case.member.outcome.good) == ([], None)
+    case.store.away = False
+    await until(lambda: case.told, "it is told")
+    assert case.told == [Reconfigure(NEW, 2, ("mine",))]
+    assert case.member.outcome == ConfigOutcome(1, middle)
+
+
+async def test_bot_that_is_removed_meanwhile_is_not_looked_up_for_ever() -> None:
+    case = Case()
+    case.configs = case.after_a_death()
+    case.want_unheard(BotConfig(locale="id"))
+    case.want_unheard(NEW)
+    case.configs.met(case.member, case.hello(running=True, config=1))
+    await asyncio.sleep(0.02)
+    assert case.told == []
+    case.configs.forget(case.member.bot.id)
 
 
 async def test_outcomes_are_kept_while_the_database_is_away() -> None:

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB, Overrides, Policy
 from flotilla.domain.sessions import Cause
-from flotilla.domain.worker import BecameReady, Exited, HandedOver, Heartbeat, LostReady, Renew, State
+from flotilla.domain.worker import BecameReady, Exited, HandedOver, Heartbeat, LostReady, Renew, Restart, State
 from flotilla.ports import FleetRow
 from supervisor.fleet import Fleet, Shell
 from supervisor.journal import Journal
@@ -41,6 +41,8 @@ class Host:
         self.ends: list[Exit] = []
         self.configured: list[Member] = []
         self.withheld: tuple[str, float] | None = None
+        self.database_hangs = False
+        self.afterwards: list[Callable[[], None]] = []
         self.store = MemoryFleetStore()
         self.journal = Journal(self.store)
         self.fleet = Fleet(
@@ -53,9 +55,16 @@ class Host:
                 on_gone=lambda _, end: self.ends.append(end),
                 on_policy=self.configured.append,
                 withhold=lambda _: self.withheld,
+                when_stored=self.when_stored,
             ),
             spawn_concurrency=concurrency,
         )
+
+    def when_stored(self, act: Callable[[], None]) -> None:
+        if self.database_hangs:
+            self.afterwards.append(act)
+        else:
+            act()
 
     def spawn(self, member: Member, secret: bytes) -> None:
         assert len(secret) == 32
@@ -104,6 +113,40 @@ def test_a_newer_epoch_is_answered_by_the_next_incarnation(host: Host) -> None:
     assert host.member(1).worker.state is State.STOPPING
     host.fleet.fork_failed("1", 1, "EAGAIN")
     assert (host.spawned, host.member(1).epoch) == ([("1", 1), ("1", 2)], 1)
+
+
+@pytest.mark.parametrize("event", [Renew(1, "config_changed"), Restart()])
+async def test_worker_that_serves_goes_on_until_its_restart_can_be_written_down(
+    host: Host, event: Renew | Restart, child: int
+) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.forked("1", 1, child, start_ticks(child))
+    member = host.member(1)
+    host.fleet.apply(member, BecameReady(1))
+    await host.recorded()
+    host.database_hangs = True
+    for _ in range(2):
+        host.fleet.apply(member, event)
+    assert member.worker.state is State.RUNNING
+    (restart,) = host.afterwards
+    assert await host.journal.flush() == 1, "there is something whose storing shows that more can be stored"
+    restart()
+    assert (member.worker.state, member.worker.restart) == (State.STOPPING, True)
+
+
+async def test_restart_that_could_not_be_written_down_is_off_when_the_bot_is_stopped_meanwhile(
+    host: Host, child: int
+) -> None:
+    host.fleet.reconcile([bot(1)])
+    host.fleet.forked("1", 1, child, start_ticks(child))
+    member = host.member(1)
+    host.fleet.apply(member, BecameReady(1))
+    host.database_hangs = True
+    host.fleet.apply(member, Restart())
+    host.fleet.reconcile([bot(1, Desired.STOPPED)])
+    (restart,) = host.afterwards
+    restart()
+    assert (member.worker.state, member.worker.restart) == (State.STOPPING, False)
 
 
 def test_a_removed_bot_is_dropped_once_it_has_stopped(host: Host) -> None:

@@ -26,6 +26,10 @@ def workers_may_live() -> bool:
     return time.time() - made_at < time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+BIND_NOW = "LD_BIND_NOW"
+"""The fork server takes it out of its environment again: what a bot starts is no concern of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ForkServerProcess:
     """A fork server that was started, and our end of the socket between us. It ends when that end is closed.
@@ -69,5 +73,9 @@ class ForkServerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without our settings: URLs there can hold passwords, and bots run code of their own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("FLOTILLA_", "SUPERVISOR_"))}
+    """Return the environment without our settings: URLs there can hold passwords, and bots run code of their own.
+
+    The loader finds all functions of all libraries at once (ld.so(8), LD_BIND_NOW), so that no worker has to.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLOTILLA_", "SUPERVISOR_"))}
+    return kept | {BIND_NOW: "1"}

@@ -138,6 +138,7 @@ def main() -> None:
     os.set_inheritable(supervisor.fileno(), False)
     setproctitle.setproctitle("flotilla: fork server")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.pop("LD_BIND_NOW", None)  # has had its effect (supervisor/zygote.py)
     logging.getLogger().setLevel(logging.INFO)  # as in workers, which then need not change it
     began = time.monotonic()
     warm_up()

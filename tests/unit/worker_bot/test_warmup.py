@@ -9,6 +9,7 @@ from worker_bot import code
 LIVED = """
 import asyncio, logging, signal, sys, threading
 from pathlib import Path
+from hikari.internal import routes
 from worker_bot import asking, callbacks, code, responses, rest, seam, warmup
 
 logging.basicConfig(level="WARNING")
@@ -22,7 +23,9 @@ async def counted(*arguments):
     lives.append(await live(*arguments))
 
 warmup.run_worker = counted
+known = {name: route.has_ratelimits for name, route in vars(routes).items() if isinstance(route, routes.Route)}
 warmup.warm_up()
+assert known == {name: getattr(routes, name).has_ratelimits for name in known}, "a limit was learnt of a stub"
 assert lives == [0] * (1 + (0 if sys.gettrace() else warmup.LIVES)), lives
 assert packed[0] > 1000, packed
 assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

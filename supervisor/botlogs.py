@@ -22,6 +22,9 @@ from flotilla.botlog import OLD_FILES, old_file, stamp
 
 LOOK_S = 0.1
 FLOOD_LOOK_S = 0.02
+QUIET_LOOKS = 4
+"""A log that has not grown between two looks is passed over by the next ones: most logs of a large fleet are quiet."""
+
 ROTATE_EVERY_S = 1.0
 CHUNK_BYTES = 256 * 1024
 log = structlog.get_logger()
@@ -36,6 +39,8 @@ class _Held:
     descriptor: int
     rotated_at: float
     dropped_bytes: int = 0
+    size_bytes: int = -1
+    grew: bool = True
 
 
 class BotLogs:
@@ -49,6 +54,7 @@ class BotLogs:
         self._part_bytes = total_bytes // (OLD_FILES + 2)
         self._whole_bytes = self._part_bytes * 5 // 4
         self._held: dict[Key, _Held] = {}
+        self._looks = 0
 
     def look(self, wanted: Mapping[Key, Path], now: float) -> bool:
         """Bound every log of `wanted`; return whether one is in flood, so that the next look should come soon.
@@ -60,9 +66,10 @@ class BotLogs:
             self._bound(held, now)
             os.close(held.descriptor)
         flooded = False
-        for key, path in wanted.items():
+        self._looks += 1
+        for turn, (key, path) in enumerate(wanted.items(), self._looks):
             held_now = self._held.get(key) or self._open(key, path)
-            if held_now is not None:
+            if held_now is not None and (held_now.grew or turn % QUIET_LOOKS == 0):
                 flooded |= self._bound(held_now, now)
         return flooded
 
@@ -86,6 +93,7 @@ class BotLogs:
 
     def _bound(self, held: _Held, now: float) -> bool:
         size = os.lseek(held.descriptor, 0, os.SEEK_END)  # a third of what a stat costs, ten times a second per bot
+        held.grew, held.size_bytes = size != held.size_bytes, size
         if size <= self._part_bytes:
             return False
         try:
@@ -95,6 +103,7 @@ class BotLogs:
             else:
                 held.dropped_bytes += size
             os.ftruncate(held.descriptor, 0)
+            held.size_bytes = -1
             if held.dropped_bytes:
                 os.write(held.descriptor, _dropped(held.dropped_bytes))
         except OSError as fault:

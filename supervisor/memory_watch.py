@@ -104,7 +104,7 @@ class MemoryWatch:
             if member.process is None:
                 continue
             watched = self._of(member)
-            if _is_wanted(member, now):
+            if member.memory_bytes is None and _is_wanted(member, now):
                 watched.due = 0.0
             if watched.due < self._scan_at:
                 if watched.every_s >= PATIENT_S:

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import io
 import logging
 import os
@@ -70,7 +69,6 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         fork = confine(fork)
         forbid_core_dumps()
         setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
-        gc.enable()
         use_one_heap()
         configure_logging(sys.stderr)
         return asyncio.run(run_worker(fork))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import itertools
 import logging
 import os
@@ -345,6 +346,8 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, prob
             if (probed := probes.look(orders.limits)) is not None:
                 link.report_probed(probed)
             metrics.tell(bot.cache)
+        if number == 1:
+            gc.enable()  # it is off in the fork server; a start makes little garbage, and has no time to look for it
         began, wait_s = time.monotonic(), pause_s(orders.limits.heartbeat_s, time.monotonic())
         await asyncio.sleep(wait_s)
         metrics.lagged(time.monotonic() - began - wait_s)

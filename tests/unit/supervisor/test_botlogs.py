@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flotilla.botlog import old_file, parts
-from supervisor.botlogs import ROTATE_EVERY_S, BotLogs
+from supervisor.botlogs import QUIET_LOOKS, ROTATE_EVERY_S, BotLogs
 
 TOTAL = 4 * 1024 * 1024
 PART = TOTAL // 5
@@ -86,6 +86,32 @@ def test_flood_is_cut_without_a_copy_and_says_how_much_is_missing(log: Log) -> N
     log.look()
     assert "bytes of this log were dropped" in old_file(log.path, 1).read_text()
     assert sum(log.sizes()) <= TOTAL
+
+
+def test_quiet_logs_are_looked_at_in_turns_and_the_others_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    seek = os.lseek
+
+    def counted(descriptor: int, *where: int) -> int:
+        looked.append(descriptor)
+        return seek(descriptor, *where)
+
+    monkeypatch.setattr("supervisor.botlogs.os.lseek", counted)
+    logs = BotLogs(TOTAL)
+    wanted = {(name, 1): tmp_path / name for name in "abcdefgh"}
+    for path in wanted.values():
+        path.write_bytes(b"x")
+    seen = []
+    for number in range(QUIET_LOOKS + 2):
+        looked.clear()
+        logs.look(wanted, float(number))
+        seen.append(len(looked))
+    assert seen == [8, 8, *[8 // QUIET_LOOKS] * QUIET_LOOKS]
+    wanted["a", 1].write_bytes(b"x" * (PART + 1))
+    assert [logs.look(wanted, 100.0) for _ in range(QUIET_LOOKS)].count(True) == 1, "each has its turn"
+    logs.close()
 
 
 def test_log_of_a_worker_that_is_gone_is_bounded_once_more(log: Log) -> None:

@@ -14,12 +14,11 @@ import platform
 import signal
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
-from typing import Any
 
 from flotilla.domain.config import BUILT_IN
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
@@ -52,8 +51,8 @@ def warm_up() -> None:
     with _undone():
         with code.seen() as begun:
             _begin()
-        _run(_first_lives, begun)
-        for _ in range(_lives_more(LIVES)):
+        _run(begun)
+        for _ in range(_lives_more()):
             _begin()
 
 
@@ -99,9 +98,9 @@ def _unheard() -> Iterator[None]:
             root.setLevel(level)
 
 
-def _lives_more(lives: int) -> int:
+def _lives_more() -> int:
     """Return how many lives follow the first one; with a debugger the interpreter settles nothing."""
-    return lives if sys.gettrace() is None else 0
+    return LIVES if sys.gettrace() is None else 0
 
 
 def _begin() -> None:
@@ -111,10 +110,10 @@ def _begin() -> None:
     asyncio.run(asyncio.sleep(0))
 
 
-def _run(lives: "Callable[[_World, Any], Awaitable[None]]", argument: object) -> None:
+def _run(begun: dict[int, CodeType]) -> None:
     folder = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="flotilla-warm-up-", dir=folder) as own:
-        asyncio.run(asyncio.wait_for(_in_a_world(Path(own), lives, argument), WARM_UP_TIMEOUT_S))
+        asyncio.run(asyncio.wait_for(_in_a_world(Path(own), begun), WARM_UP_TIMEOUT_S))
 
 
 @dataclass(slots=True)
@@ -126,27 +125,23 @@ class _World:
     lived: int = 0
 
 
-async def _in_a_world(folder: Path, lives: "Callable[[_World, Any], Awaitable[None]]", argument: object) -> None:
+async def _in_a_world(folder: Path, begun: dict[int, CodeType]) -> None:
     discord = StubDiscord()
     limits = WorkerLimits(heartbeat_s=HEARTBEAT_S)
     config = WorkerConfig(f"{await discord.start()}/api/v10", EXTENSIONS, "INFO", limits)
     supervisor = StubSupervisor(folder / "control", config)
     await supervisor.start()
-    await lives(_World(discord, folder), argument)
+    await _lives(_World(discord, folder), begun)
     supervisor.stop()
     await discord.stop()
 
 
-async def _first_lives(world: _World, begun: dict[int, CodeType]) -> None:
+async def _lives(world: _World, begun: dict[int, CodeType]) -> None:
     with code.seen() as seen:
-        end = await _life(world)
+        ends = [await _life(world)]
     code.pack(begun | seen)
-    await _lives(world, _lives_more(LIVES))
-    await end
-
-
-async def _lives(world: _World, count: int) -> None:
-    await asyncio.gather(*[await _life(world) for _ in range(count)])
+    ends += [await _life(world) for _ in range(_lives_more())]
+    await asyncio.gather(*ends)
 
 
 async def _life(world: _World) -> asyncio.Task[int]:

@@ -116,7 +116,7 @@ class Configs:
             except RetryError as fault:
                 failures += 1
                 log.warning("configs.database_away", error=fault.message)
-                await asyncio.sleep(min(RETRY_CAP_S, 0.1 * 2**failures) * random.random())  # noqa: S311 - jitter
+                await asyncio.sleep(min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)) * random.random())  # noqa: S311 - jitter
             except NotFoundError:
                 return
         if member.worker.generation == hello.generation:

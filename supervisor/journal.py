@@ -68,7 +68,7 @@ class Journal:
                 break
             except RetryError as fault:
                 failures += 1
-                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2**failures))  # noqa: S311 - jitter
+                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
                 log.warning("journal.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
                 await asyncio.sleep(delay_s)
         self._progress.reach(mark)

@@ -114,7 +114,7 @@ class _Known:
         shared_bytes = target.shared_bytes if self._shared_bytes is None else self._shared_bytes
         if not self._is_due(target, rss_bytes, shared_bytes, now):
             return MemorySample(target.bot_id, target.pid, max(0, rss_bytes - shared_bytes), exact=False)
-        # What a worker has just said is as good, and has cost a look at its page tables already.
+        # What a worker has just said is right within a tenth, and it looks at its own page tables soon.
         told = not target.measured and target.shared_bytes > 0 and rss_bytes < target.limit_bytes
         uss_bytes = None if told else _uss_bytes(self._process)
         if uss_bytes is None:

@@ -14,8 +14,9 @@ from flotilla.domain.config import BotConfig, Cache, GuildConfig
 from flotilla.domain.config_record import ConfigOutcome, Refusal, Version
 from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import Event, Failed, Renew, Start, State, Worker
-from flotilla.errors import FixInputError
+from flotilla.errors import FixInputError, RetryError
 from flotilla.protocol import Configured, GuildsChanged, Hello, Reconfigure, ToWorker
+from supervisor import configs as configs_module
 from supervisor.chronicle import Chronicle
 from supervisor.configs import Configs
 from supervisor.guilds import TOLD_AT_ONCE
@@ -252,6 +253,27 @@ async def test_what_nobody_wants_any_more_is_looked_up_before_the_worker_is_told
     case.store.away = False
     await until(lambda: case.told, "it is told")
     assert case.told == [Reconfigure(NEW, 2, ("mine",))]
+    assert case.member.outcome == ConfigOutcome(1, middle)
+
+
+async def test_what_is_to_be_looked_up_waits_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(configs_module, "RETRY_CAP_S", 0.0)
+    case = Case()
+    case.configs = case.after_a_death()
+    middle, failures = BotConfig(locale="id"), 0
+    case.want_unheard(middle)
+    case.want_unheard(NEW)
+
+    async def history(_bot_id: str) -> list[Version]:
+        nonlocal failures
+        failures += 1
+        if failures <= 1100:  # 2**1024 is beyond a float
+            raise RetryError("away")
+        return [Version(1, middle, T0, "x")]
+
+    monkeypatch.setattr(case.store, "history", history)
+    case.configs.met(case.member, case.hello(running=True, config=1))
+    await until(lambda: case.told, "it is told")
     assert case.member.outcome == ConfigOutcome(1, middle)
 
 

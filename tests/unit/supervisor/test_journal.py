@@ -114,6 +114,15 @@ async def test_a_database_that_is_away_loses_nothing(
     assert store.transactions[0] == ([BotStatus("1")], store.transactions[0][1])
 
 
+async def test_a_database_may_be_away_for_hours(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "RETRY_CAP_S", 0.0)
+    store.away_for = 1100  # 2**1024 is beyond a float
+    journal = Journal(store)
+    journal.put(BotStatus("1"), transition("1"))
+    assert await journal.flush() == 2
+    assert len(store.transactions) == 1
+
+
 async def test_what_is_kept_for_an_absent_database_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRANSITIONS", 100)
     journal = Journal(store)

@@ -22,7 +22,7 @@ export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := .venv
 
 .DEFAULT_GOAL := help
-.PHONY: demo up test check lint fix bench help setup strangers deps-system clean
+.PHONY: demo up test nightly check lint fix bench help setup strangers deps-system clean
 
 demo: setup ## Run the whole fleet with demo bots on a local sandbox, in the foreground
 	@exec $(BIN)/flotilla up --demo
@@ -32,6 +32,9 @@ up: setup ## Run the whole fleet on Discord, in the foreground
 
 test: strangers $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --cov
+
+nightly: setup ## The tests that take long
+	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m nightly
 
 check: lint ## What to run before a commit, in under a minute: linters, unit and contract tests
 	$(BIN)/pytest -n 2 --dist loadfile -q tests/unit tests/contract

@@ -13,11 +13,11 @@ def start_ticks(pid: int) -> int | None:
     Source: proc(5), /proc/PID/stat, fields 3 (state) and 22 (starttime).
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()  # its second field is the process's own, and any bytes
     except (FileNotFoundError, ProcessLookupError):
         return None
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in {"Z", "X"} else int(fields[19])
+    fields = stat.rpartition(b")")[2].split()
+    return None if fields[0] in {b"Z", b"X"} else int(fields[19])
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
@@ -26,8 +26,8 @@ def catches(pid: int, number: signal.Signals) -> bool:
     A worker that another release started, or that has only just been forked, may have none and would die of it.
     """
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
-        caught = int(status.partition("SigCgt:")[2].split(maxsplit=1)[0], 16)
+        status = Path(f"/proc/{pid}/status").read_bytes()
+        caught = int(status.partition(b"\nSigCgt:")[2].split(maxsplit=1)[0], 16)
     except (OSError, IndexError, ValueError):
         return False
     return bool(caught >> (number - 1) & 1)

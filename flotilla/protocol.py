@@ -10,6 +10,19 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from flotilla.domain.bounds import (
+    PLAIN,
+    BatchNumber,
+    Code,
+    Count,
+    Detail,
+    Line,
+    Milliseconds,
+    Number,
+    Seconds,
+    Url,
+    Version,
+)
 from flotilla.domain.command_logs import CommandLog
 from flotilla.domain.config import BotConfig, GuildConfig
 from flotilla.domain.happenings import Occurrence
@@ -27,9 +40,13 @@ SEALED_S = 30.0
 """How long a worker that has handed over stays for its successor at most."""
 
 MAX_FRAME_BYTES = 1024 * 1024
+MAX_QUESTION_BYTES = 64 * 1024
+MAX_BINS = 128
+"""Ten minutes are 61 bins of 10 s, and a process that reports twice in one names it once."""
+
 _LENGTH = struct.Struct(">I")
 
-Topic = Annotated[str, msgspec.Meta(max_length=50)]
+Topic = Annotated[str, msgspec.Meta(max_length=50, pattern=PLAIN)]
 """What a worker asks about, such as `stock.search`; who answers it is in supervisor/supervisor.py."""
 
 Delivery = Literal["ok", "quiet", "probing", "deaf", "unprobed"]
@@ -55,14 +72,14 @@ class Hello(_Message, frozen=True, tag=True):
     -1: none yet.
     """
 
-    version: int
-    bot_id: str
-    generation: int
-    secret: bytes
+    version: Number
+    bot_id: Code
+    generation: Number
+    secret: Annotated[bytes, msgspec.Meta(max_length=64)]
     running: bool
     ready: bool
-    config_version: int = -1
-    guilds_version: int = -1
+    config_version: Version = -1
+    guilds_version: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] = -1
 
 
 class Ready(_Message, frozen=True, tag=True):
@@ -82,15 +99,15 @@ class Beat(_Message, frozen=True, tag=True):
     root nobody but the worker itself may know.
     """
 
-    latency_ms: float | None
-    shared_bytes: int | None = None
+    latency_ms: Milliseconds | None
+    shared_bytes: Count | None = None
 
 
 class Failing(_Message, frozen=True, tag=True):
     """The worker is about to exit and says why. code: of `flotilla.domain.reasons`; detail: for the log, no secrets."""
 
-    code: str
-    detail: str
+    code: Code
+    detail: Detail
 
 
 class Sealed(_Message, frozen=True, tag=True):
@@ -108,14 +125,14 @@ class InvalidRequests(_Message, frozen=True, tag=True):
     `403 POST /channels/{channel}/messages`.
     """
 
-    bins: tuple[tuple[int, int], ...]
-    most: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    bins: Annotated[tuple[tuple[Number, Number], ...], msgspec.Meta(max_length=MAX_BINS)]
+    most: Line = ""
 
 
 class Heap(_Message, frozen=True, tag=True):
     """The answer to `TakeHeap` with the same number."""
 
-    number: int
+    number: Number
     report: HeapReport
 
 
@@ -125,27 +142,27 @@ class AskIdentify(_Message, frozen=True, tag=True):
     number: of the worker's attempts; one asked for twice is granted once. renewed: this process was READY before.
     """
 
-    shard_id: int
-    number: int
+    shard_id: Number
+    number: Number
     renewed: bool
 
 
 class IdentifiedAlone(_Message, frozen=True, tag=True):
     """A shard identified unasked, so many seconds ago: no supervisor answered."""
 
-    shard_id: int
-    ago_s: float
+    shard_id: Number
+    ago_s: Seconds
 
 
 class GatewayAnswer(msgspec.Struct, frozen=True):
     """Discord's answer to `GET /gateway/bot`. reset_after_s: until `remaining` is `total` again."""
 
-    url: str
-    shards: int
-    total: int
-    remaining: int
-    max_concurrency: int
-    reset_after_s: float
+    url: Url
+    shards: Number
+    total: Number
+    remaining: Number
+    max_concurrency: Number
+    reset_after_s: Seconds
 
 
 class GatewaySeen(_Message, frozen=True, tag=True):
@@ -163,9 +180,9 @@ class Probed(_Message, frozen=True, tag=True):
 
     delivery: Delivery | None
     rung: Rung
-    quiet_s: float
-    responses: int = 0
-    response_p95_ms: float | None = None
+    quiet_s: Seconds
+    responses: Number = 0
+    response_p95_ms: Milliseconds | None = None
 
 
 class CommandsRan(_Message, frozen=True, tag=True):
@@ -175,9 +192,9 @@ class CommandsRan(_Message, frozen=True, tag=True):
     the batch before.
     """
 
-    number: int
+    number: BatchNumber
     logs: Annotated[tuple[CommandLog, ...], msgspec.Meta(max_length=200)]
-    lost: int = 0
+    lost: Count = 0
 
 
 class Configured(_Message, frozen=True, tag=True):
@@ -187,17 +204,17 @@ class Configured(_Message, frozen=True, tag=True):
     and goes on with what it had.
     """
 
-    version: int
+    version: Number
     outcome: Literal["live", "restart", "failed"]
-    detail: Annotated[str, msgspec.Meta(max_length=4000)] = ""
+    detail: Detail = ""
 
 
 class Ask(_Message, frozen=True, tag=True):
     """A question of the bot's code, until `Answered` with this number comes. body: as the topic has it."""
 
-    number: int
+    number: BatchNumber
     topic: Topic
-    body: bytes
+    body: Annotated[bytes, msgspec.Meta(max_length=MAX_QUESTION_BYTES)]
 
 
 class Measured(_Message, frozen=True, tag=True):
@@ -205,7 +222,7 @@ class Measured(_Message, frozen=True, tag=True):
 
     counts: Counts
     cache: Named = {}
-    age_s: float = 0.0
+    age_s: Seconds = 0.0
 
 
 class Happened(_Message, frozen=True, tag=True):
@@ -214,9 +231,9 @@ class Happened(_Message, frozen=True, tag=True):
     number, lost: as those of `CommandsRan`.
     """
 
-    number: int
+    number: BatchNumber
     rows: Annotated[tuple[Occurrence, ...], msgspec.Meta(max_length=100)]
-    lost: int = 0
+    lost: Count = 0
 
 
 # Supervisor to worker ------------------------------------------------------------------------------------------------

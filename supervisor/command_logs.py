@@ -2,12 +2,15 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from msgspec import structs
 
 from flotilla.domain.command_logs import CommandLog
+from flotilla.domain.dated import not_ahead
 from flotilla.errors import RetryError
 from flotilla.ports import CommandLogStore
 from flotilla.protocol import CommandsRan, CommandsStored, ToWorker
@@ -48,7 +51,9 @@ class CommandLogs:
         """Take a batch; the same one again takes its own place."""
         if message.lost:
             log.error("command_logs.lost", bot=member.bot.name, logs=message.lost)
-        self._waiting[member.bot.id, generation] = _Batch(member.bot.id, message)
+        now = time.time()
+        logs = tuple(_dated(row, now) for row in message.logs)
+        self._waiting[member.bot.id, generation] = _Batch(member.bot.id, structs.replace(message, logs=logs))
         self._came.set()
 
     async def run(self) -> None:
@@ -102,3 +107,9 @@ class CommandLogs:
         if not self._failures:
             return GATHER_S
         return random.uniform(GATHER_S, min(RETRY_CAP_S, GATHER_S * 2 ** min(self._failures, 10)))  # noqa: S311 - jitter
+
+
+def _dated(row: CommandLog, now: float) -> CommandLog:
+    """Return a log whose time is believed no further than this host's clock goes."""
+    dated = not_ahead(row.id, row.at, now)
+    return row if dated == (row.id, row.at) else structs.replace(row, id=dated[0], at=dated[1])

@@ -76,6 +76,7 @@ class ControlServer:
         configs: Configs,
         takers: Mapping[type, Taker],
         users: BotUsers | None = None,
+        offended: Callable[[Member, str], object] = lambda _member, _why: None,
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -85,6 +86,7 @@ class ControlServer:
         self._requests = requests
         self._users = users
         self._takers = takers
+        self._offended = offended
         self._sessions = sessions
         self._configs = configs
         self._server: asyncio.Server | None = None
@@ -150,6 +152,10 @@ class ControlServer:
             del self._connections[link.peer]
         if link.member is not None and self._links.get(link.member.bot.id) is link:
             del self._links[link.member.bot.id]
+
+    def offended(self, member: Member, why: str) -> None:
+        """Have it told that a bot's worker sent what none of ours sends."""
+        self._offended(member, why)
 
     def meet(self, link: Link, hello: Hello) -> None:
         """Let a worker in that proves itself: at once if it has its token already."""

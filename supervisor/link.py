@@ -40,6 +40,9 @@ class Keeper(Protocol):
     def lost(self, link: "Link") -> None:
         """Note that a peer is gone."""
 
+    def offended(self, member: Member, why: str) -> None:
+        """Note that a worker sent what none of ours sends; it is disconnected."""
+
 
 class Link(asyncio.BufferedProtocol):
     """A stranger until its keeper says whose worker it is; `pid` and `uid` are what the kernel vouches for."""
@@ -150,21 +153,24 @@ class Link(asyncio.BufferedProtocol):
         """Take all whole frames, or those up to where the peer must wait; the decoder keeps the rest."""
         try:
             for body in self._decoder.feed(received):
-                self._take(from_worker.decode(body))
+                self._take(from_worker.decode(body), len(body))
                 # What a worker said before it ended counts, also when it could not be answered any more.
                 if self._held or (self.member is None and not self.is_open):
                     return
         except (ProtocolError, ValueError) as fault:
-            self._drop(f"{type(fault).__name__}: {fault}")
+            why = f"{type(fault).__name__}: {fault}"
+            self._drop(why)
+            if self.member is not None:
+                self._keeper.offended(self.member, why)
 
-    def _take(self, message: FromWorker) -> None:
+    def _take(self, message: FromWorker, size_bytes: int) -> None:
         if self.member is None:
             if not isinstance(message, Hello):
                 raise ProtocolError("the first message was not Hello")
             self._keeper.meet(self, message)
             return
         self._keeper.take(self.member, self.generation, message)
-        wait_s = self._pace.take(time.monotonic())
+        wait_s = self._pace.take(time.monotonic(), size_bytes)
         if wait_s:
             self._slow_down(wait_s, self.member)
 

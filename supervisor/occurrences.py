@@ -1,13 +1,13 @@
 """Takes what Discord did to bots from their workers to the database; a worker keeps it until it is there."""
 
 import asyncio
-import math
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
 
+from flotilla.domain.dated import not_ahead
 from flotilla.domain.happenings import DISCORD_CODES, KINDS, Happening, Occurrence
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore
@@ -19,9 +19,6 @@ GATHER_S = 0.1
 
 RETRY_CAP_S = 5.0
 STORE_TIMEOUT_S = 5.0
-AHEAD_S = 60.0
-"""How far a worker's clock may be ahead; it is this host's."""
-
 log = structlog.get_logger()
 
 
@@ -79,7 +76,7 @@ class Occurrences:
 
 def _happening(member: Member, row: Occurrence, now: datetime) -> Happening | None:
     """Return what a worker told; None if it is none of what workers may tell. Its time is not believed blindly."""
-    if row.code not in DISCORD_CODES or not math.isfinite(row.at):
+    if row.code not in DISCORD_CODES:
         return None
-    at = datetime.fromtimestamp(min(row.at, now.timestamp() + AHEAD_S), UTC)
-    return Happening(row.id, member.bot.id, at, row.code, dict(row.detail))
+    row_id, at = not_ahead(row.id, row.at, now.timestamp())
+    return Happening(row_id, member.bot.id, datetime.fromtimestamp(at, UTC), row.code, dict(row.detail))

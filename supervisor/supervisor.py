@@ -11,6 +11,7 @@ from importlib import import_module
 import structlog
 
 from flotilla.botlog import log_file
+from flotilla.domain.bounds import plain
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
@@ -89,6 +90,7 @@ SHUTDOWN_S = 6.5
 """However patient the settings are, everything is down within the 8 s that supervisord.conf gives this program."""
 
 SLOT = 0
+TOLD_CHARS = 200
 log = structlog.get_logger()
 
 
@@ -214,6 +216,9 @@ class Supervisor:
                 Happened: self._occurrences.take,
             },
             self._isolation.users,
+            lambda member, why: self._chronicle.note(
+                "protocol_violation", member.bot.id, member.bot.name, why=plain(why, TOLD_CHARS)
+            ),
         )
         self._heaps.tell = self._control.tell
 

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 from typing import Final
 
-from flotilla.protocol import Answered, Ask, Topic
+from flotilla.protocol import MAX_QUESTION_BYTES, Answered, Ask, Topic
 
 AGAIN_S: Final = 5.0
 AWAY_S: Final = 0.2
@@ -36,6 +36,8 @@ class Asking:
 
     async def ask(self, topic: Topic, body: bytes = b"", timeout_s: float = TIMEOUT_S) -> bytes:
         """Return the answer. body: as the topic has it. Raises AskingError."""
+        if len(body) > MAX_QUESTION_BYTES:
+            raise AskingError("too_large", f"a question may have {MAX_QUESTION_BYTES} bytes")
         if len(self._open) >= MAX_OPEN:
             raise AskingError("busy", f"{MAX_OPEN} questions are open already")
         number = next(self._numbers)

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from ulid import ULID
 
-from flotilla.domain.command_logs import CommandLog, Kind, Outcome, shown
+from flotilla.domain.bounds import plain
+from flotilla.domain.command_logs import MAX_NAME, CommandLog, Kind, Outcome, shown
 from flotilla.protocol import CommandsRan
 from worker_bot import guard
 from worker_bot.answering import VOID_S
@@ -78,7 +79,7 @@ class _Open:
             self.id,
             self.at,
             self.kind,
-            self.name[:100],
+            plain(self.name, MAX_NAME),
             self.outcome or answered,
             self.interaction_id,
             self.user_id,
@@ -88,7 +89,7 @@ class _Open:
             None if self.first is None else _ms(self.first - self.began),
             None if self.ended is None else _ms(self.ended - self.began),
             self.deferred,
-            None if self.error is None else self.error[:200],
+            None if self.error is None else plain(self.error, 200),
             self.reference,
         )
 

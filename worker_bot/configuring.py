@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from flotilla.domain.bounds import plain
 from flotilla.domain.config import BotConfig, Presence
 from flotilla.domain.config_effects import Effect, whole_effect
 from flotilla.protocol import Configured, Reconfigure, WorkerConfig
@@ -75,7 +76,7 @@ class Configuring:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(TAKE_S):
                     await self._change(wanted.bot, before)
-            detail = redact_text(f"{type(fault).__name__}: {fault}")[:MAX_DETAIL_CHARS]
+            detail = plain(redact_text(f"{type(fault).__name__}: {fault}"), MAX_DETAIL_CHARS)
             return Configured(wanted.version, "failed", detail)
         self.version = wanted.version
         log.info("version %d of the config holds", wanted.version)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flotilla.domain.bounds import plain
 from worker_bot.permissions import Overwrite, in_channel, in_guild, names_of, overwrites_of
 
 SETTLE_S: Final = 2.0
@@ -134,7 +135,7 @@ class Guilds:
         if guild.get("unavailable"):
             return
         known = self._places.get(guild_id)
-        place = self._places[guild_id] = Place(str(guild["name"])[:100])
+        place = self._places[guild_id] = Place(plain(str(guild["name"]), 100))
         me = next((member for member in guild.get("members", ()) if int(member["user"]["id"]) == self._me), None)
         granted = {int(role["id"]): int(role["permissions"]) for role in guild["roles"]}
         place.everyone = granted.get(guild_id, 0)
@@ -153,8 +154,8 @@ class Guilds:
 
     def _updated(self, guild: Mapping[str, Any], _now: float) -> Iterator[Told]:
         place = self._places.get(int(guild["id"]))
-        if place is not None and place.name != str(guild["name"])[:100]:
-            place.name, self.changed = str(guild["name"])[:100], True
+        if place is not None and place.name != plain(str(guild["name"]), 100):
+            place.name, self.changed = plain(str(guild["name"]), 100), True
         yield from ()
 
     def _went(self, guild: Mapping[str, Any], _now: float) -> Iterator[Told]:
@@ -218,7 +219,7 @@ class Guilds:
                 was, now_is = (in_channel(base, guild_id, roles, self._me, rows) for rows in (before, after))
                 first = self._changes.get(channel_id)
                 due, was = (now + SETTLE_S, was) if first is None else (first.due, first.before)
-                self._changes[channel_id] = _Change(due, guild_id, was, now_is, str(channel["name"])[:100])
+                self._changes[channel_id] = _Change(due, guild_id, was, now_is, plain(str(channel["name"]), 100))
         yield from ()
 
     def _note(self, guild_id: int, before: int, now: float) -> None:

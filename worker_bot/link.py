@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
+from flotilla.domain.bounds import plain
 from flotilla.protocol import (
     VERSION,
     Beat,
@@ -102,7 +103,7 @@ class Link:
 
     async def report_failing(self, code: str, detail: str) -> None:
         """Tell why the worker is about to exit, and wait until that is on its way."""
-        self.send(Failing(code, detail))
+        self.send(Failing(plain(code, 64), plain(detail, 8000)))
         if self._writer is not None:
             with contextlib.suppress(OSError, TimeoutError):
                 await asyncio.wait_for(self._writer.drain(), DRAIN_TIMEOUT_S)

@@ -5,11 +5,29 @@ from typing import Annotated, Any
 
 import msgspec
 
+from flotilla.domain.bounds import PLAIN, Line, Milliseconds, Snowflake, Ulid, UnixTime, plain
+
 MAX_OPTIONS_BYTES = 2048
 """Of the options of one log, as JSON. An option may have 6,000 characters (Discord, Application Commands)."""
 
 MAX_TEXT = 60
+MAX_NAME = 100
+MAX_OPTIONS = 64
+"""More than any form of Discord's has."""
+
+WHOLE = 2**53
+"""Beyond it Discord has no whole numbers in options either (Discord, Application Command Option Type)."""
+
 REDACTED = "[redacted]"
+Name = Annotated[str, msgspec.Meta(max_length=MAX_NAME, pattern=PLAIN)]
+Option = (
+    Annotated[str, msgspec.Meta(max_length=200, pattern=PLAIN)]
+    | Annotated[int, msgspec.Meta(ge=-WHOLE, le=WHOLE)]
+    | Annotated[float, msgspec.Meta(ge=-1e308, le=1e308)]
+    | bool
+    | None
+)
+Options = Annotated[dict[Name, Option], msgspec.Meta(max_length=MAX_OPTIONS)]
 
 
 class Kind(enum.StrEnum):
@@ -40,42 +58,45 @@ class CommandLog(msgspec.Struct, frozen=True, array_like=True):
     the user was shown of it.
     """
 
-    id: Annotated[str, msgspec.Meta(min_length=26, max_length=26)]
-    at: float
+    id: Ulid
+    at: UnixTime
     kind: Kind
-    name: Annotated[str, msgspec.Meta(max_length=100)]
+    name: Name
     outcome: Outcome
-    interaction_id: int
-    user_id: int
-    guild_id: int | None = None
-    channel_id: int | None = None
-    options: dict[str, Any] = {}
-    first_ms: float | None = None
-    total_ms: float | None = None
+    interaction_id: Snowflake
+    user_id: Snowflake
+    guild_id: Snowflake | None = None
+    channel_id: Snowflake | None = None
+    options: Options = {}
+    first_ms: Milliseconds | None = None
+    total_ms: Milliseconds | None = None
     deferred: bool = False
-    error: Annotated[str, msgspec.Meta(max_length=200)] | None = None
-    reference: Annotated[str, msgspec.Meta(max_length=26)] | None = None
+    error: Line | None = None
+    reference: Annotated[str, msgspec.Meta(max_length=26, pattern=PLAIN)] | None = None
 
 
-def shown(options: dict[str, Any], sensitive: frozenset[str] = frozenset()) -> dict[str, Any]:
+def shown(options: dict[str, Any], sensitive: frozenset[str] = frozenset()) -> Options:
     """Return options as they may be stored: those in `sensitive` redacted, long texts cut, all within bounds.
 
     Beyond `MAX_OPTIONS_BYTES` those that come last are left out, and `…` says how many.
     """
-    kept: dict[str, Any] = {}
+    kept: dict[str, Option] = {}
     size = 0
     for number, (name, value) in enumerate(options.items()):
         shown_value = REDACTED if name in sensitive else _cut(value)
-        size += len(msgspec.json.encode({name: shown_value}))
-        if size > MAX_OPTIONS_BYTES:
+        key = plain(name, MAX_NAME)
+        size += len(msgspec.json.encode({key: shown_value}))
+        if size > MAX_OPTIONS_BYTES or len(kept) >= MAX_OPTIONS - 1:
             kept["…"] = f"{len(options) - number} more"
             break
-        kept[name] = shown_value
+        kept[key] = shown_value
     return kept
 
 
-def _cut(value: object) -> object:
-    if isinstance(value, bool | int | float) or value is None:
+def _cut(value: object) -> Option:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float) and -WHOLE <= value <= WHOLE:
         return value
     text = str(value)
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+    return plain(text, MAX_TEXT) if len(text) <= MAX_TEXT else f"{plain(text, MAX_TEXT)}… ({len(text)} characters)"

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from flotilla.domain.bounds import PLAIN, Code, Line, Ulid, UnixTime
+
 HAPPENINGS_KEPT = 200
 """Per bot and source, and for the host; older ones are dropped."""
 
@@ -116,6 +118,13 @@ _ROWS = (
         "Nothing now: Flotilla tries again. Until then users have the commands of before.",
     ),
     Kind("commands_registered", Severity.INFO, "its commands were registered with Discord", "Nothing to do."),
+    Kind(
+        "protocol_violation",
+        Severity.CRITICAL,
+        "its worker sent what none of ours sends",
+        "Code of the bot reaches into its connection to Flotilla. Nothing of it was believed. Read that code before "
+        "the bot runs on: flotilla bots stop NAME",
+    ),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
     Kind(
         "fatal",
@@ -161,11 +170,11 @@ _OF_DISCORD = (
 )
 
 Detail = (
-    Annotated[str, msgspec.Meta(max_length=200)]
+    Line
     | Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
     | bool
     | None
-    | Annotated[tuple[Annotated[str, msgspec.Meta(max_length=100)], ...], msgspec.Meta(max_length=64)]
+    | Annotated[tuple[Annotated[str, msgspec.Meta(max_length=100, pattern=PLAIN)], ...], msgspec.Meta(max_length=64)]
 )
 
 KINDS: dict[str, Kind] = {row.code: row for row in (*_ROWS, *_OF_DISCORD)}
@@ -179,10 +188,12 @@ class Occurrence(msgspec.Struct, frozen=True, array_like=True):
     `DISCORD_CODES`; others are passed over.
     """
 
-    id: Annotated[str, msgspec.Meta(pattern="^[0-7][0-9A-HJKMNP-TV-Z]{25}$")]
-    at: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
-    code: Annotated[str, msgspec.Meta(max_length=64)]
-    detail: Annotated[dict[Annotated[str, msgspec.Meta(max_length=32)], Detail], msgspec.Meta(max_length=8)] = {}
+    id: Ulid
+    at: UnixTime
+    code: Code
+    detail: Annotated[
+        dict[Annotated[str, msgspec.Meta(max_length=32, pattern=PLAIN)], Detail], msgspec.Meta(max_length=8)
+    ] = {}
 
 
 @dataclass(frozen=True, slots=True)

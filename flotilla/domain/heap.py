@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, structs
 
+from flotilla.domain.bounds import plain
+
 TOP = 25
 TOP_BRIEF = 10
 MAX_CACHES = 20
@@ -60,11 +62,13 @@ class HeapReport(msgspec.Struct, frozen=True):
         """Return it with no more than a worker of ours tells, less than 16 KB of JSON: a bot's code is not ours."""
         return structs.replace(
             self,
-            types=tuple(structs.replace(row, name=row.name[:MAX_NAME]) for row in self.types[:TOP]),
-            caches={name[:MAX_NAME]: count for name, count in list(self.caches.items())[:MAX_CACHES]},
+            types=tuple(structs.replace(row, name=plain(row.name, MAX_NAME)) for row in self.types[:TOP]),
+            caches={plain(name, MAX_NAME): count for name, count in list(self.caches.items())[:MAX_CACHES]},
             allocations=None
             if self.allocations is None
-            else tuple(structs.replace(row, where=row.where[-MAX_NAME:]) for row in self.allocations[:TOP]),
+            else tuple(
+                structs.replace(row, where=plain(row.where[-MAX_NAME:], MAX_NAME)) for row in self.allocations[:TOP]
+            ),
         )
 
     def brief(self) -> dict[str, Any]:

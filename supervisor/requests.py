@@ -66,9 +66,9 @@ class Requests:
         """Count what a worker reports, act on it, and answer: a worker without an answer thinks itself alone."""
         now = self._clock()
         bot_id = member.bot.id
-        if self._budget.ledger.report(bot_id, generation, report.bins, now):
+        if self._budget.report(bot_id, generation, report.bins, now):
             self._most[bot_id] = report.most
-        pressing = self._budget.ledger.total(now) >= self._budget.rules.slow_at
+        pressing = bool(self._budget.ledger.liars) or self._budget.ledger.total(now) >= self._budget.rules.slow_at
         if pressing and now - self._judged_at >= JUDGE_AGAIN_S:
             self._judge(now)
         self._tell(bot_id, Throttle(self.limits_of(bot_id)))

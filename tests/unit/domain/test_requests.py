@@ -1,5 +1,6 @@
 """The budget of invalid requests never counts too little, brakes in time, and holds back the worst bot first."""
 
+import math
 from collections import defaultdict
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from flotilla.discord import INVALID_REQUESTS_WINDOW_S as WINDOW_S
 from flotilla.domain.requests import (
+    BELIEVED_AT_ONCE,
     BIN_S,
     LIFT_RATIO,
     QUARANTINE_CAP_S,
@@ -27,10 +29,10 @@ NOW = 100_003.0
 
 
 def report(budget: Budget, bot_id: str, count: int, now: float) -> None:
-    """Let a bot have made so many more invalid requests just now."""
+    """Let a bot have made so many more invalid requests just now, and be believed."""
     number = bin_of(now)
     before = {key[2]: key[3] for key in budget.ledger.entries() if key[0] == bot_id}.get(number, 0)
-    budget.ledger.report(bot_id, 1, [(number, before + count)], now)
+    budget.ledger.report(bot_id, 1, [(number, before + count)], now, math.inf)
 
 
 # Counting ------------------------------------------------------------------------------------------------------------
@@ -220,3 +222,32 @@ def test_what_is_too_old_is_forgotten_and_a_quarantine_of_nonsense_is_not_believ
     assert after.ledger.total(NOW) == 0
     assert set(after.quarantines) == {"a"}
     assert after.quarantines["a"].until <= NOW + QUARANTINE_CAP_S
+
+
+def test_a_lying_report_brakes_nobody_and_has_only_the_liar_held_back() -> None:
+    budget = Budget(RULES)
+    report(budget, "honest", 20, NOW)
+    lie = [(bin_of(NOW) - age, 2**31 - 1) for age in range(60)]
+    assert budget.report("liar", 1, lie, NOW) == BELIEVED_AT_ONCE
+    assert budget.judge(NOW, 10) == (["liar"], [])
+    assert budget.brake is Brake.NONE
+    for second in range(60):
+        budget.report("liar", 1, [(bin_of(NOW + second), 2**31 - 1 + second)], NOW + second)
+        assert budget.judge(NOW + second, 10) == ([], [])
+    assert budget.ledger.total(NOW + 60) <= BELIEVED_AT_ONCE + 60 + 20
+    assert budget.brake is Brake.NONE
+    after = Budget(RULES)
+    after.restore(budget.saved(), 0.0, NOW + 60)
+    assert after.ledger.total(NOW + 60) == budget.ledger.total(NOW + 60)
+
+
+def test_what_a_bot_can_have_sent_is_believed() -> None:
+    budget = Budget(RULES)
+    told = 0
+    for second in range(0, 60, 5):
+        told += 250
+        number = bin_of(NOW + second)
+        before = {key[2]: key[3] for key in budget.ledger.entries()}.get(number, 0)
+        assert budget.report("bad", 1, [(number, before + 250)], NOW + second) == 250
+    assert budget.ledger.total(NOW + 60) == told
+    assert not budget.ledger.liars

@@ -77,6 +77,13 @@ def create_bot():
     assert found.problem == "Discord would refuse its commands. /buy: a description has 1 to 100 characters."
 
 
+async def test_a_command_that_is_registered_nowhere_is_noted(write: Write) -> None:
+    source = COMMAND.format(name="buy", description="Buy.").replace("loader.command\n", "loader.command(guilds=[])\n")
+    found = await check(write(source))
+    assert (found.problem, found.commands) == (None, [])
+    assert found.notes[0].startswith("The command buy is registered nowhere")
+
+
 async def test_a_traceback_begins_in_the_authors_code(write: Write) -> None:
     name = write(COMMAND.format(name="buy", description="B" * 101))
     found = await check(name)

@@ -41,6 +41,12 @@ TOO_MANY_PINS = Fault(400, 30003, "Maximum number of pins reached for the channe
 TOO_MANY_ROLES = Fault(400, 30005, "Maximum number of guild roles reached (250)")
 TOO_MANY_REACTIONS = Fault(400, 30010, "Maximum number of reactions reached (20)")
 TOO_MANY_CHANNELS = Fault(400, 30013, "Maximum number of guild channels reached (500)")
+ENTRY_POINT_LEFT_OUT = Fault(
+    400,
+    50240,
+    "You cannot remove this app's Entry Point command in a bulk update operation. "
+    "Please include the Entry Point command in your update request or delete it separately.",
+)
 TOO_MANY_COMMANDS = Fault(400, 30032, "Maximum number of application commands reached (100)")
 TOO_MANY_CREATES = Fault(400, 30034, "Max number of daily application command creates has been reached (200)")
 TOO_MANY_WEBHOOKS = Fault(400, 30007, "Maximum number of webhooks reached (15)")

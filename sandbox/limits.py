@@ -156,7 +156,7 @@ OPTION_LENGTH_MAX: Final = 6_000  # documented: the most a string option can hol
 COMMANDS_TOTAL_MAX: Final = 130  # description: of one bulk overwrite
 COMMAND_OPTIONS_MAX: Final = 25
 COMMAND_CHOICES_MAX: Final = 25
-COMMANDS_MAX: Final = {1: 100, 2: 15, 3: 15}  # by type: CHAT_INPUT, USER, MESSAGE
+COMMANDS_MAX: Final = {1: 100, 2: 15, 3: 15, 4: 1}  # by type: CHAT_INPUT, USER, MESSAGE, PRIMARY_ENTRY_POINT
 COMMAND_CREATES_PER_DAY: Final = 200  # documented, per guild: error 30034
 
 # The sandbox itself (ours)

@@ -97,6 +97,9 @@ class About:
             )
         if report.postponed:
             self._chronicle.note("commands_late", bot.id, bot.name, why=report.postponed)
+        if report.lost:
+            names = sorted(name[:100] for name in report.lost)
+            self._chronicle.note("extension_lost", bot.id, bot.name, distinct=",".join(names), extensions=names)
         if report.registered is not None:
             self._chronicle.note("commands_registered", bot.id, bot.name, commands=report.registered)
         return b""

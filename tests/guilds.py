@@ -3,6 +3,7 @@
 from typing import Any
 
 import hikari
+from hikari.impl.rate_limits import WindowedBurstRateLimiter
 
 from tests.builders import token_of
 
@@ -47,6 +48,8 @@ class Shard:
         self._resume_gateway_url: str | None = None
         self._seq: int | None = None
         self._user_id: hikari.Snowflake | None = None
+        self._non_priority_rate_limit = WindowedBurstRateLimiter("others", 60.0, 117)
+        self._total_rate_limit = WindowedBurstRateLimiter("all", 60.0, 120)
 
     def get_user_id(self) -> hikari.Snowflake:
         return hikari.Snowflake(ME)

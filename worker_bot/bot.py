@@ -192,10 +192,11 @@ class Bot:
         self._up.add(shard.id)
         if len(self._up) == shard.shard_count:
             self.resumed, self._identified = not self._identified, False
+            await self._on_ready()
+            # After that: it may wait for Discord's limit of sends, and the bot serves meanwhile.
             if self.resumed and self._config.version and (self._shown() or self._config.bot.app is None):
                 # A session that goes on shows what the worker before has set; a whole bot may do that by itself.
                 await self.show(self._config.bot.presence)
-            await self._on_ready()
 
     async def shard_down(self, shard: hikari.api.GatewayShard) -> None:
         """Tell when the first shard is down."""

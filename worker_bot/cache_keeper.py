@@ -33,12 +33,12 @@ class CacheKeeper:
             await asyncio.shield(self._restoring)
 
     def begin(self, shard: Any, ready: Any) -> None:  # noqa: ANN401
-        """Take note of a shard's new session. What was known of guilds that are no longer there is forgotten."""
+        """Take note of a shard's new session. Guilds that are no longer there are forgotten, and told."""
         cache = seam.cache_of(shard)
         if cache is None:
             return
         if seam.knows_guilds(cache):
-            seam.forget_guilds(shard, but=_guilds_of(ready))
+            seam.leave_guilds(shard, but=_guilds_of(ready))
         elif not self._log.whole:
             self._log.begin()
 

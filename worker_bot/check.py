@@ -21,7 +21,7 @@ from aiohttp import web
 
 from flotilla.domain.config import BotConfig
 from flotilla.protocol import WorkerConfig, WorkerLimits
-from worker_bot import command_rules, making, tracebacks
+from worker_bot import clients, command_rules, command_sync, making, tracebacks
 from worker_bot.bot import Bot
 from worker_bot.loading import describe
 from worker_bot.stubs import DRY_TOKEN, StubDiscord
@@ -115,6 +115,12 @@ async def check(name: str) -> Report:
         logging.getLogger().removeHandler(ear)
     for heard in ear.heard:
         report.fail(describe(heard), tracebacks.of(heard))
+    report.notes += [
+        f"The command {name} is registered nowhere, and taken away where it was: its list of guilds is empty. "
+        "Leave out `guilds`, or name at least one."
+        for client in clients.made()
+        for name in command_sync.nowhere(client)
+    ]
     for guild, commands in discord.registered.items():
         report.commands += [_shown(command, guild) for command in commands]
         for fault in command_rules.faults(commands):

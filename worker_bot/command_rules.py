@@ -14,7 +14,7 @@ MAX_DESCRIPTION: Final = 100
 MAX_OPTIONS: Final = 25
 MAX_CHOICES: Final = 25
 _SLASH: Final = 1
-_KINDS: Final = {1: "slash", 2: "user", 3: "message"}
+_KINDS: Final = {1: "slash", 2: "user", 3: "message", 4: "entry point"}
 _OF_COMMANDS: Final = {1, 2}
 """Types of options that are subcommands or groups of them."""
 

@@ -21,9 +21,19 @@ import msgspec
 from lightbulb.internal import sync as lightbulbs
 from lightbulb.internal.constants import GLOBAL_COMMAND_KEY
 
-from flotilla.domain.command_syncs import GLOBAL, MAX_TOLD, Refusal, Registered, SyncReport, commands_named, explained
+from flotilla.domain.command_syncs import (
+    GLOBAL,
+    MAX_TEXT,
+    MAX_TOLD,
+    Refusal,
+    Registered,
+    SyncReport,
+    commands_named,
+    explained,
+)
 from flotilla.redaction import redact_text
-from worker_bot import asking
+from worker_bot import asking, lost_extensions
+from worker_bot.foreign_commands import entry_points, foreign
 
 FIRST_S: Final = 5.0
 """How long a start waits for it at most: then the bot serves with the old commands, and it goes on beside that."""
@@ -37,6 +47,9 @@ TOO_MANY_CREATED: Final = 30034
 
 TOO_MANY_REQUESTS: Final = 429
 _TROUBLE: Final = (hikari.HikariError, OSError, TimeoutError)
+
+_AND_OTHERS: Final = "+others"
+"""Behind the hash of a scope in which the commands of others were left as they are."""
 
 log = logging.getLogger("flotilla.commands")
 Builders = list[Any]
@@ -63,12 +76,15 @@ class CommandSync:
         self._epoch, self._first_s, self._retry_base_s = epoch, first_s, retry_base_s
         self._known = _read(path)
         self._is_news = False
+        self._lost: tuple[str, ...] = ()
         self._client: lightbulb.Client | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def sync(self, client: lightbulb.Client) -> None:
         """Register what differs. Returns when that is done, or after `first_s`, and goes on then. Never raises."""
         self._client = client
+        if places := nowhere(client):
+            log.warning("commands that are registered nowhere, for their list of guilds is empty: %s", places)
         await asyncio.wait({self._begin(client)}, timeout=self._first_s)
 
     def order(self, epoch: int) -> None:
@@ -104,14 +120,18 @@ class CommandSync:
     async def _attempt(self, client: lightbulb.Client) -> float | None:
         """Register what is due; return None, or for how many seconds Discord wants to hear nothing of the rest."""
         wanted, hashes = await _commands_of(client)
+        lost = lost_extensions.of(client)
+        is_whole = client.delete_unknown_commands and not lost
+        if not is_whole:  # so that what stays now is due as soon as it need not
+            hashes = {scope: f"{value}{_AND_OTHERS}" for scope, value in hashes.items()}
         self._is_news |= self._known is not None or self._epoch > 0
         known = (self._known or Registered(self._application_id)).under(self._application_id, self._epoch)
         registered, refused, later = None, list[Refusal](), list[Exception]()
-        for scope in known.due(hashes, empty=client.delete_unknown_commands):
+        for scope in known.due(hashes, empty=is_whole):
             builders = wanted.get(scope, [])
             try:
                 async with asyncio.timeout(ATTEMPT_S):
-                    count = await self._put(client, scope, builders)
+                    count = await self._put(client, scope, builders, is_whole=is_whole)
             except _TROUBLE as fault:
                 if not _is_final(fault):
                     later.append(fault)
@@ -125,30 +145,39 @@ class CommandSync:
             self._keep(known)
         if known != self._known and not later:
             self._keep(known)
-        self._say(registered, refused, later)
+        self._say(registered, refused, later, lost)
         return max((getattr(fault, "retry_after", 0.0) for fault in later), default=None)
 
-    async def _put(self, client: lightbulb.Client, scope: str, builders: Builders) -> int:
+    async def _put(self, client: lightbulb.Client, scope: str, builders: Builders, *, is_whole: bool) -> int:
         guild = hikari.UNDEFINED if scope == GLOBAL else hikari.Snowflake(scope)
         application = hikari.Snowflake(self._application_id)
         for builder in builders:
             # What is not said is the application's own (Discord, Create Global Application Command): no need to ask.
             builder.set_integration_types(builder.integration_types or hikari.UNDEFINED)
-        if not client.delete_unknown_commands:
-            builders = builders + await _unknown(client, application, guild, builders)
-        created = await client.rest.set_application_commands(application, builders, guild=guild)
+        others: Builders = []
+        if not is_whole or guild is hikari.UNDEFINED:  # an Entry Point is in no guild in particular
+            own = {(int(builder.type), builder.name) for builder in builders}
+            there = await foreign(client.rest, application, guild, own)
+            others += entry_points(there) if is_whole else there
+        created = await client.rest.set_application_commands(application, builders + others, guild=guild)
         client._created_commands[GLOBAL_COMMAND_KEY if guild is hikari.UNDEFINED else guild] = created
-        log.info("registered %d commands (%s)", len(builders), scope)
+        log.info("registered %d commands (%s), and left %d others", len(builders), scope, len(others))
         return len(builders)
 
-    def _say(self, registered: int | None, refused: list[Refusal], later: list[Exception]) -> None:
+    def _say(
+        self, registered: int | None, refused: list[Refusal], later: list[Exception], lost: tuple[str, ...]
+    ) -> None:
         for refusal in refused:
             log.error("Discord refused the commands %s (%s): %s", refusal.commands, refusal.scope, refusal.why)
         why = _sentence(later[0]) if later else ""
         if why:
             log.warning("the commands are not registered yet: %s", why)
+        if lost:
+            log.error("the commands of extensions that could not be loaded stay registered: %s", ", ".join(lost))
+        news = tuple(name[:MAX_TEXT] for name in lost[:MAX_TOLD]) if lost != self._lost else ()
+        self._lost = lost
         # That a new bot has registered its commands is nothing to tell, unless it could not at first.
-        report = SyncReport(registered if self._is_news else None, tuple(refused[:MAX_TOLD]), why)
+        report = SyncReport(registered if self._is_news else None, tuple(refused[:MAX_TOLD]), why, news)
         self._is_news |= bool(why)
         if report != SyncReport():
             self._tell(report)
@@ -188,6 +217,15 @@ async def _commands_of(client: lightbulb.Client) -> tuple[dict[str, Builders], d
     return wanted, {scope: _hash(client, builders) for scope, builders in wanted.items()}
 
 
+def nowhere(client: lightbulb.Client) -> list[str]:
+    """Return the commands that nobody can use, for they are registered in an empty list of guilds."""
+    return [
+        command._command_data.name
+        for command, places in client._registered_commands.items()
+        if places != "defer" and not places
+    ]
+
+
 async def _wanted(client: lightbulb.Client) -> dict[str, Builders]:
     """Return the commands of each scope, in an order that is always the same. All that hangs on them is in there."""
     wanted: dict[str, Builders] = {GLOBAL: []}
@@ -198,15 +236,20 @@ async def _wanted(client: lightbulb.Client) -> dict[str, Builders]:
             for command in (group.slash, group.user, group.message)
             if command is not None
         )
-        builders = [
-            await root.as_command_builder(client.default_locale, client.localization_provider) for root in roots
-        ]
+        builders = [await _builder(client, root) for root in roots]
         if guild == GLOBAL_COMMAND_KEY:
             for builder in builders:
                 builder.set_context_types(builder.context_types or list(hikari.ApplicationContextType))
         scope = GLOBAL if guild == GLOBAL_COMMAND_KEY else str(int(guild))
         wanted[scope] = sorted(builders, key=lambda builder: (int(builder.type), builder.name))
     return wanted
+
+
+async def _builder(client: lightbulb.Client, root: Any) -> Any:  # noqa: ANN401
+    builder = await root.as_command_builder(client.default_locale, client.localization_provider)
+    if root._command_data.nsfw:  # lightbulb says so of groups alone
+        builder.set_is_nsfw(True)
+    return builder
 
 
 def _root(command: Any) -> Any:  # noqa: ANN401 - a command's class or a group
@@ -218,19 +261,6 @@ def _hash(client: lightbulb.Client, builders: Builders) -> str:
     """Return the hash of what would be sent."""
     sent = [builder.build(client.rest.entity_factory) for builder in builders]
     return hashlib.sha256(json.dumps(sent, sort_keys=True, default=str).encode()).hexdigest()
-
-
-async def _unknown(
-    client: lightbulb.Client,
-    application: hikari.Snowflake,
-    guild: hikari.UndefinedOr[hikari.Snowflake],
-    builders: Builders,
-) -> Builders:
-    """Return the commands that are registered and not among `builders`, for a client that is to leave them alone."""
-    own = {(builder.type, builder.name) for builder in builders}
-    there = await client.rest.fetch_application_commands(application, guild=guild)
-    types = list((await client._ensure_application()).integration_types_config)
-    return [lightbulbs._hikari_command_to_builder(each, types) for each in there if (each.type, each.name) not in own]
 
 
 def _is_final(fault: Exception) -> bool:

@@ -14,6 +14,7 @@ from hikari.impl.rest import RESTClientImpl
 from hikari.impl.shard import GatewayShardImpl
 
 from flotilla.protocol import GatewayAnswer
+from worker_bot import outbound
 from worker_bot.identify import IdentifyGate, SessionBudgetError
 
 IDENTIFY = 2
@@ -91,7 +92,7 @@ async def _send_when_granted(shard: GatewayShardImpl, data: Any, *, priority: bo
 
 
 _fetch = RESTClientImpl.fetch_gateway_bot_info
-_connect, _send = GatewayShardImpl._connect, GatewayShardImpl._send_json
+_connect, _send = GatewayShardImpl._connect, outbound.send
 
 RESTClientImpl.fetch_gateway_bot_info = _fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
 GatewayShardImpl._connect = _connect_after_pause  # type: ignore[assignment, method-assign]

@@ -14,8 +14,9 @@ from hikari.impl.event_manager_base import EventManagerBase
 from hikari.impl.rest import RESTClientImpl
 from hikari.impl.shard import GatewayShardImpl, _GatewayTransport
 
-from worker_bot import gating
+from worker_bot import gating, listeners
 from worker_bot.identify import IdentifyGate
+from worker_bot.outbound import GREETINGS, renew_limits
 
 KEEPS_SESSION = 3000
 """The close code that hikari itself uses before it resumes; after 1000 or 1001 Discord would end the session."""
@@ -25,7 +26,6 @@ CLOSE_S = 5.0
 """How long Discord may take to answer a close frame, as in hikari."""
 
 _HEARTBEAT = 1
-_GREETINGS = frozenset({2, 6})  # IDENTIFY and RESUME
 log = logging.getLogger("flotilla.session")
 
 
@@ -57,7 +57,7 @@ class Keeper(Protocol):
         """Take note that Discord did not go on with a shard's session, or begin one. hikari tries again in a while."""
 
     def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
-        """Take note of a close code with which Discord answered a handshake."""
+        """Take note of a close code, be it an answer to a handshake or the end of a connection that was up."""
 
     def consume(self, name: str, shard: Any, payload: Any, forward: Callable[[], None]) -> None:  # noqa: ANN401
         """Take an event; `forward` hands it on to hikari."""
@@ -235,10 +235,20 @@ _ENTRIES = {
 
 def forget_guilds(shard: Any, but: Iterable[int]) -> None:  # noqa: ANN401
     """Take out of the cache what is known of the shard's guilds, except of those in `but`."""
-    cache, kept = cache_of(shard), frozenset(but)
-    for guild_id in list(cache._guild_entries):
-        if guild_id not in kept and hikari.snowflakes.calculate_shard_id(shard.shard_count, guild_id) == shard.id:
-            change_cache(shard, "GUILD_DELETE", {"id": str(int(guild_id))})
+    for guild_id in _others(shard, but):
+        change_cache(shard, "GUILD_DELETE", {"id": str(guild_id)})
+
+
+def leave_guilds(shard: Any, but: Iterable[int]) -> None:  # noqa: ANN401
+    """Do the same, and let the bot's code hear that it has left them: Discord told nobody while it was away."""
+    for guild_id in _others(shard, but):
+        hand_on(shard, "GUILD_DELETE", {"id": str(guild_id)})
+
+
+def _others(shard: Any, but: Iterable[int]) -> list[int]:  # noqa: ANN401
+    kept, shard_of = frozenset(but), hikari.snowflakes.calculate_shard_id
+    known = [int(each) for each in cache_of(shard)._guild_entries]
+    return [each for each in known if each not in kept and shard_of(shard.shard_count, each) == shard.id]
 
 
 def under_way(app: hikari.GatewayBot, clients: Iterable[lightbulb.Client]) -> set[asyncio.Task[Any]]:
@@ -281,6 +291,7 @@ async def _connect_when_allowed(shard: GatewayShardImpl) -> tuple[asyncio.Task[N
     if not _current:
         return await _connect(shard)
     await _current[0].connects(shard)
+    renew_limits(shard)
     try:
         tasks = await _connect(shard)
     except hikari.GatewayServerClosedConnectionError as error:
@@ -291,8 +302,17 @@ async def _connect_when_allowed(shard: GatewayShardImpl) -> tuple[asyncio.Task[N
     return tasks
 
 
+async def _poll_and_tell(shard: GatewayShardImpl) -> None:
+    try:
+        await _poll(shard)
+    except hikari.GatewayServerClosedConnectionError as error:
+        if _current and shard.is_connected:  # otherwise it answers the handshake, which is told there
+            _current[0].closed(shard, int(error.code or 0))
+        raise
+
+
 async def _send_when_allowed(shard: GatewayShardImpl, data: Any, **how: Any) -> None:  # noqa: ANN401
-    if _current and data["op"] in _GREETINGS:
+    if _current and data["op"] in GREETINGS:
         await _current[0].greets()
     if _current and data["op"] == _HEARTBEAT:
         data = {**data, "d": _current[0].acknowledges(shard)}
@@ -318,9 +338,9 @@ async def _close_at_once(transport: Any, *, code: int, message: bytes) -> None: 
 
 
 _fetch = RESTClientImpl.fetch_gateway_bot_info
-_consume, _dispatch = EventManagerBase.consume_raw_event, EventManagerBase.dispatch
+_consume, _dispatch = EventManagerBase.consume_raw_event, listeners.dispatch
 _make_shard, _connect, _send = GatewayShardImpl.__init__, GatewayShardImpl._connect, GatewayShardImpl._send_json
-_get_user_id = GatewayShardImpl.get_user_id
+_get_user_id, _poll = GatewayShardImpl.get_user_id, GatewayShardImpl._poll_events
 
 RESTClientImpl.fetch_gateway_bot_info = _fetch_gateway_bot_info  # type: ignore[assignment, method-assign]
 EventManagerBase.consume_raw_event = _consume_raw_event  # type: ignore[assignment, method-assign]
@@ -328,5 +348,6 @@ EventManagerBase.dispatch = _dispatch_unless_quiet  # type: ignore[assignment, m
 _GatewayTransport.send_close = _close_at_once  # type: ignore[method-assign, assignment]
 GatewayShardImpl.__init__ = _init  # type: ignore[method-assign, assignment]
 GatewayShardImpl._connect = _connect_when_allowed  # type: ignore[method-assign, assignment]
+GatewayShardImpl._poll_events = _poll_and_tell  # type: ignore[method-assign, assignment]
 GatewayShardImpl._send_json = _send_when_allowed  # type: ignore[method-assign, assignment]
 GatewayShardImpl.get_user_id = _user_id_of  # type: ignore[method-assign, assignment]

@@ -26,6 +26,9 @@ from worker_bot.session_file import Session, SessionFile, left_behind, now_s, pa
 TEND_S = 2.0
 """How often it is noted that sessions are up, and looked whether the cache wants a snapshot."""
 
+SESSION_TIMED_OUT = 4009
+"""Discord: reconnect and start a new one. hikari tries to resume it, for ever if Discord answers the same."""
+
 INVALID_SEQ = 4007
 MAX_INVALID_SEQ = 2
 """hikari answers 4007 with the same resume for ever; after so many in a row the session is dropped."""
@@ -261,7 +264,10 @@ class Continuity:
         return self._sealed_at.get(shard.id) if self._sealed_at else seam.seq_of(shard)
 
     def closed(self, shard: Any, code: int) -> None:  # noqa: ANN401
-        """Take note of a close code that answered a handshake: some sessions must not be tried for ever."""
+        """Take note of a close code: some sessions must not be tried for ever."""
+        if code == SESSION_TIMED_OUT:
+            log.warning("the session of shard %s has timed out: a new one begins", shard.id)
+            self._to_drop.add(shard.id)
         self._invalid_seqs[shard.id] = self._invalid_seqs[shard.id] + 1 if code == INVALID_SEQ else 0
         if self._invalid_seqs[shard.id] >= MAX_INVALID_SEQ:
             log.warning("Discord does not know where the session of shard %s is: a new one begins", shard.id)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 import zlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,18 +120,23 @@ class StubDiscord:
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        deflate = zlib.compressobj()
-
-        async def send(payload: dict[str, Any]) -> None:
-            body = deflate.compress(json.dumps(payload).encode()) + deflate.flush(zlib.Z_SYNC_FLUSH)
-            await socket.send_bytes(body)
-
+        send = self._sender(socket)
         await send({"op": 10, "d": {"heartbeat_interval": 41250}})
         async for message in socket:
             if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                 for answer in self._answers(json.loads(message.data)["op"]):
                     await send(answer)
         return socket
+
+    @staticmethod
+    def _sender(socket: web.WebSocketResponse) -> Callable[[dict[str, Any]], Awaitable[None]]:
+        deflate = zlib.compressobj()
+
+        async def send(payload: dict[str, Any]) -> None:
+            body = deflate.compress(json.dumps(payload).encode()) + deflate.flush(zlib.Z_SYNC_FLUSH)
+            await socket.send_bytes(body)
+
+        return send
 
     def _answers(self, operation: int) -> list[dict[str, Any]]:
         if operation == 1:

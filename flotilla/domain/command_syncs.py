@@ -26,12 +26,14 @@ class Refusal(msgspec.Struct, frozen=True, array_like=True):
 class SyncReport(msgspec.Struct, frozen=True, array_like=True):
     """How an attempt went. registered: commands that Discord took, in all scopes; None: in no scope anything was due.
 
-    postponed: why what is left is tried again by itself, empty if nothing is.
+    postponed: why what is left is tried again by itself, empty if nothing is. lost: extensions that could not be
+    loaded, whose commands stay registered therefore; those that were told before are left out.
     """
 
     registered: int | None = None
     refused: Annotated[tuple[Refusal, ...], Meta(max_length=MAX_TOLD)] = ()
     postponed: Annotated[str, Meta(max_length=4 * MAX_TEXT)] = ""
+    lost: Annotated[tuple[Annotated[str, Meta(max_length=MAX_TEXT)], ...], Meta(max_length=MAX_TOLD)] = ()
 
 
 class Registered(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -117,6 +117,13 @@ _ROWS = (
         "its commands could not be registered yet",
         "Nothing now: Flotilla tries again. Until then users have the commands of before.",
     ),
+    Kind(
+        "extension_lost",
+        Severity.WARNING,
+        "runs without extensions that could not be loaded",
+        "See why in its log: flotilla logs NAME. Mend them and restart the bot. Until then their commands stay "
+        "registered, and nothing answers them.",
+    ),
     Kind("commands_registered", Severity.INFO, "its commands were registered with Discord", "Nothing to do."),
     Kind(
         "protocol_violation",

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sandbox import errors, limits
-from sandbox.commands.rules import CHAT_INPUT, check_all, check_command
+from sandbox.commands.rules import CHAT_INPUT, ENTRY_POINT, check_all, check_command
 from sandbox.commands.shapes import rendered_option
 from sandbox.errors import DiscordError, FieldFaults
 from sandbox.snowflakes import Sequence
@@ -91,6 +91,9 @@ class CommandBook:
         for kind, most in limits.COMMANDS_MAX.items():
             if sum((body.get("type") or CHAT_INPUT) == kind for body in bodies) > most:
                 raise DiscordError(errors.TOO_MANY_COMMANDS)
+        entries = {command["name"] for command in self.of(scope) if command["type"] == ENTRY_POINT}
+        if not entries <= {body["name"] for body in bodies if body.get("type") == ENTRY_POINT}:
+            raise DiscordError(errors.ENTRY_POINT_LEFT_OUT)
         commands = []
         for body in bodies:
             old = self._same(scope, body)
@@ -136,6 +139,8 @@ def _render(
     command |= {key: body.get(key) for key in _GIVEN}
     if command["default_member_permissions"] is not None:
         command["default_member_permissions"] = str(command["default_member_permissions"])
+    if kind == ENTRY_POINT:
+        command["handler"] = body.get("handler") or 1
     if kind == CHAT_INPUT and body.get("options"):
         command["options"] = [rendered_option(option) for option in body["options"]]
     if scope is None:

@@ -11,6 +11,7 @@ from sandbox.errors import FieldFaults
 from sandbox.shapes import Path
 
 CHAT_INPUT = 1
+ENTRY_POINT = 4
 _NESTED = (SUB_COMMAND, SUB_COMMAND_GROUP)
 _OPTION_TYPES = tuple(range(1, 12))
 _CHAT_INPUT_NAME = re.compile(r"[-_'\w]{1,32}")  # documented: Application Command Naming
@@ -26,7 +27,7 @@ def check_command(body: dict[str, Any], faults: FieldFaults, path: Path = ()) ->
     if kind == CHAT_INPUT:
         _check_description(body, faults, path)
         _check_options(body.get("options"), faults, (*path, "options"), depth=0)
-    elif body.get("description") not in ("", None):
+    elif kind != ENTRY_POINT and body.get("description") not in ("", None):
         message = "Context menu commands cannot have description"
         faults.add((*path, "description"), "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION", message)
     if kind != CHAT_INPUT and body.get("options"):

@@ -43,7 +43,7 @@ _LOCALIZED: Final[Mapping[str, Shape]] = {
 COMMAND: Final[Shape] = record({
     **_LOCALIZED,
     "id": snowflake,
-    "type": choice(1, 2, 3),
+    "type": choice(1, 2, 3, 4),
     "default_member_permissions": permissions,
     "dm_permission": boolean,
     "nsfw": boolean,

@@ -8,7 +8,7 @@ import lightbulb
 
 def loader_of(**changes: Any) -> lightbulb.Loader:
     """Return a loader with a command. changes: `name`, `permissions`, `guild` (an id), `count` (of
-    more commands), `more` (how their names begin)."""
+    more commands), `more` (how their names begin), `nsfw`."""
     loader = lightbulb.Loader()
     names = [
         changes.get("name", "shop"),
@@ -17,7 +17,13 @@ def loader_of(**changes: Any) -> lightbulb.Loader:
     for name in names:
         permissions = changes.get("permissions", hikari.UNDEFINED)
 
-        class Shop(lightbulb.SlashCommand, name=name, description="Of a shop.", default_member_permissions=permissions):
+        class Shop(
+            lightbulb.SlashCommand,
+            name=name,
+            description="Of a shop.",
+            default_member_permissions=permissions,
+            nsfw=changes.get("nsfw", False),
+        ):
             item = lightbulb.string("item", "What it is.", default="")
 
             @lightbulb.invoke

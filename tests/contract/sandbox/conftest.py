@@ -1,22 +1,26 @@
+import asyncio
 import json
 import time
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import aiohttp
 import pytest
 import zstandard
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, web
 
 from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.server import serve
 from sandbox.tokens import Mint
+from tests.contract.sandbox.starts import Case
 from tests.judges import description
 from tests.judges.description import Description
 from tests.judges.tap import Tap
+from worker_bot import command_sync
 
 
 class GatewayClient:
@@ -139,3 +143,29 @@ async def serving(tap: Tap | None, rules: Rules) -> AsyncIterator[Sandbox]:
             with suppress(ConnectionError):
                 await client.close()
     assert not discord.failures.total, "\n".join(each["stack"] for each in discord.failures.kept)
+
+
+@pytest.fixture
+async def case(tap: Tap | None, tmp_path: Path) -> AsyncIterator[Case]:
+    asked: list[Callable[[str], None]] = []
+
+    @web.middleware
+    async def heard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        for tell in asked if request.headers.get("User-Agent", "").startswith("DiscordBot") else ():
+            tell(f"{request.method} {request.path.rpartition('/')[2]}")
+        return await handler(request)
+
+    loop = asyncio.get_running_loop()
+    discord = LocalDiscord(Mint(b"a secret of the tests"), loop.time, Rules(identify_interval_s=0))
+    middlewares = [heard] if tap is None else [tap.middleware(), heard]
+    async with serve(discord, "127.0.0.1", 0, middlewares) as url, aiohttp.ClientSession() as http:
+        case = Case(Sandbox(url, http, discord), tmp_path / "commands.json")
+        await case.begin()
+        asked.append(case.requests.append)
+        try:
+            yield case
+        finally:
+            command_sync.install(None)
+            await case.stop()

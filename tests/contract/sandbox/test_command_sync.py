@@ -1,125 +1,21 @@
 """Commands are registered when they differ and not at each start: lightbulb, hikari and the sandbox."""
 
-import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import hikari
 import lightbulb
 import pytest
-from aiohttp import web
 from lightbulb import client as lightbulbs_client
 from lightbulb.internal import sync as lightbulbs
 
 from flotilla.domain.command_syncs import GLOBAL, SyncReport
 from flotilla.protocol import RequestLimits
-from sandbox.local_discord import LocalDiscord, Rules
-from sandbox.server import serve
-from sandbox.tokens import Mint
-from tests.contract.sandbox.conftest import Sandbox
-from tests.extensions.shop import loader_of
-from tests.judges.tap import Tap
+from tests.contract.sandbox.starts import Case
 from tests.stack import until
 from worker_bot import command_sync, rest
-from worker_bot.command_sync import CommandSync
 from worker_bot.requests import RequestGuard
-
-
-class Case:
-    """One application whose bot is started again and again, each time with the commands that the test wants."""
-
-    def __init__(self, sandbox: Sandbox, path: Path) -> None:
-        self.sandbox, self.path = sandbox, path
-        self.requests: list[str] = []
-        self.reports: list[SyncReport] = []
-        self.sync: CommandSync | None = None
-        self._closing: Callable[[], Awaitable[None]] | None = None
-
-    async def begin(self) -> None:
-        self.application_id, self.token = await self.sandbox.application()
-        (self.guild_id,) = [int(each["id"]) for each in (await self.sandbox.control("GET", "/guilds"))["items"]]
-
-    async def start(
-        self, *, epoch: int = 0, first_s: float = 20.0, delete: bool = True, ahead: str = "", **changes: Any
-    ) -> list[str]:
-        """Start a process' lightbulb client; return what was asked of Discord until it had started.
-
-        ahead: a command that the client had when it was looked at before the start.
-        """
-        self.close()
-        self.requests.clear()
-        self.reports.clear()
-        self.sync = CommandSync(
-            self.path, int(self.application_id), self.reports.append, epoch=epoch, first_s=first_s, retry_base_s=0.05
-        )
-        command_sync.install(self.sync)
-        settings: dict[str, Any] = {
-            "banner": None,
-            "logs": None,
-            "suppress_optimization_warning": True,
-            "max_retries": 0,
-        }
-        app = hikari.GatewayBot(self.token, rest_url=f"{self.sandbox.url}/api/v10", **settings)
-        client = self.client = lightbulb.client_from_app(app, delete_unknown_commands=delete)
-        app.rest.start()  # type: ignore[attr-defined] # hikari tells only its bots of it
-        self._closing = app.rest.close
-        if ahead:
-            await loader_of(name=ahead).add_to_client(client)
-            await command_sync.look_ahead(client)
-            assert self.requests == [], "there is nobody to ask yet"
-        if not ahead or changes:
-            await loader_of(**changes).add_to_client(client)
-        await client.start()
-        if first_s < 1:
-            await until(lambda: self.reports, "it has tried")
-        return list(self.requests)
-
-    async def stop(self) -> None:
-        self.close()
-        if self._closing is not None:
-            await self._closing()
-
-    def close(self) -> None:
-        if self.sync is not None:
-            self.sync.close()
-
-    async def commands(self, guild_id: int | None = None) -> list[dict[str, Any]]:
-        guild = "" if guild_id is None else f"/guilds/{guild_id}"
-        path = f"/applications/{self.application_id}{guild}/commands"
-        _, found = await self.sandbox.rest("GET", path, self.token)
-        return sorted(found, key=lambda command: str(command["name"]))
-
-    async def names(self, guild_id: int | None = None) -> list[str]:
-        return [command["name"] for command in await self.commands(guild_id)]
-
-
-@pytest.fixture
-async def case(tap: Tap | None, tmp_path: Path) -> AsyncIterator[Case]:
-    asked: list[Callable[[str], None]] = []
-
-    @web.middleware
-    async def heard(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        for tell in asked if request.headers.get("User-Agent", "").startswith("DiscordBot") else ():
-            tell(f"{request.method} {request.path.rpartition('/')[2]}")
-        return await handler(request)
-
-    loop = asyncio.get_running_loop()
-    discord = LocalDiscord(Mint(b"a secret of the tests"), loop.time, Rules(identify_interval_s=0))
-    middlewares = [heard] if tap is None else [tap.middleware(), heard]
-    async with serve(discord, "127.0.0.1", 0, middlewares) as url, aiohttp.ClientSession() as http:
-        case = Case(Sandbox(url, http, discord), tmp_path / "commands.json")
-        await case.begin()
-        asked.append(case.requests.append)
-        try:
-            yield case
-        finally:
-            command_sync.install(None)
-            await case.stop()
 
 
 def test_lightbulb_registers_where_flotilla_stands() -> None:
@@ -138,7 +34,10 @@ async def test_nothing_is_asked_of_discord_while_the_commands_are_the_same(case:
     assert await case.names() == ["shop"]
 
 
-@pytest.mark.parametrize("changes", [{"name": "store"}, {"permissions": hikari.Permissions.MANAGE_GUILD}, {"count": 2}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"name": "store"}, {"permissions": hikari.Permissions.MANAGE_GUILD}, {"count": 2}, {"nsfw": True}],
+)
 async def test_any_difference_is_registered_permissions_too(case: Case, changes: dict[str, Any]) -> None:
     await case.start()
     await case.stop()
@@ -148,6 +47,7 @@ async def test_any_difference_is_registered_permissions_too(case: Case, changes:
     assert found["default_member_permissions"] == (
         str(int(changes["permissions"])) if "permissions" in changes else None
     )
+    assert found["nsfw"] == changes.get("nsfw", False)
 
 
 async def test_a_servers_own_commands_are_registered_and_taken_away_there(case: Case) -> None:

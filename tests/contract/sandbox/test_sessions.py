@@ -27,10 +27,11 @@ WAIT_S = 20.0
 class Run:
     """One worker's bot without its process."""
 
-    def __init__(self, sandbox: Sandbox, token: str, path: Path) -> None:
+    def __init__(self, sandbox: Sandbox, token: str, path: Path, version: int = 0) -> None:
         self.told: list[str] = []
         self.continuity = Continuity(path)
-        config = WorkerConfig(f"{sandbox.url}/api/v10", ("worker_bot.extensions.core",), "INFO", WorkerLimits())
+        core = ("worker_bot.extensions.core",)
+        config = WorkerConfig(f"{sandbox.url}/api/v10", core, "INFO", WorkerLimits(), version=version)
         self.bot = Bot(token, config, on_ready=self._ready, on_lost=self._lost, continuity=self.continuity)
         self.task = asyncio.create_task(self.bot.run())
 
@@ -54,8 +55,8 @@ class Run:
 
 
 @asynccontextmanager
-async def running(sandbox: Sandbox, token: str, path: Path) -> AsyncIterator[Run]:
-    run = Run(sandbox, token, path)
+async def running(sandbox: Sandbox, token: str, path: Path, version: int = 0) -> AsyncIterator[Run]:
+    run = Run(sandbox, token, path, version)
     try:
         await run.until(lambda: bool(run.told))
         yield run
@@ -85,6 +86,20 @@ async def test_reconnect_resumes_in_place_and_heals_a_deaf_session(sandbox: Sand
         assert await ping(sandbox, application_id) == "answered"
         state = await sandbox.control("GET", f"/applications/{application_id}")
         assert (state["identifies"], state["resumes"], state["sessions_connected"]) == (1, 1, 1)
+
+
+async def test_ready_is_told_before_the_presence_is_set(sandbox: Sandbox, tmp_path: Path) -> None:
+    _, token = await sandbox.application()
+    async with running(sandbox, token, tmp_path / "bot.session", version=1) as run:
+        shown: list[list[str]] = []
+
+        async def show(_: object) -> None:
+            shown.append(list(run.told))
+
+        run.bot.show = show  # type: ignore[method-assign, assignment]
+        await run.bot.reconnect(fresh=False)
+        await run.until(lambda: bool(shown))
+        assert shown == [["ready", "lost", "resumed"]]
 
 
 async def test_fresh_reconnect_begins_a_new_session_in_place(sandbox: Sandbox, tmp_path: Path) -> None:

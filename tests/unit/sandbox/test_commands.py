@@ -176,3 +176,15 @@ def test_two_hundred_and_first_create_of_a_day_is_refused(book: Book) -> None:
         book.add(scope="77")
     assert caught.value.fault.code == 30034
     assert book.add(scope="77", now=NOW + 86_401)
+
+
+def test_a_bulk_overwrite_must_name_the_entry_point(book: Book) -> None:
+    entry = {"type": 4, "name": "launch", "handler": 2}
+    (before,) = book.put(entry)
+    assert (before["handler"], before["description"]) == (2, "")
+    with pytest.raises(DiscordError) as refusal:
+        book.put(PING)
+    assert refusal.value.fault.code == 50240
+    assert book.put(PING, entry)[1] == before
+    book.delete(None, before["id"])
+    assert [each["name"] for each in book.put(PING)] == ["ping"]

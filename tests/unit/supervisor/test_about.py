@@ -109,14 +109,15 @@ async def test_a_restart_asked_for_by_a_process_of_before_is_done_already() -> N
 async def test_what_became_of_commands_is_written_down() -> None:
     case = Case()
     refusal = Refusal("global", ("shop",), "shop > name: no.")
-    await case.ask("commands.synced", SyncReport(3, (refusal,), "RateLimitTooLongError: later"))
+    await case.ask("commands.synced", SyncReport(3, (refusal,), "RateLimitTooLongError: later", ("b", "a")))
     assert await case.told() == [
         ("commands_refused", {"commands": ["shop"], "scope": "global", "why": "shop > name: no."}),
         ("commands_late", {"why": "RateLimitTooLongError: later"}),
+        ("extension_lost", {"extensions": ["a", "b"]}),
         ("commands_registered", {"commands": 3}),
     ]
     await case.ask("commands.synced", SyncReport())
-    assert len(await case.told()) == 3
+    assert len(await case.told()) == 4
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"generation": "1"}', b"\xff", b"[[[[1]]]]"])

@@ -1,5 +1,6 @@
 """The dry run of extensions and apps, in this process; what ends or blocks one is tried in tests/integration/cli."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker_bot import clients, making, seam
+from worker_bot import clients, listeners, making, seam
 from worker_bot.check import Report, check
 
 Write = Callable[[str], str]
@@ -75,6 +76,13 @@ def create_bot():
 """
     found = await check(write(source) + ":create_bot")
     assert found.problem == "Discord would refuse its commands. /buy: a description has 1 to 100 characters."
+
+
+async def test_a_command_that_is_registered_nowhere_is_noted(write: Write) -> None:
+    source = COMMAND.format(name="buy", description="Buy.").replace("loader.command\n", "loader.command(guilds=[])\n")
+    found = await check(write(source))
+    assert (found.problem, found.commands) == (None, [])
+    assert found.notes[0].startswith("The command buy is registered nowhere")
 
 
 async def test_a_traceback_begins_in_the_authors_code(write: Write) -> None:
@@ -149,6 +157,26 @@ async def test_what_a_listener_raises_at_the_start_is_told(write: Write) -> None
     assert found.problem == "LookupError: shelf"
     assert "in fails" in found.traceback
     assert "hikari/impl" not in found.traceback.splitlines()[1]
+
+
+@pytest.mark.parametrize("heard", ["ExceptionEvent", "Event"])
+async def test_what_a_listener_raises_is_told_though_the_bot_hears_errors_itself(write: Write, heard: str) -> None:
+    more = f"bot.subscribe(hikari.StartedEvent, fails); bot.subscribe(hikari.{heard}, hears)"
+    source = BOT.format(more=more, arguments="")
+    source += "async def fails(_):\n    raise LookupError('shelf')\nasync def hears(_):\n    pass\n"
+    found = await check(write(source) + ":create_bot")
+    assert found.problem == "LookupError: shelf"
+    assert "in fails" in found.traceback
+
+
+async def test_a_listener_of_the_start_that_runs_on_does_not_hold_the_check(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "LISTENERS_S", 0.1)
+    source = BOT.format(more="bot.subscribe(hikari.StartedEvent, runs)", arguments="")
+    source += "async def runs(_):\n    import asyncio\n    await asyncio.Event().wait()\n"
+    found = await asyncio.wait_for(check(write(source) + ":create_bot"), 30)
+    assert found.problem is None
 
 
 @pytest.mark.parametrize(

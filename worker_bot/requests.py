@@ -107,6 +107,8 @@ class RequestGuard:
         self.starting = True
         self.metrics: Metrics | None = None
         """Where requests are counted by how they end."""
+        self.answered_elsewhere: Callable[[], None] = lambda: None
+        """Told of each interaction that was answered already, though not by this process."""
         self.token_refused = asyncio.Event()
 
     def own(self, application_id: str) -> None:

@@ -22,9 +22,13 @@ from hikari.impl.buckets import RESTBucketManager
 from hikari.impl.rest import RESTClientImpl
 from hikari.internal import routes
 
+from worker_bot.first_responses import FirstResponses
 from worker_bot.rate_limits import CALL_MAX_S, FIRST_RESPONSE_S, Ask, LimitedError, LimitGuard
 from worker_bot.requests import TOO_MANY_REQUESTS, UNAUTHORIZED, Call, HeldBackError, RequestGuard
 from worker_bot.uploads import Upload
+
+ALREADY_ACKNOWLEDGED: Final = 40060
+"""Discord, "JSON Error Codes": interaction has already been acknowledged."""
 
 LOST_MAX: Final = 2
 """How often a request is sent again whose answer was cut off."""
@@ -123,6 +127,7 @@ class _Passage:
 class _Guards:
     requests: RequestGuard
     limits: LimitGuard
+    firsts: FirstResponses
 
 
 _current: list[_Guards] = []
@@ -131,7 +136,7 @@ _asks: ContextVar[Ask | None] = ContextVar("ask", default=None)
 
 def install(guard: RequestGuard | None) -> None:
     """Let all REST clients of this process ask the guard; None: as hikari does by itself."""
-    _current[:] = [] if guard is None else [_Guards(guard, LimitGuard(guard))]
+    _current[:] = [] if guard is None else [_Guards(guard, LimitGuard(guard), FirstResponses())]
 
 
 def _call(compiled: Any, auth: object) -> Call:  # noqa: ANN401 - hikari's compiled route
@@ -162,7 +167,10 @@ async def _guarded_request(rest: RESTClientImpl, compiled_route: Any, **named: A
     if not _current:
         return await _request(rest, compiled_route, **named)
     guards = _current[0]
-    ask = _ask(guards, rest._bucket_manager, compiled_route, named.get("auth", _BOT))
+    interaction_id = _interaction_of(compiled_route)
+    tried_s, is_first = (0.0, False) if interaction_id is None else guards.firsts.begin(interaction_id)
+    elsewhere_if = interaction_id if is_first else None
+    ask = _ask(guards, rest._bucket_manager, compiled_route, named.get("auth", _BOT), tried_s)
     form = named.get("form_builder")
     if form is not None and form._resources:
         named["form_builder"] = Upload(form)
@@ -185,13 +193,45 @@ async def _guarded_request(rest: RESTClientImpl, compiled_route: Any, **named: A
         ) from error
     except hikari.HTTPError as error:
         _count_unanswered(guards.requests, error)
+        _tell_if_elsewhere(guards, ask, elsewhere_if, error)
         raise
     finally:
         _asks.reset(before)
 
 
-def _ask(guards: _Guards, buckets: RESTBucketManager, compiled_route: Any, auth: object) -> Ask:  # noqa: ANN401
-    within_s = FIRST_RESPONSE_S if compiled_route.route is routes.POST_INTERACTION_RESPONSE else CALL_MAX_S
+def _interaction_of(compiled_route: Any) -> int | None:  # noqa: ANN401
+    """Return the interaction to which a request is the first response, None if it is another one."""
+    if compiled_route.route is not routes.POST_INTERACTION_RESPONSE:
+        return None
+    return int(compiled_route.compiled_path.split("/")[2])
+
+
+def _tell_if_elsewhere(guards: _Guards, ask: Ask, interaction_id: int | None, error: hikari.HTTPError) -> None:
+    """Tell of an interaction that somebody else answered. interaction_id: None if this process has tried it before.
+
+    A try before this one may have been taken though its answer was lost: then it was this process.
+    """
+    if interaction_id is None or ask.attempts > 1 or not is_answered_already(error):
+        return
+    if guards.firsts.is_of_our_time(interaction_id):
+        guards.requests.answered_elsewhere()
+
+
+def is_answered_already(error: BaseException) -> bool:
+    """Return whether Discord refused the first response to an interaction that has one."""
+    return isinstance(error, hikari.BadRequestError) and error.code == ALREADY_ACKNOWLEDGED
+
+
+def _ask(
+    guards: _Guards,
+    buckets: RESTBucketManager,
+    compiled_route: Any,  # noqa: ANN401
+    auth: object,
+    tried_s: float = 0.0,
+) -> Ask:
+    """Return a call that is to be made now. tried_s: since its first try by another call."""
+    is_first_response = compiled_route.route is routes.POST_INTERACTION_RESPONSE
+    within_s = FIRST_RESPONSE_S - tried_s if is_first_response else CALL_MAX_S
     call, resource = _call(compiled_route, auth), compiled_route.major_param_hash
     return guards.limits.ask(call, resource, buckets.max_rate_limit, within_s=within_s)
 

@@ -13,6 +13,7 @@ import psutil
 import structlog
 from msgspec import structs
 
+from flotilla.domain.second_instance import foreign_starts
 from flotilla.domain.sessions import (
     BUDGET_REASONS,
     FLOOR,
@@ -174,8 +175,11 @@ class Sessions:
             now + timedelta(seconds=told.reset_after_s),
             now,
         )
-        application_id = member.bot.application_id
-        self._ledgers[application_id] = self._ledger(member).with_limit(limit)
+        application_id, ledger = member.bot.application_id, self._ledger(member)
+        foreign = 0 if self._away else foreign_starts(ledger.limit, limit, ledger.starts)
+        if foreign and self._is_due(member, "second_instance"):
+            self._chronicle.note("second_instance", member.bot.id, member.bot.name, session_starts=foreign)
+        self._ledgers[application_id] = ledger.with_limit(limit)
         self._limits[application_id] = limit
         self._write()
         self.show(member)
@@ -358,7 +362,13 @@ class Sessions:
         self._warn(member, answer.code, left=stands.left, spent_24h=stands.spent, wait_s=wait_s)
 
     def _warn(self, member: Member, what: str, **detail: Any) -> None:  # noqa: ANN401 - as JSON has it
-        key, now = (member.bot.id, what), time.monotonic()
-        if now - self._warned.get(key, -WARN_AGAIN_S) >= WARN_AGAIN_S:
-            self._warned[key] = now
+        if self._is_due(member, what):
             self._chronicle.note("session_budget", member.bot.id, member.bot.name, **detail)
+
+    def _is_due(self, member: Member, what: str) -> bool:
+        """Return whether something may be told of a bot, and take it for told then."""
+        key, now = (member.bot.id, what), time.monotonic()
+        if now - self._warned.get(key, -WARN_AGAIN_S) < WARN_AGAIN_S:
+            return False
+        self._warned[key] = now
+        return True

@@ -17,6 +17,7 @@ import setproctitle
 from flotilla.hardening import forbid_core_dumps
 from flotilla.protocol import EXIT_OUT_OF_MEMORY, Fork
 from flotilla.redaction import redact_text
+from worker_bot import forked
 from worker_bot.confinement import confine
 from worker_bot.memory import use_one_heap
 from worker_bot.worker import EXIT_FAILED, run_worker
@@ -71,6 +72,7 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
         use_one_heap()
         configure_logging(sys.stderr)
+        forked.install()
         return asyncio.run(run_worker(fork))
     except MemoryError:
         with contextlib.suppress(OSError, MemoryError):

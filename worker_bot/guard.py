@@ -29,11 +29,11 @@ from worker_bot.callbacks import EPHEMERAL, AsItIs, Json, Listener, Said, callba
 from worker_bot.interactions import name_of
 from worker_bot.lateness import TOO_LATE_MS, Lag, Lateness
 from worker_bot.placing import TROUBLE, Held, Placer, Wire
+from worker_bot.rest import ALREADY_ACKNOWLEDGED, is_answered_already
 
 MAX_OPEN: Final = 10_000
 """Interactions that are looked after at once, about 5 MB; beyond it the oldest are left to themselves."""
 
-ALREADY_ACKNOWLEDGED: Final = 40060
 HEAR_S: Final = 0.5
 """How long a bot's own code, which hears of failures too, may take before the guard tells the user."""
 
@@ -214,7 +214,7 @@ class InteractionGuard:
             async with asyncio.timeout(max(0.1, exchange.began + VOID_S - self._clock())):
                 await self._wire().answer(exchange, call.answer or Answer.OTHER, data)
         except TROUBLE as error:
-            if not _is_answered_already(error):
+            if not is_answered_already(error):
                 log.warning("%s could not be deferred: %r", exchange.name, error)
                 return
             answering.deferred(exchange, call, is_foreign=True)
@@ -257,7 +257,7 @@ class InteractionGuard:
         try:
             result = await as_it_is()
         except hikari.BadRequestError as error:
-            if call.op is not Op.ANSWER or not _is_answered_already(error) or held.deferring is None:
+            if call.op is not Op.ANSWER or not is_answered_already(error) or held.deferring is None:
                 raise
             # The guard's deferral was accepted, but its answer was lost.
             if exchange.deferred is None:
@@ -409,10 +409,6 @@ class InteractionGuard:
     def _tell_of(self, exchange: Exchange, what: str, reference: str = "", error: str = "") -> None:
         self.counts[what] += 1
         self._heard(Outcome(exchange.id, exchange.kind, exchange.name, what, reference, error))
-
-
-def _is_answered_already(error: BaseException) -> bool:
-    return isinstance(error, hikari.BadRequestError) and error.code == ALREADY_ACKNOWLEDGED
 
 
 def _reference() -> str:

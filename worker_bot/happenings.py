@@ -11,6 +11,7 @@ import msgspec
 from ulid import ULID
 
 from flotilla.domain.happenings import Occurrence
+from flotilla.domain.second_instance import Suspicion
 from flotilla.protocol import Happened
 from worker_bot.guilds import Guilds, Place
 from worker_bot.permissions import Overwrite
@@ -36,6 +37,7 @@ class Happenings:
 
     def __init__(self, send: Callable[[Happened], bool], folder: Path | None, cache: hikari.api.Cache) -> None:
         self._cache = cache
+        self._suspicion = Suspicion()
         self._file = None if folder is None else folder / GUILDS
         self._guilds = Guilds(read_left(self._file, _places), self._role_permissions, self._overwrites)
         self._telling = Telling(
@@ -63,6 +65,13 @@ class Happenings:
     def dropped(self, shard_id: int, code: int | None, why: str) -> None:
         """A gateway connection ended that was up. code: as Discord closed it."""
         self._tell("disconnected", {"shard": shard_id, "close_code": code, "why": why})
+
+    def answered_elsewhere(self) -> None:
+        """An interaction was answered, and not by this process."""
+        count = self._suspicion.answered_elsewhere(time.monotonic())
+        if count:
+            log.warning("another process uses this bot's token: it answered %s interactions before this one", count)
+            self._tell("second_instance", {"answers": count})
 
     def beat(self) -> None:
         """Tell what is due. Call it about once a second."""

@@ -28,6 +28,7 @@ from flotilla.protocol import (
     encode,
     to_worker,
 )
+from worker_bot import forked
 
 RETRY_MIN_S = 0.2
 RETRY_MAX_S = 0.5
@@ -125,13 +126,16 @@ class Link:
         try:
             sock.setblocking(False)
             sock.connect(str(self._path))
+            forked.keep_private(sock.fileno())
             return await asyncio.open_unix_connection(sock=sock)
         except BaseException:
+            forked.forget(sock.fileno())
             sock.close()
             raise
 
     async def _converse(self, on_message: Callable[[ToWorker], None]) -> None:
         reader, writer = await self._connect()
+        descriptor = writer.get_extra_info("socket").fileno()
         try:
             who = (self._bot_id, self._generation, self._secret)
             hello = Hello(VERSION, *who, self.running, self.ready, *self.versions())
@@ -145,4 +149,5 @@ class Link:
                         raise RefusedError(message.why)
                     on_message(message)
         finally:
+            forked.forget(descriptor)
             writer.close()

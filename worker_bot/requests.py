@@ -107,6 +107,8 @@ class RequestGuard:
         self.starting = True
         self.metrics: Metrics | None = None
         """Where requests are counted by how they end."""
+        self.answered_elsewhere: Callable[[], None] = lambda: None
+        """Told of each interaction that was answered already, though not by this process."""
         self.token_refused = asyncio.Event()
 
     def own(self, application_id: str) -> None:
@@ -120,7 +122,7 @@ class RequestGuard:
         if (limits.brake, limits.quarantined) != (self._limits.brake, self._limits.quarantined):
             held = ", quarantined" if limits.quarantined else ""
             log.warning("requests of this bot: brake %s%s", limits.brake.value, held)
-            self._wake()
+            self.wake()
         self._limits, self._obeyed_at, self._unanswered_since = limits, self._clock(), None
 
     def tell_all(self) -> None:
@@ -166,7 +168,7 @@ class RequestGuard:
     def close(self) -> None:
         """Let no request pass any more, whatever it is for: the worker's successor acts for the bot."""
         self._closed = True
-        self._wake()
+        self.wake()
 
     def require(self, call: Call) -> None:
         """Raise HeldBackError for a call that may not be made now."""
@@ -183,6 +185,11 @@ class RequestGuard:
                 "See: flotilla status",
                 BIN_S,
             )
+
+    async def pause(self, call: Call, seconds: float) -> None:
+        """Wait so long, or until something has changed. Raises HeldBackError if the call may not be made any more."""
+        await asyncio.wait({self._changed}, timeout=seconds)
+        self.require(call)
 
     async def outlast(self, waiting: "asyncio.Future[None]", call: Call) -> None:
         """Return when `waiting` is done. Raises HeldBackError as soon as the call may not be made any more."""
@@ -235,9 +242,9 @@ class RequestGuard:
             self._refusals = 0
         if self._refusals >= DEAD_TOKEN_AFTER:
             self.token_refused.set()
-            self._wake()
+            self.wake()
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         """Let all that waits look again."""
         self._changed.set_result(None)
         self._changed = asyncio.get_running_loop().create_future()

@@ -45,7 +45,7 @@ DRY_TOKEN = ".".join((base64.urlsafe_b64encode(_ID.encode()).decode().rstrip("="
 async def _limit(request: web.Request, response: web.StreamResponse) -> None:
     """Say what Discord says of a rate limit, which it does with every answer but those to a first response."""
     if "/interactions/" in request.path:
-        return  # hikari would take its route, which all workers share, for one with a limit from then on
+        return
     limit = {
         "Limit": "50",
         "Remaining": "49",

@@ -195,7 +195,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         return await _fail(link, error)
     bots.append(bot)
     metrics = guard.metrics = Metrics(link.send, message.config.metrics_every_s)
-    probes = _look_after(bot, fork, link, orders, metrics)
+    probes = _look_after(bot, fork, link, orders, metrics, guard)
     configuring = _configure(bot, message.config, fork.generation, link, orders)
     _look_after_commands(message, fork, orders)
     del message
@@ -241,12 +241,13 @@ def _look_after_commands(message: Welcome, fork: Fork, orders: Orders) -> None:
     command_sync.install(sync)
 
 
-def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metrics) -> Probes:
+def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metrics, guard: RequestGuard) -> Probes:
     """Put the guard, the logs, the questions and the probes around a bot."""
     folder = Path(fork.session_path).parent if fork.session_path else None
     command_logs = CommandLogs(link.send, folder and folder / LEFT_LOGS, count=metrics.command)
     happenings = Happenings(link.send, folder, bot.cache)
     drops.install(happenings.dropped)
+    guard.answered_elsewhere = happenings.answered_elsewhere
     orders.takers[HappenedStored] = lambda message: happenings.stored(message.number)
     orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
     questions = asking.Asking(link.send)

@@ -157,6 +157,14 @@ _OF_DISCORD = (
         "Nothing, if it comes back by itself. The close code says more (Discord, Opcodes and Status Codes).",
         Source.DISCORD,
     ),
+    Kind(
+        "second_instance",
+        Severity.CRITICAL,
+        "another process uses its token",
+        "Stop that process: users' commands fail while both answer them. If nobody knows where it runs, reset the "
+        "token in Discord's developer portal, then: flotilla bots token NAME",
+        Source.DISCORD,
+    ),
     Kind("guild_joined", Severity.INFO, "was added to a guild", "Nothing to do.", Source.DISCORD),
     Kind("guild_left", Severity.INFO, "was removed from a guild", "Nothing to do.", Source.DISCORD),
     Kind(

@@ -74,9 +74,19 @@ class RestRefused(Rest, frozen=True, kw_only=True, tag="rest_refused"):
 
 
 class Rest429(Rest, frozen=True, kw_only=True, tag="rest_429"):
-    """Requests are answered with 429, whatever the buckets say."""
+    """Requests are answered with 429, whatever the buckets say.
+
+    `bucket`: whether the answer has a bucket's headers; by itself it has them unless its scope is global.
+    """
 
     scope: Literal["user", "global", "shared"] = "user"
+    retry_after_s: Duration = 1.0
+    bucket: bool | None = None
+
+
+class RestEdge429(Rest, frozen=True, kw_only=True, tag="rest_edge_429"):
+    """Requests are answered with Cloudflare's own 429: no JSON, no headers of a bucket, no Via."""
+
     retry_after_s: Duration = 1.0
 
 
@@ -85,7 +95,9 @@ class RestDown(Rest, frozen=True, kw_only=True, tag="rest_down"):
 
 
 class RestTruncated(Rest, frozen=True, kw_only=True, tag="rest_truncated"):
-    """Requests are carried out, but the answer is cut in the middle."""
+    """Requests are carried out, but the answer is cut in the middle; with `stall` it stops there instead."""
+
+    stall: bool = False
 
 
 class Drop(Act, frozen=True, kw_only=True, tag="drop"):
@@ -156,7 +168,7 @@ GATEWAY_KINDS = (
     Drop, HalfOpen, Reconnect, InvalidSession, CloseWith, NoAcks, Deaf, SlowFrames, TruncatedFrame,
     RefuseResume, RefuseConnections, TokenReset, IntentsRevoked,
 )  # fmt: skip
-REST_KINDS = (RestLatency, RestError, RestRefused, Rest429, RestDown, RestTruncated)
+REST_KINDS = (RestLatency, RestError, RestRefused, Rest429, RestEdge429, RestDown, RestTruncated)
 KINDS: dict[str, type[Fault]] = {str(kind.__struct_config__.tag): kind for kind in (*REST_KINDS, *GATEWAY_KINDS)}
 
 

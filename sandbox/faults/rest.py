@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from sandbox import errors
+from sandbox import errors, limits
 from sandbox.errors import DiscordError
 from sandbox.faults import kinds
 from sandbox.faults.book import FaultBook, draw
@@ -15,7 +15,7 @@ from sandbox.gateway.wire import reset_or_abort
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
 from sandbox.rest.ratelimit import RateLimitedError, bucket_of
-from sandbox.rest.shell import SOURCE, refusal
+from sandbox.rest.shell import AT_EDGE, SOURCE, cloudflares, refusal
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PREFIX = re.compile(r"^/api(/v[0-9]+)?(?=/)")
@@ -51,7 +51,8 @@ def rest_faults(book: FaultBook) -> Middleware:
                 return refusal
         response = await handler(request)
         if any(isinstance(fault, kinds.RestTruncated) for fault, _ in hits):
-            return await _truncate(request, response)
+            stalls = any(isinstance(fault, kinds.RestTruncated) and fault.stall for fault, _ in hits)
+            return await _truncate(request, response, stalls=stalls)
         return response
 
     return middleware
@@ -79,6 +80,9 @@ def _refusal(fault: kinds.Rest, request: web.Request, path: str, now: float) -> 
         return refusal(DiscordError(_REFUSALS[fault.code]))
     if isinstance(fault, kinds.Rest429):
         return _too_many(fault, request.method, path, now)
+    if isinstance(fault, kinds.RestEdge429):
+        request[AT_EDGE] = True
+        return cloudflares(fault.retry_after_s)
     return _hang_up(request) if isinstance(fault, kinds.RestDown) else None
 
 
@@ -105,10 +109,10 @@ def _error(status: int) -> web.Response:
 
 def _too_many(fault: kinds.Rest429, method: str, path: str, now: float) -> web.Response:
     """Return a 429 with the headers of its scope (documented: Rate Limits)."""
-    headers = {"X-RateLimit-Global": "true"}
-    if fault.scope != "global":
+    headers = {"X-RateLimit-Global": "true"} if fault.scope == "global" else {}
+    if fault.scope != "global" if fault.bucket is None else fault.bucket:
         route = re.sub(r"[0-9]{15,20}", "{id}", path)
-        headers = {
+        headers |= {
             "X-RateLimit-Limit": "5",
             "X-RateLimit-Remaining": "4" if fault.scope == "shared" else "0",
             "X-RateLimit-Reset": f"{now + fault.retry_after_s:.3f}",
@@ -125,7 +129,7 @@ def _hang_up(request: web.Request) -> web.Response:
     return web.Response()
 
 
-async def _truncate(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+async def _truncate(request: web.Request, response: web.StreamResponse, *, stalls: bool) -> web.StreamResponse:
     body = response.body if isinstance(response, web.Response) else None
     if not isinstance(body, bytes) or not body:
         return _hang_up(request)
@@ -133,6 +137,16 @@ async def _truncate(request: web.Request, response: web.StreamResponse) -> web.S
     begun.content_length = len(body)
     await begun.prepare(request)
     await begun.write(body[: len(body) // 2])
+    if stalls:
+        await _until_hung_up(request)
     if request.transport is not None:
         request.transport.close()
     return begun
+
+
+async def _until_hung_up(request: web.Request) -> None:
+    """Return when the client has given up, at the latest after `STALL_S`."""
+    for _ in range(round(limits.STALL_S / limits.STALL_LOOK_S)):
+        if request.transport is None or request.transport.is_closing():
+            return
+        await asyncio.sleep(limits.STALL_LOOK_S)

@@ -1,6 +1,5 @@
 """What stands before all REST routes: banned addresses, errors as JSON, the count of invalid requests."""
 
-import math
 import re
 from collections.abc import Awaitable, Callable
 
@@ -11,17 +10,11 @@ from sandbox import errors, limits
 from sandbox.errors import DiscordError
 from sandbox.http import DISCORD
 from sandbox.rest.addresses import INVALID_STATUSES
-from sandbox.rest.shell import SOURCE, UNKNOWN, refusal
+from sandbox.rest.shell import AT_EDGE, SOURCE, UNKNOWN, cloudflares, refusal
 from sandbox.world.objects import timestamp
 from sandbox.world.world import WorldFullError
 
 _VERSION = re.compile(r"^/api/v([0-9]+)(/|$)")
-
-
-def _banned(left_s: float) -> web.Response:
-    """Return what Cloudflare answers a banned address: no JSON, no rate-limit headers, no Via."""
-    headers = {"Retry-After": str(math.ceil(left_s)), "Server": "cloudflare"}
-    return web.Response(text="error code: 1015", status=429, headers=headers)
 
 
 @web.middleware
@@ -34,7 +27,7 @@ async def errors_as_json(
     discord, address = request.app[DISCORD], request.remote or UNKNOWN
     banned_for_s = discord.addresses.banned_for_s(address, discord.clock())
     if banned_for_s:
-        return _banned(banned_for_s)
+        return cloudflares(banned_for_s)
     response: web.StreamResponse
     try:
         response = await _safe(request, handler)
@@ -46,7 +39,8 @@ async def errors_as_json(
     if response.status in INVALID_STATUSES and headers.get("X-RateLimit-Scope") != "shared":
         discord.addresses.invalid(address, request.get(SOURCE, UNKNOWN), response.status, discord.clock())
     headers["Server"] = "cloudflare"
-    headers["Via"] = "1.1 google"  # observed; its absence tells clients that Cloudflare answered
+    if AT_EDGE not in request:
+        headers["Via"] = "1.1 google"  # observed; its absence tells clients that Cloudflare answered
     return response
 
 

@@ -1,5 +1,6 @@
 """What every REST route shares: who calls, rate limits, Discord's error bodies."""
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _CONTENT_TYPES = ("application/json", "application/x-www-form-urlencoded", "mult
 _BEARER = "Bearer "
 UNKNOWN = "unknown"
 SOURCE: web.RequestKey[str] = web.RequestKey("source", str)  # the application that a request is of
+AT_EDGE: web.RequestKey[bool] = web.RequestKey("at_edge", bool)  # set: Cloudflare answers, not Discord behind it
 
 Respond = Callable[[], Awaitable[web.Response]]
 Handler = Callable[[web.Request, LocalDiscord, Application], Awaitable[web.Response]]
@@ -200,6 +202,12 @@ def open_route(method: str, path: str, handler: TokenHandler, *, bucketed: bool 
         return await handler(request, discord)
 
     return web.route(method, PREFIX + path, handle)
+
+
+def cloudflares(left_s: float) -> web.Response:
+    """Return what Cloudflare answers whom it holds off: no JSON, no rate-limit headers, no Via."""
+    headers = {"Retry-After": str(max(1, math.ceil(left_s))), "Server": "cloudflare"}
+    return web.Response(text="error code: 1015", status=429, headers=headers)
 
 
 def refusal(error: DiscordError) -> web.Response:

@@ -65,7 +65,7 @@ async def test_fault_is_answered_with_its_values_listed_and_removed(sandbox: San
     assert (await sandbox.control("DELETE", f"/faults/{entry['id']}"))["state"] == "over"
     assert len((await sandbox.control("DELETE", "/faults"))["items"]) == 1
     assert (await sandbox.control("GET", "/faults"))["items"] == []
-    assert len((await sandbox.control("GET", "/faults/kinds"))["items"]) == 19
+    assert len((await sandbox.control("GET", "/faults/kinds"))["items"]) == 20
 
 
 async def test_seed_is_logged_so_that_it_can_be_repeated(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,6 +135,35 @@ async def test_429_has_discords_headers_and_body(sandbox: Sandbox, scope: str) -
         assert (body["retry_after"], body["global"]) == (1.5, scope == "global")
         assert ("X-RateLimit-Bucket" in response.headers) == (scope != "global")
         assert ("X-RateLimit-Global" in response.headers) == (scope == "global")
+
+
+async def test_429_has_a_buckets_headers_as_asked(sandbox: Sandbox) -> None:
+    _, token = await sandbox.application()
+    for scope in ("user", "global"):
+        for bucket in (True, False):
+            await sandbox.control("DELETE", "/faults")
+            await add(sandbox, "rest_429", scope=scope, bucket=bucket)
+            headers = {"Authorization": f"Bot {token}"}
+            async with sandbox.http.get(f"{sandbox.url}/api/v10/users/@me", headers=headers) as response:
+                assert ("X-RateLimit-Bucket" in response.headers) == bucket
+                assert response.headers["X-RateLimit-Scope"] == scope
+
+
+async def test_cloudflares_429_is_no_json_and_has_not_passed_discord(sandbox: Sandbox) -> None:
+    await add(sandbox, "rest_edge_429", retry_after_s=7)
+    async with sandbox.http.get(f"{sandbox.url}/api/v10/users/@me") as response:
+        assert (response.status, response.headers["Retry-After"], response.content_type) == (429, "7", "text/plain")
+        assert not {"Via", "X-RateLimit-Scope"} & set(response.headers)
+        assert "1015" in await response.text()
+    (address,) = (await sandbox.control("GET", "/addresses"))["items"]
+    assert address["invalid_requests"] == 1
+
+
+async def test_half_an_answer_can_be_left_standing(sandbox: Sandbox) -> None:
+    _, token = await sandbox.application()
+    await add(sandbox, "rest_truncated", stall=True)
+    with pytest.raises(TimeoutError):
+        await sandbox.call("GET", "/api/v10/users/@me", None, token, timeout=aiohttp.ClientTimeout(total=0.3))
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, 401), (40001, 401), (50001, 403), (50013, 403), (50027, 401)])

@@ -334,3 +334,27 @@ async def test_clock_of_the_ledger_goes_on_evenly() -> None:
     await asyncio.sleep(0.01)
     assert timedelta() < clock() - first < timedelta(seconds=5)
     assert abs((first - datetime.now().astimezone()).total_seconds()) < 5
+
+
+async def test_session_starts_that_nobody_here_made_are_told_once(host: Host, member: Member) -> None:
+    for _ in range(3):
+        host.sessions.take(member, 1, GatewaySeen(ANSWER))
+        host.now += timedelta(minutes=15)
+        assert await host.answer_to(member, AskIdentify(0, host.now.minute + 1, renewed=False))
+        left = replace_answer(remaining=ANSWER.remaining - 10, reset_after_s=ANSWER.reset_after_s - 900)
+        host.sessions.take(member, 1, GatewaySeen(left))
+        host.now -= timedelta(minutes=15)
+    await host.chronicle.flush()
+    found = [row for row in host.happenings.happenings.get(member.bot.id, []) if row.code == "second_instance"]
+    assert [row.detail for row in found] == [{"session_starts": 9}]
+
+
+async def test_session_starts_of_our_own_are_not_told(host: Host, member: Member) -> None:
+    host.sessions.take(member, 1, GatewaySeen(ANSWER))
+    for number in range(10):
+        host.now += timedelta(seconds=90)
+        assert await host.answer_to(member, AskIdentify(0, number + 1, renewed=False))
+    left = replace_answer(remaining=ANSWER.remaining - 10, reset_after_s=ANSWER.reset_after_s - 900)
+    host.sessions.take(member, 1, GatewaySeen(left))
+    await host.chronicle.flush()
+    assert "second_instance" not in [row.code for row in host.happenings.happenings.get(member.bot.id, [])]

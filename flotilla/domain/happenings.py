@@ -116,6 +116,7 @@ _ROWS = (
         "Nothing now: Flotilla tries again. Until then users have the commands of before.",
     ),
     Kind("commands_registered", Severity.INFO, "its commands were registered with Discord", "Nothing to do."),
+    Kind("token_replaced", Severity.INFO, "was given a new token", "Nothing to do."),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
     Kind(
         "fatal",

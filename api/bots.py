@@ -8,7 +8,7 @@ from quart_schema import document_request, document_response, tag_blueprint, val
 from ulid import ULID
 
 from api.auth import caller, requires
-from api.schemas import Bot, BotPage, BotQuery, BotUptime, NewBot
+from api.schemas import Bot, BotPage, BotQuery, BotUptime, NewBot, NewToken
 from api.services import Services
 from api.wire import answer, read_body
 from flotilla.db.bots import BotFilter
@@ -39,6 +39,7 @@ class BotRoutes:
         routes.add_url_rule("/<bot_id>", view_func=self.get_bot, methods=["GET"])
         routes.add_url_rule("/<bot_id>", view_func=self.remove_bot, methods=["DELETE"])
         routes.add_url_rule("/<bot_id>/uptime", view_func=self.get_uptime, methods=["GET"])
+        routes.add_url_rule("/<bot_id>/token", view_func=self.replace_token, methods=["PUT"])
         routes.add_url_rule("/<bot_id>/start", view_func=self.start_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>/stop", view_func=self.stop_bot, methods=["POST"])
         routes.add_url_rule("/<bot_id>/restart", view_func=self.restart_bot, methods=["POST"])
@@ -95,6 +96,19 @@ class BotRoutes:
         await self._bots.remove(bot_id, datetime.now(UTC))
         await self._changed("bot.removal_requested", bot_id)
         return Response(b"", 204)
+
+    @requires(Role.ADMIN)
+    @document_request(NewToken)
+    @document_response(Bot, 202)
+    async def replace_token(self, bot_id: str) -> Response:
+        """Give a bot another token of the same application; all else that it has stays.
+
+        One that is to run is restarted with it, in BACKOFF or FATAL too. The token before is forgotten.
+        """
+        token = (await read_body(NewToken)).token.strip()
+        application_id = application_id_of(token)
+        await self._bots.replace_token(bot_id, application_id, self._vault.encrypt(token), datetime.now(UTC))
+        return await self._accepted("bot.token_replaced", bot_id)
 
     @requires(Role.OPERATOR)
     @document_response(Bot, 202)

@@ -33,6 +33,7 @@ _MODELS = [
     schemas.BotPage,
     schemas.BotUptime,
     schemas.NewBot,
+    schemas.NewToken,
     schemas.NewOperation,
     schemas.OperationPage,
     schemas.OperationItemPage,

@@ -45,6 +45,7 @@ PROBLEMS: dict[str, Kind] = {
     "body_too_slow": Kind(408, "The body took too long"),
     "name_taken": Kind(409, "Name taken"),
     "token_taken": Kind(409, "Application already in the fleet"),
+    "token_of_another": Kind(409, "Token of another application"),
     "still_removing": Kind(409, "Still being removed"),
     "bot_stopped": Kind(409, "The bot is stopped"),
     "bot_not_running": Kind(409, "The bot has no process"),

@@ -53,6 +53,16 @@ class NewBot(Struct, forbid_unknown_fields=True, frozen=True):
         return f"NewBot(name={self.name!r}, token=…)"
 
 
+class NewToken(Struct, forbid_unknown_fields=True, frozen=True):
+    """A bot's next token, of the same application. It is encrypted on arrival and never answered."""
+
+    token: Annotated[str, Meta(description="From the Developer Portal: Bot, Reset Token.", max_length=512)]
+
+    def __repr__(self) -> str:
+        """Leave the token out, so that no log of this object can hold it."""
+        return "NewToken(token=…)"
+
+
 class Selector(Struct, forbid_unknown_fields=True, frozen=True):
     """Which bots: those that match every part that is given, or all of them if that is said."""
 

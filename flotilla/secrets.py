@@ -33,7 +33,7 @@ class TokenVault:
         except InvalidToken as fault:
             raise SetupError(
                 f"A stored token was encrypted with a key that is not in {self._path.name}. "
-                "Put the old key back as a line of that file, or add the bot anew.",
+                "Put the old key back as a line of that file, or give the bot its token anew: flotilla bots token NAME",
                 code="token_unreadable",
             ) from fault
 

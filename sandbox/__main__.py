@@ -7,13 +7,15 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 from sandbox import limits
 from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.server import serve
+from sandbox.state.file import Keeper, StateFile
 from sandbox.tokens import Mint, load_secret
 
 EX_CONFIG = 78  # sysexits.h: the configuration is wrong and a restart cannot cure it
@@ -58,10 +60,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--port", type=_port, required=True, help="0 picks a free port")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--secret-file", type=Path, help="keeps tokens valid across restarts; made if missing")
+    parser.add_argument("--state", type=Path, help="keeps what Discord would keep across restarts; needs --secret-file")
     parser.add_argument("--resume-window-s", type=_seconds, default=limits.RESUME_WINDOW_S)
     parser.add_argument("--identify-interval-s", type=_seconds, default=limits.IDENTIFY_INTERVAL_S)
     parser.add_argument("--heartbeat-interval-ms", type=_milliseconds, default=limits.HEARTBEAT_INTERVAL_MS)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.state is not None and options.secret_file is None:
+        parser.error("--state needs --secret-file: ids and tokens are derived from that secret")
+    return options
 
 
 async def run(options: argparse.Namespace, secret: bytes) -> None:
@@ -70,11 +76,36 @@ async def run(options: argparse.Namespace, secret: bytes) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     rules = Rules(options.resume_window_s, options.identify_interval_s, options.heartbeat_interval_ms)
-    discord = LocalDiscord(Mint(secret), steady_unix_clock(), rules)
-    async with serve(discord, options.host, options.port) as url:
+    mint = Mint(secret)
+    discord = LocalDiscord(mint, steady_unix_clock(), rules)
+    async with _kept(discord, mint, options.state), serve(discord, options.host, options.port) as url:
         sys.stdout.write(f"sandbox listening on {url}\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+@asynccontextmanager
+async def _kept(discord: LocalDiscord, mint: Mint, path: Path | None) -> AsyncIterator[None]:
+    """Go on with what `path` holds, and keep it there while the context lasts; nothing of it if there is no path."""
+    if path is None:
+        yield
+        return
+    file = StateFile(path, mint.derive_hex("state")[:16])
+    file.load(discord, _say)
+    keeper = Keeper(discord, file, _say)
+    keeping = asyncio.create_task(keeper.keep())
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        keeper.finish()
+
+
+def _say(sentence: str) -> None:
+    sys.stderr.write(f"sandbox: {sentence}\n")
+    sys.stderr.flush()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

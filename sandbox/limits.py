@@ -110,6 +110,7 @@ BULK_DELETE_MAX: Final = 100  # documented: Bulk Delete Messages
 BULK_DELETE_AGE_S: Final = 14 * 86_400.0
 MESSAGES_KEPT: Final = 1_000  # ours: per channel
 MESSAGES_KEPT_IN_ALL: Final = 10_000  # ours: over all channels
+MESSAGES_SAVED: Final = 50  # ours: per channel, over an end of the sandbox; pinned ones besides
 MESSAGES_PAGE_MAX: Final = 100
 WEBHOOKS_MAX: Final = 15  # documented: per channel, error 30007
 WEBHOOK_NAME_MAX: Final = 80

@@ -36,6 +36,11 @@ class Clock:
         """Return the time."""
         return self._source() + self._ahead_s
 
+    @property
+    def ahead_s(self) -> float:
+        """How far it was moved ahead."""
+        return self._ahead_s
+
     def advance(self, seconds: float) -> None:
         """Move ahead, as if `seconds` had passed at once. Raises ValueError if they are negative or lead too far."""
         if seconds < 0:
@@ -58,12 +63,14 @@ class LocalDiscord:
     """State shared by REST, gateway and control. `clock` gives Unix seconds and never goes back.
 
     `url` is where it is served, without a slash at the end; links to attachments and webhooks begin with it.
+    `changes` grows whenever something may have changed that Discord would keep.
     """
 
     def __init__(self, mint: Mint, clock: Callable[[], float], rules: Rules) -> None:
         self.clock = Clock(clock)
         self.rules = rules
         self.url = "http://127.0.0.1"
+        self.changes = 0
         self.ids = Sequence()
         self.mint_token: Callable[[], str] = lambda: secrets.token_urlsafe(48)
         self.world = World(mint, self.ids, rules.identify_interval_s)
@@ -92,6 +99,7 @@ class LocalDiscord:
         Return the new token.
         """
         token = self.world.reset_token(application)
+        self.changes += 1
         for session in self.sessions.of(application.id):
             if session.client is not None:
                 session.client.close(codes.AUTHENTICATION_FAILED)

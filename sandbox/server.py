@@ -1,7 +1,7 @@
 """The server: REST, gateway and control on one port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from aiohttp import web
@@ -58,8 +58,21 @@ _OTHER_ROUTES = [
     *messages.DOWNLOADS,
     *(route for module in _CONTROL for route in module.ROUTES),
 ]
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BACKLOG = 2048  # a whole fleet connects at once
 _STOP_S = 1.0
+
+
+@web.middleware
+async def _changes(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """Note that something may have changed, by whatever is no mere question."""
+    try:
+        return await handler(request)
+    finally:
+        if request.method not in _READS:
+            request.app[DISCORD].changes += 1
 
 
 @asynccontextmanager
@@ -76,7 +89,7 @@ async def serve(
     gateway = Gateway(discord, faults, discord.world.guilds_on_shard)
     faults.connections = gateway.identified
     app = web.Application(
-        middlewares=[*middlewares, errors_as_json, rest_faults(book), shell.guard],
+        middlewares=[*middlewares, errors_as_json, rest_faults(book), shell.guard, _changes],
         client_max_size=limits.REQUEST_MAX_BYTES,
     )
     app[DISCORD], app[control_faults.BOOK], app[control_faults.GATEWAY_FAULTS] = discord, book, faults

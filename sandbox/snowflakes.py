@@ -24,6 +24,15 @@ class Sequence:
     def __init__(self) -> None:
         self._last = 0
 
+    @property
+    def last(self) -> int:
+        """The greatest id so far; 0 before the first."""
+        return self._last
+
+    def go_on_from(self, last: int) -> None:
+        """Give no id that is not greater than `last`."""
+        self._last = max(self._last, last)
+
     def next(self, now: float) -> str:
         """Return an id dated `now` (Unix seconds), greater than all before it."""
         candidate = (int(now * 1000) - DISCORD_EPOCH_MS) << _LOW_BITS

@@ -14,10 +14,10 @@ from flotilla.domain.operations import Kind, Operation, OperationState, Selector
 T0 = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
-def token_of(number: int) -> str:
+def token_of(number: int, mac: str = "s3cret-mac_" * 4) -> str:
     """Return a well-formed token of the application `1000000000000000000 + number`; no Discord ever gave it."""
     identity = base64.urlsafe_b64encode(str(10**18 + number).encode()).decode().rstrip("=")
-    return f"{identity}.Gabc_{number % 10}.{'s3cret-mac_' * 4}{number:04d}"
+    return f"{identity}.Gabc_{number % 10}.{mac}{number:04d}"
 
 
 def a_bot(number: int = 1, **changes: Any) -> Bot:

@@ -18,6 +18,7 @@ from worker_bot.presence import shown
 from worker_bot.profiles import lacking, profile_of
 from worker_bot.seam import install, under_way
 from worker_bot.session import Continuity
+from worker_bot.session_file import mark_of
 
 DRAIN_S = 2.0
 """Longest wait for handlers when a session is handed over; an initial response has 3 s (Discord, Interactions)."""
@@ -61,7 +62,7 @@ class Bot:
             made = prepared.bot_of(token, config.discord_url, profile_of(config.bot), config.extensions)
             self._app, self._client, self._loaded, ears = made.app, made.client, made.extensions, made.ears
         ears.listener = self
-        self.continuity.suit(int(self._app.intents), kept(self._app.cache.settings))
+        self.continuity.suit(int(self._app.intents), kept(self._app.cache.settings), mark_of(token))
 
     @property
     def latency_ms(self) -> float | None:

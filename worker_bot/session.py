@@ -61,7 +61,7 @@ class Continuity:
         self._pace = IdentifyPace()
         self._gateway_url = ""
         self._asked = self._sealed = False
-        self._kind: tuple[int | None, str] = (None, "")
+        self._kind: tuple[int | None, str, str] = (None, "", "")
         self._suits = True
         self._inheritance: Inheritance | None = None
         self._outbox: Outbox | None = None
@@ -80,14 +80,19 @@ class Continuity:
         """Whether there are sessions to go on with."""
         return bool(self._left) and self._suits
 
-    def suit(self, intents: int, cached: str) -> None:
+    def suit(self, intents: int, cached: str, token_mark: str) -> None:
         """Take note of what the bot is made for, before it starts. cached: as `keepsake.kept` has it.
 
-        What was left behind is not resumed if it has other intents or lacks some of the cache: only a new session
-        brings that. It stays on disk until that one is up, for a bot that goes back to the config before.
+        What was left behind is not resumed if it has another token or other intents, or lacks some of the cache: only
+        a new session brings that. It stays on disk until that one is up, for a bot that goes back to the config before.
         """
-        self._kind = (intents, cached)
-        sessions = [session for session, _ in self._left.values() if session.intents is not None]
+        self._kind = (intents, cached, token_mark)
+        sessions = [session for session, _ in self._left.values()]
+        if any(session.token_mark not in {"", token_mark} for session in sessions):
+            self._suits = False
+            log.info("the bot has another token than before: a new session begins")
+            return
+        sessions = [session for session in sessions if session.intents is not None]
         self._suits = all(each.intents == intents and keeps_all(each.cached, cached) for each in sessions)
         if not self._suits:
             log.info("the bot has other intents than before, or caches more: a new session begins")

@@ -4,6 +4,7 @@ One small file per shard, mapped into memory: it outlives a SIGKILL, and an even
 worth nothing without the bot's token.
 """
 
+import hashlib
 import mmap
 import os
 import re
@@ -39,7 +40,8 @@ class Session(msgspec.Struct, frozen=True):
     """What READY said, and what else a successor needs to go on.
 
     me: the bot's own user as READY carried it. gateway_url: where a new session would begin. intents: with which it
-    began; None: an older release's. cached: what the bot's cache kept, as `keepsake.kept` has it.
+    began; None: an older release's. cached: what the bot's cache kept, as `keepsake.kept` has it. token_mark: of the
+    token that it began with, as `mark_of` has it, since a session ends with its token; "": an older release's.
     """
 
     session_id: str
@@ -49,6 +51,12 @@ class Session(msgspec.Struct, frozen=True):
     me: dict[str, Any]
     intents: int | None = None
     cached: str = ""
+    token_mark: str = ""
+
+
+def mark_of(token: str) -> str:
+    """Return what tells a bot's tokens apart and gives nothing of them away."""
+    return hashlib.sha256(token.encode()).hexdigest()[:16]
 
 
 class SessionFile:

@@ -9,6 +9,8 @@ import typer
 from flotilla.cli import config, inspect, memory, policy
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import ApiError, CommandError
+from flotilla.cli.token import TAKES_ANYTHING, read_token, refuse_argv
+from flotilla.discord import application_id_of
 
 if TYPE_CHECKING:
     from flotilla.cli.api import Api
@@ -19,31 +21,53 @@ REMOVE_WAIT_S = 20.0
 app = typer.Typer(no_args_is_help=True, help="Add, look at and steer bots.")
 
 Names = Annotated[list[str], typer.Argument(metavar="NAME…", help="Names of bots.")]
+Extra = Annotated[list[str] | None, typer.Argument(hidden=True)]
 OptionalNames = Annotated[list[str] | None, typer.Argument(metavar="NAME…", help="Names of bots.")]
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait up to 60 s until it is so.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 
-@app.command("add", context_settings={"ignore_unknown_options": True})
+@app.command("add", context_settings=TAKES_ANYTHING)
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case letters, digits, dots, hyphens.")],
-    extra: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+    extra: Extra = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", help="A tag; may be given several times.")] = None,
     stopped: Annotated[bool, typer.Option("--stopped", help="Add it without starting it.")] = False,
 ) -> None:
     """Add a bot. The token is asked for, or read from the first line of stdin."""
-    from flotilla.cli.token import read_token, refuse_argv  # noqa: PLC0415
-
-    unknown = [word for word in extra or () if word.startswith("-") and not word.startswith("--token")]
-    if unknown and len(unknown) == len(extra or ()):
-        raise typer.BadParameter(f"No such option: {unknown[0].partition('=')[0]}")
-    refuse_argv(extra or ())
+    refuse_argv(extra or (), "flotilla bots add NAME")
     with _api() as api:
-        body: dict[str, Any] = {"name": name, "token": read_token(), "tags": tag or []}
+        body: dict[str, Any] = {"name": name, "token": read_token("flotilla bots add NAME"), "tags": tag or []}
         if stopped:
             body["desired"] = "stopped"
         bot = api.post("/bots", body)
     print(f"Added {bot['name']}. " + ("Start it with" if stopped else "See how it starts with") + _next(name, stopped))
+
+
+@app.command("token", context_settings=TAKES_ANYTHING)
+def token(name: Annotated[str, typer.Argument(metavar="NAME")], extra: Extra = None, wait: Wait = True) -> None:
+    """Give a bot another token of the same application, and start it with that; all else that it has stays.
+
+    The token is asked for, or read from the first line of stdin.
+    """
+    refuse_argv(extra or (), "flotilla bots token NAME")
+    with _api() as api:
+        before = api.bot_named(name)
+        given = read_token("flotilla bots token NAME")
+        if application_id_of(given) != before["application_id"]:
+            # Told here as well, so that a token of somebody else's bot does not leave this host.
+            raise CommandError(
+                f"This token belongs to application {application_id_of(given)}, {name} to application "
+                f"{before['application_id']}. Copy that one's from the Developer Portal.",
+                code="token_of_another",
+            )
+        bot = api.put(f"/bots/{before['id']}/token", {"token": given})
+        if bot["desired"] == "stopped":
+            print(f"{name} has its new token. It is stopped; start it with: flotilla bots start {name}")
+        elif not wait:
+            print(f"{name} has its new token and starts with it. See how: flotilla bots show {name}")
+        else:
+            _follow(api, "token", [before])
 
 
 @app.command("ls")
@@ -175,12 +199,17 @@ def _each(names: list[str], action: str, *, wait: bool) -> None:
         if not wait:
             print(f"Asked for {action} of {', '.join(bot['name'] for bot in before)}.")
             return
-        waiting = _Waiting(api, action, before)
-        if not wait_until(waiting.settled, WAIT_S):
-            raise CommandError(
-                f"After {WAIT_S:.0f} s not done yet: {', '.join(waiting.late())}. See: flotilla bots show NAME",
-                code="timeout",
-            )
+        _follow(api, action, before)
+
+
+def _follow(api: "Api", action: str, before: list[dict[str, Any]]) -> None:
+    """Return when `action` is done for all bots. Raises CommandError (`timeout`), and Exit if it failed for one."""
+    waiting = _Waiting(api, action, before)
+    if not wait_until(waiting.settled, WAIT_S):
+        raise CommandError(
+            f"After {WAIT_S:.0f} s not done yet: {', '.join(waiting.late())}. See: flotilla bots show NAME",
+            code="timeout",
+        )
     if waiting.failed:
         raise typer.Exit(1)
 
@@ -208,18 +237,19 @@ class _Waiting:
         return [bot["name"] for bot in self._open.values()]
 
 
-_DONE = {"start": "ready", "stop": "stopped", "restart": "ready again"}
+_DONE = {"start": "ready", "stop": "stopped", "restart": "ready again", "token": "ready with its new token"}
 
 
 def _outcome(action: str, before: dict[str, Any], bot: dict[str, Any]) -> str | None:
     """Return None while `action` is not done, "" when it is, or why it failed."""
     if action == "stop":
         return "" if bot["state"] == "STOPPED" else None
-    renewed = action == "start" or bot["generation"] > before["generation"]
-    if bot["ready"] and renewed:
+    is_next = bot["generation"] > before["generation"]
+    if bot["ready"] and (is_next or action == "start"):
         return ""
-    # A bot that was FATAL before stays so until the supervisor has seen the order.
-    tried = before["state"] != "FATAL" or bot["generation"] > before["generation"] or bot["since"] != before["since"]
+    # A bot that was FATAL before stays so until the supervisor has seen the order; one that ran may just now have
+    # become so by the token before.
+    tried = is_next or (action != "token" and (before["state"] != "FATAL" or bot["since"] != before["since"]))
     if bot["state"] == "FATAL" and tried:
         return f"{bot.get('reason') or 'gave up'}. {bot.get('remedy') or ''}".strip()
     return None

@@ -68,17 +68,21 @@ def farewell(settings: Settings, mode: Mode, key_file: Path) -> list[str]:
 def add_demo_bots(settings: Settings, api: Api) -> list[str]:
     """Make sure the first FLOTILLA_DEMO_BOTS demo bots exist, in the sandbox and here; return their names.
 
-    Bots beyond that number stay as they are. Raises CommandError.
+    Bots beyond that number stay as they are. A sandbox that has lost its state learns their names anew, and their
+    commands, which nobody else would register again. Raises CommandError.
     """
     names = [f"demo-{number}" for number in range(1, settings.demo_bots + 1)]
-    known = {bot["name"] for bot in api.pages("/bots")}
+    known = {bot["name"]: bot for bot in api.pages("/bots")}
     control = settings.discord_url.removesuffix("/api/v10")
     # /readyz does not know the sandbox: it may still be starting.
     transport = httpx.HTTPTransport(retries=SANDBOX_RETRIES)
     with httpx.Client(base_url=control, timeout=10.0, transport=transport) as sandbox:
         for name in names:
+            made = _application(sandbox, name)
             if name not in known:
-                _add(api, name, _sandbox_token(sandbox, name))
+                _add(api, name, str(made["token"]))
+            elif known[name]["desired"] == "running" and not made["commands_registered"]:
+                api.post(f"/bots/{known[name]['id']}/sync-commands")
     return names
 
 
@@ -90,11 +94,13 @@ def _add(api: Api, name: str, token: str) -> None:
             raise
 
 
-def _sandbox_token(sandbox: httpx.Client, name: str) -> str:
+def _application(sandbox: httpx.Client, name: str) -> Json:
+    """Return the sandbox's application of this name, made if there is none, with `token` and `commands_registered`."""
     try:
         answer = sandbox.post("/sandbox/applications", json={"name": name})
         answer.raise_for_status()
-        return str(answer.json()["token"])
+        found: Json = answer.json()
+        return {"token": found["token"], "commands_registered": found["commands_registered"]}
     except (httpx.HTTPError, ValueError, KeyError) as fault:
         raise CommandError(
             f"The sandbox did not give a token for {name} ({type(fault).__name__}). Look at sandbox.log.",

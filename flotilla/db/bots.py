@@ -8,13 +8,16 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
+from ulid import ULID
 
 from flotilla.db.engine import Database
+from flotilla.db.outbox import record
 from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.rows import bot_of, bots_with_status, outcome_of, overrides_of, status_of, stored_config
 from flotilla.db.tables import bot_status, bot_tags, bots
 from flotilla.db.uptime import ratios
 from flotilla.domain.bots import Bot, BotView, Desired
+from flotilla.domain.happenings import Happening
 from flotilla.domain.operations import Selector
 from flotilla.domain.policy import parse_overrides
 from flotilla.domain.uptime import WINDOWS
@@ -182,6 +185,23 @@ class SqlBots:
             raise _no_bot()
         return (await self.get(bot_id)).bot
 
+    async def replace_token(self, bot_id: str, application_id: str, token_encrypted: bytes, now: datetime) -> Bot:
+        """Give a bot another token of its own application, and return it; one that is to run is started anew for it.
+
+        The token before is forgotten. Raises NotFoundError, and ConflictError (`token_of_another`) when the bot is
+        another application's, and then changes nothing.
+        """
+        there = (bots.c.id == bot_id, _LIVE)
+        event = Happening(str(ULID.from_datetime(now)), bot_id, now, "token_replaced")
+        async with self._database.write() as connection:
+            change = bots.update().where(*there, bots.c.application_id == application_id)
+            values = {"token_encrypted": token_encrypted, "desired_epoch": bots.c.desired_epoch + 1}
+            if (await connection.execute(change.values(**values))).rowcount == 0:
+                owner = (await connection.execute(sa.select(bots.c.application_id).where(*there))).scalar_one_or_none()
+                raise _no_bot() if owner is None else _other_application(owner, application_id)
+            await record(connection, [event])
+        return (await self.get(bot_id)).bot
+
     async def remove(self, bot_id: str, now: datetime) -> None:
         """Ask for a bot's removal: the supervisor stops it, then drops the row. Raises NotFoundError."""
         change = bots.update().where(bots.c.id == bot_id, _LIVE).values(deleted_at=now, desired=Desired.STOPPED.value)
@@ -265,6 +285,14 @@ async def _with_tags_and_uptime(connection: AsyncConnection, rows: Sequence[sa.R
 def _no_bot() -> NotFoundError:
     # The id is not repeated: what stands in its place may be a token.
     return NotFoundError("There is no bot with this id.", code="bot_unknown")
+
+
+def _other_application(owner: str, given: str) -> ConflictError:
+    return ConflictError(
+        f"This token belongs to application {given}, the bot to application {owner}. Copy the token of {owner} from "
+        "the Developer Portal, or add another bot for this one.",
+        code="token_of_another",
+    )
 
 
 def _bot_values(bot: Bot) -> dict[str, Any]:

@@ -128,7 +128,7 @@ async def _require_bot(connection: AsyncConnection, bot_id: str, *, lock: bool =
 
 
 def _no_item() -> NotFoundError:
-    return NotFoundError("This bot has no item with this sku. See: flotilla stock list", code="stock_item_unknown")
+    return NotFoundError("This bot has no item with this sku. See: flotilla stock list NAME", code="stock_item_unknown")
 
 
 def _item(row: sa.Row[Any]) -> StockItem:

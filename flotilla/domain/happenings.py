@@ -132,6 +132,7 @@ _ROWS = (
         "Code of the bot reaches into its connection to Flotilla. Nothing of it was believed. Read that code before "
         "the bot runs on: flotilla bots stop NAME",
     ),
+    Kind("token_replaced", Severity.INFO, "was given a new token", "Nothing to do."),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
     Kind(
         "fatal",

@@ -1,6 +1,8 @@
 """The application commands of one application, global and by guild. Ids and versions stay while nothing changes."""
 
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from sandbox import errors, limits
 from sandbox.commands.rules import CHAT_INPUT, ENTRY_POINT, check_all, check_command
@@ -13,15 +15,37 @@ Scope = str | None  # a guild id, or None for global commands
 _GIVEN = ("name_localizations", "description_localizations", "default_member_permissions", "contexts")
 
 
+KeptCommands = list[tuple[Scope, list[Command], list[float]]]
+"""Each scope with its commands, and when the lately created ones were (Unix seconds)."""
+
+
 class CommandBook:
     """Commands by scope. Each method that takes a body raises DiscordError for what Discord refuses."""
 
     def __init__(self) -> None:
         self._scopes: dict[Scope, dict[str, Command]] = {}
         self._creates: dict[Scope, list[float]] = {}
+        self._bytes = b""  # as `kept` has it; empty while it is not known
 
     def __len__(self) -> int:
         return sum(map(len, self._scopes.values()))
+
+    def kept(self) -> bytes:
+        """Return all there is as MessagePack, for `restored`. Encoded once for as long as nothing changes."""
+        if not self._bytes:
+            scopes = dict.fromkeys((*self._scopes, *self._creates))
+            rows: KeptCommands = [(scope, self.of(scope), self._creates.get(scope, [])) for scope in scopes]
+            self._bytes = msgspec.msgpack.encode(rows)
+        return self._bytes
+
+    @classmethod
+    def restored(cls, kept: bytes) -> Self:
+        """Return the book that was `kept`. Raises msgspec.MsgspecError if it is none."""
+        book = cls()
+        for scope, commands, creates in msgspec.msgpack.decode(kept, type=KeptCommands):
+            book._scopes[scope] = {command["id"]: command for command in commands}
+            book._creates[scope] = creates
+        return book
 
     def of(self, scope: Scope) -> list[Command]:
         """Return the scope's commands in the order of their creation."""
@@ -63,6 +87,7 @@ class CommandBook:
             self._spend_create(scope, now)
         command = _render(application_id, scope, body, old, ids, now)
         self._scopes.setdefault(scope, {})[command["id"]] = command
+        self._bytes = b""
         return command, old is None
 
     def edit(self, scope: Scope, command_id: str, patch: Command, ids: Sequence, now: float) -> Command:
@@ -74,12 +99,14 @@ class CommandBook:
         faults.raise_if_any()
         command = _render(old["application_id"], scope, body, old, ids, now)
         self._scopes[scope][command_id] = command
+        self._bytes = b""
         return command
 
     def delete(self, scope: Scope, command_id: str) -> None:
         """Delete a command; raise DiscordError 10063 if there is none with this id."""
         self.get(scope, command_id)
         del self._scopes[scope][command_id]
+        self._bytes = b""
 
     def overwrite(
         self, application_id: str, scope: Scope, bodies: list[Command], ids: Sequence, now: float
@@ -101,12 +128,14 @@ class CommandBook:
                 self._spend_create(scope, now)
             commands.append(_render(application_id, scope, body, old, ids, now))
         self._scopes[scope] = {command["id"]: command for command in commands}
+        self._bytes = b""
         return commands
 
     def drop_guild(self, guild_id: str) -> None:
         """Forget the commands of a guild that is no more."""
         self._scopes.pop(guild_id, None)
         self._creates.pop(guild_id, None)
+        self._bytes = b""
 
     def _same(self, scope: Scope, body: Command) -> Command | None:
         key = (body.get("type") or CHAT_INPUT, body["name"])
@@ -121,6 +150,7 @@ class CommandBook:
         if len(recent) >= limits.COMMAND_CREATES_PER_DAY:
             raise DiscordError(errors.TOO_MANY_CREATES)
         self._creates[scope] = [*recent, now]
+        self._bytes = b""
 
 
 def _render(

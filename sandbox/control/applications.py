@@ -82,7 +82,14 @@ async def register(request: web.Request) -> web.Response:
         application = world.register((await read_body(request, NewApplication)).name)
     except ValueError as error:
         raise ControlError(422, "invalid_name", str(error)) from None
-    return answer({"id": application.id, "name": application.name, "token": world.token_of(application)})
+    return answer(
+        {
+            "id": application.id,
+            "name": application.name,
+            "token": world.token_of(application),
+            "commands_registered": len(application.commands),
+        }
+    )
 
 
 async def get_application(request: web.Request) -> web.Response:

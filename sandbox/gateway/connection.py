@@ -227,6 +227,7 @@ class Connection:
         self, application: Application, shard: tuple[int, int], intents: int, identify: payloads.Identify, now: float
     ) -> None:
         application.identifies += 1
+        self._discord.changes += 1
         session_id = f"{int(self._discord.ids.next(now)):032x}"
         session = self._discord.sessions.open(session_id, application.id, intents, shard, now)
         session.compress, session.presence = bool(identify.compress), identify.presence

@@ -32,6 +32,14 @@ class Pins:
         """Return (message id, time of pinning) of each pin, newest first."""
         return list(reversed(self._by_channel.get(channel_id, {}).items()))
 
+    def all(self) -> dict[str, dict[str, float]]:
+        """Return when which message of which channel was pinned, for `restore`."""
+        return self._by_channel
+
+    def restore(self, pins: dict[str, dict[str, float]]) -> None:
+        """Take over the pins that were there."""
+        self._by_channel = pins
+
     def last_at(self, channel_id: str) -> float | None:
         """Return when the newest pin was made, None without any."""
         return max(self._by_channel.get(channel_id, {}).values(), default=None)

@@ -1,6 +1,7 @@
 """Reactions: which emojis there are, and who reacted to a message with which. Pure."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,7 +34,9 @@ def emoji_of(text: str) -> Json:
 
 
 @dataclass(slots=True)
-class _Reaction:
+class Reaction:
+    """An emoji, and who reacted with it, by id."""
+
     emoji: Json
     users: dict[str, User] = field(default_factory=dict)
 
@@ -42,7 +45,7 @@ class Reactions:
     """The reactions to all messages, in the order in which each emoji came first."""
 
     def __init__(self) -> None:
-        self._by_message: dict[str, dict[str, _Reaction]] = {}
+        self._by_message: dict[str, dict[str, Reaction]] = {}
 
     def add(self, message_id: str, emoji: Json, user: User) -> bool:
         """Add a user's reaction; return whether it is new. Raises DiscordError 30010 for one emoji too many."""
@@ -51,7 +54,7 @@ class Reactions:
         if reaction is None:
             if len(reactions) >= limits.REACTIONS_MAX:
                 raise DiscordError(errors.TOO_MANY_REACTIONS)
-            reaction = self._by_message.setdefault(message_id, {})[emoji["name"]] = _Reaction(emoji)
+            reaction = self._by_message.setdefault(message_id, {})[emoji["name"]] = Reaction(emoji)
         is_new = user.id not in reaction.users
         reaction.users[user.id] = user
         return is_new
@@ -75,7 +78,7 @@ class Reactions:
         if not self._by_message[message_id]:
             del self._by_message[message_id]
 
-    def _reaction(self, message_id: str, emoji: Json) -> _Reaction:
+    def _reaction(self, message_id: str, emoji: Json) -> Reaction:
         reaction = self._by_message.get(message_id, {}).get(emoji["name"])
         if reaction is None:
             raise DiscordError(errors.UNKNOWN_EMOJI)
@@ -84,6 +87,14 @@ class Reactions:
     def clear(self, message_id: str) -> bool:
         """Take all reactions to a message away; return whether there were any."""
         return self._by_message.pop(message_id, None) is not None
+
+    def of(self, message_ids: Collection[str]) -> dict[str, dict[str, Reaction]]:
+        """Return the reactions to these messages, by message and emoji, for `restore`."""
+        return {each: rows for each, rows in self._by_message.items() if each in message_ids}
+
+    def restore(self, reactions: dict[str, dict[str, Reaction]]) -> None:
+        """Take over the reactions that were there."""
+        self._by_message = reactions
 
     def users(self, message_id: str, emoji: Json, limit: int, after: int) -> list[User]:
         """Return at most `limit` users that reacted with an emoji, by id, those after an id."""
@@ -99,7 +110,7 @@ class Reactions:
         return message | {"reactions": [_shown(each, viewer_id) for each in reactions.values()]}
 
 
-def _shown(reaction: _Reaction, viewer_id: str) -> Json:
+def _shown(reaction: Reaction, viewer_id: str) -> Json:
     count = len(reaction.users)
     return {
         "emoji": reaction.emoji,

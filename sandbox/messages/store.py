@@ -1,7 +1,8 @@
 """The messages of every channel, and the nonces that keep one from being sent twice. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from itertools import islice
 
 import msgspec
 
@@ -11,6 +12,9 @@ from sandbox.messages.pins import Pins
 from sandbox.messages.reactions import Reactions
 from sandbox.snowflakes import unix_s
 from sandbox.world.objects import Json
+
+KeptNonce = tuple[str, str, str, float, str]
+"""Author, channel, nonce, when it was sent (Unix seconds), and the message's id."""
 
 
 def _size(message: Json) -> int:
@@ -57,6 +61,27 @@ class MessageStore:
             oldest, where = next(iter(self._order.items()))
             self._forget(where, oldest)
         return message
+
+    def latest(self) -> list[Json]:
+        """Return the last messages of each channel and those that are pinned, all by age, the oldest first."""
+        left_out: set[str] = set()
+        for channel_id, rows in self._channels.items():
+            skipped = len(rows) - limits.MESSAGES_SAVED
+            if skipped > 0:
+                left_out |= set(islice(rows, skipped)).difference(each for each, _ in self.pins.of(channel_id))
+        return [self._channels[where][each] for each, where in self._order.items() if each not in left_out]
+
+    def nonces(self, message_ids: Collection[str]) -> list[KeptNonce]:
+        """Return the nonces that these messages were sent with, for `restore_nonces`."""
+        kept = ((*key, at, message["id"]) for key, (at, message) in self._nonces.items())
+        return [nonce for nonce in kept if nonce[-1] in message_ids]
+
+    def restore_nonces(self, nonces: Iterable[KeptNonce]) -> None:
+        """Take over the nonces of messages that are kept."""
+        for author_id, channel_id, nonce, at, message_id in nonces:
+            message = self.find(channel_id, message_id)
+            if message is not None:
+                self._nonces[author_id, channel_id, nonce] = (at, message)
 
     def find(self, channel_id: str, message_id: str) -> Json | None:
         """Return a message, or None if there is none with this id."""

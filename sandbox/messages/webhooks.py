@@ -55,6 +55,10 @@ class Webhooks:
         self._by_id[webhook.id] = webhook
         return webhook
 
+    def all(self) -> list[Webhook]:
+        """Return every webhook, the oldest first."""
+        return list(self._by_id.values())
+
     def find(self, webhook_id: str) -> Webhook | None:
         """Return a webhook, or None."""
         return self._by_id.get(webhook_id)

@@ -28,6 +28,10 @@ class Clients:
         """Return the registered redirect URIs, in the order they were given."""
         return self._redirect_uris.get(application_id, ())
 
+    def all_redirect_uris(self) -> dict[str, tuple[str, ...]]:
+        """Return the redirect URIs of every application, by its id."""
+        return self._redirect_uris
+
     def set_redirect_uris(self, application_id: str, uris: list[str]) -> None:
         """Register the redirect URIs in place of those before.
 

@@ -45,6 +45,33 @@ class World:
     def __iter__(self) -> Iterator[Application]:
         return iter(self._applications.values())
 
+    def private_channels(self) -> list[Channel]:
+        """Return all private channels, the one opened first first."""
+        return list(self._dms.values())
+
+    def restore(
+        self,
+        applications: Iterable[Application],
+        users: Iterable[User],
+        guilds: Iterable[Guild],
+        private_channels: Iterable[Channel],
+    ) -> None:
+        """Take over what was there, in place of a world in which nothing is yet."""
+        self.users = {user.id: user for user in users}
+        for application in applications:
+            application.starts.interval_s = self._identify_interval_s
+            self._applications[application.id] = application
+        for guild in guilds:
+            self.guilds[guild.id] = guild
+            self.channels |= guild.channels
+            for user_id, member in guild.members.items():
+                member.user = self.users.get(user_id, member.user)
+                self._memberships.setdefault(user_id, {})[guild.id] = guild
+            self._memberships_total += len(guild.members)
+        for channel in private_channels:
+            bot, person = channel.recipients
+            self._dms[bot.id, person.id] = self.channels[channel.id] = channel
+
     # Applications
 
     def register(self, name: str) -> Application:

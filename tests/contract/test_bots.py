@@ -9,6 +9,7 @@ import pytest
 from flotilla.db.bots import BotFilter, SqlBots
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
+from flotilla.db.happenings import HappeningFilter, SqlHappenings
 from flotilla.domain.bots import BotStatus, Desired, Transition
 from flotilla.domain.operations import Selector
 from flotilla.domain.worker import State
@@ -84,6 +85,26 @@ async def test_of_many_adding_one_name_at_once_one_wins(bots: SqlBots) -> None:
     assert {fault.code for fault in results if isinstance(fault, ConflictError)} == {"name_taken"}
 
 
+async def test_new_token_takes_the_place_of_the_one_before_and_asks_for_a_new_incarnation(bots: SqlBots) -> None:
+    bot = a_bot(1)
+    await bots.add(bot, b"before")
+    changed = await bots.replace_token(bot.id, bot.application_id, b"after", T0)
+    assert changed == replace(bot, desired_epoch=1)
+    assert await bots.tokens_encrypted() == {bot.id: b"after"}
+
+
+async def test_token_of_another_application_changes_nothing(bots: SqlBots, database: Database) -> None:
+    bot, other = a_bot(1), a_bot(2)
+    await bots.add(bot, b"before")
+    await bots.add(other, b"other")
+    with pytest.raises(ConflictError) as raised:
+        await bots.replace_token(bot.id, other.application_id, b"other", T0)
+    assert raised.value.code == "token_of_another"
+    assert (await bots.get(bot.id)).bot == bot
+    assert await bots.tokens_encrypted() == {bot.id: b"before", other.id: b"other"}
+    assert (await SqlHappenings(database).page(HappeningFilter(), 50, None)).items == []
+
+
 async def test_bot_being_removed_is_neither_listed_nor_counted_nor_changed(bots: SqlBots) -> None:
     bot = a_bot(1)
     await bots.add(bot, b"")
@@ -91,7 +112,8 @@ async def test_bot_being_removed_is_neither_listed_nor_counted_nor_changed(bots:
     assert (await bots.page(ALL, 50, None)).items == []
     assert (await bots.counts()).total == 0
     assert (await bots.get(bot.id)).bot.deleted_at == T0
-    for change in (bots.remove(bot.id, T0), bots.want(bot.id, Desired.RUNNING), bots.restart(bot.id)):
+    again = bots.replace_token(bot.id, bot.application_id, b"", T0)
+    for change in (bots.remove(bot.id, T0), bots.want(bot.id, Desired.RUNNING), bots.restart(bot.id), again):
         with pytest.raises(NotFoundError):
             await change
 

@@ -199,6 +199,10 @@ async def test_the_readme_is_true(demo: Demo) -> None:
     await demo.up()
     again = await demo.all_ready()
     assert {name: bot["id"] for name, bot in again.items()} == {name: bot["id"] for name, bot in before.items()}
+    # The sandbox was restarted with everything else, and knows what it knew.
+    code, said = await demo.cli("sandbox", "use", "demo-1", "/ping")
+    assert code == 0, said
+    assert "demo-1 answered" in said
 
 
 async def test_two_demos_run_side_by_side(demo: Demo, folder: Path) -> None:

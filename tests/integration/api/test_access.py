@@ -58,6 +58,7 @@ REQUESTS = [
     ("POST", "/api/v1/bots", Role.ADMIN),
     ("POST", "/api/v1/rollovers", Role.ADMIN),
     ("DELETE", "/api/v1/bots/x", Role.ADMIN),
+    ("PUT", "/api/v1/bots/x/token", Role.ADMIN),
 ]
 
 

@@ -167,6 +167,34 @@ async def test_bot_being_removed_is_shown_until_it_is_gone_but_cannot_be_changed
     await api.problem(await api.call("GET", f"/api/v1/bots/{bot['id']}"), 404, "bot_unknown")
 
 
+async def test_new_token_of_the_same_application_is_stored_and_told(api: Api) -> None:
+    bot = await api.add_bot(1)
+    path, token = f"/api/v1/bots/{bot['id']}/token", token_of(1, mac="y" * 38)
+    response = await api.call("PUT", path, {"token": f" {token}\n"})
+    assert response.status_code == 202
+    assert token not in await response.get_data(as_text=True)
+    assert api.services.vault.decrypt((await api.services.bots.tokens_encrypted())[bot["id"]]) == token
+    assert [row["code"] for row in (await api.get("/api/v1/happenings"))["items"]] == ["token_replaced"]
+    assert api.nudges.sent == 2
+
+
+async def test_token_of_another_application_is_refused_and_nothing_changed(api: Api) -> None:
+    bot = await api.add_bot(1)
+    path = f"/api/v1/bots/{bot['id']}/token"
+    for body, status, code in (
+        ({"token": token_of(2)}, 409, "token_of_another"),
+        ({"token": "nonsense"}, 422, "token_malformed"),
+        ({}, 422, "input_invalid"),
+    ):
+        problem = await api.problem(await api.call("PUT", path, body), status, code)
+        assert token_of(2) not in str(problem)
+    await api.problem(await api.call("PUT", path, {"token": token_of(1)}, role=Role.OPERATOR), 403, "role_too_low")
+    await api.problem(await api.call("PUT", "/api/v1/bots/nope/token", {"token": token_of(1)}), 404, "bot_unknown")
+    assert api.services.vault.decrypt((await api.services.bots.tokens_encrypted())[bot["id"]]) == token_of(1)
+    assert (await api.services.bots.get(bot["id"])).bot.desired_epoch == 0
+    assert api.nudges.sent == 1
+
+
 async def test_start_stop_and_restart_write_desired_state_and_nudge(api: Api) -> None:
     bot = await api.add_bot(1, desired="stopped")
     path = f"/api/v1/bots/{bot['id']}"

@@ -166,6 +166,7 @@ class FakeFleet:
             (r"/api/v1/webhooks/([^/]+)/(test|deliveries)", self._deliveries),
             (r"/api/v1/bots/([^/]+)/stock", self._stock),
             (r"/api/v1/bots/([^/]+)/stock/([^/]+)", self._stock_item),
+            (r"/api/v1/bots/([^/]+)/token", self._token),
             (r"/api/v1/bots/([^/]+)/sync-commands", self._bot),
             (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/rollovers", self._rollovers),
@@ -229,6 +230,13 @@ class FakeFleet:
                     del self.bots[bot_id]
                 bot.update(bot.pop("then", {}))
         return 200, bot
+
+    def _token(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
+        bot = self.bots[bot_id]
+        if bot["desired"] == "running":
+            bot["looks"] = self.looks_until_done
+            bot["then"] = {"state": "RUNNING", "ready": True, "generation": bot["generation"] + 1}
+        return 202, bot
 
     def _inspection(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
         return 200, {"bot": self.bots[bot_id], "limits": msgspec.to_builtins(Limits.of(Policy())), **self.past}

@@ -58,6 +58,38 @@ def test_a_malformed_token_never_leaves_this_host(cli: Any, fleet: Any) -> None:
     assert fleet.received == []
 
 
+def test_token_gives_a_bot_its_next_token_and_waits_for_it(cli: Any, fleet: Any) -> None:
+    fleet.add("alpha", state="FATAL", ready=False)
+    result = cli("bots", "token", "alpha", stdin=f"{TOKEN}\n")
+    assert (result.code, result.out) == (0, "alpha: ready with its new token\n")
+    assert [row for row in fleet.received if row[0] == "PUT"] == [
+        ("PUT", "/api/v1/bots/id-alpha/token", {"token": TOKEN})
+    ]
+    assert TOKEN not in result.out + result.err
+
+
+def test_token_of_a_stopped_bot_starts_nothing(cli: Any, fleet: Any) -> None:
+    fleet.add("alpha", state="STOPPED", desired="stopped", ready=False)
+    assert "flotilla bots start alpha" in cli("bots", "token", "alpha", stdin=TOKEN).out
+
+
+def test_a_token_of_another_application_never_leaves_this_host(cli: Any, fleet: Any) -> None:
+    fleet.add("alpha", application_id="876543210987654321")
+    result = cli("bots", "token", "alpha", stdin=TOKEN)
+    assert result.code == 1
+    assert "belongs to application 123456789012345678, alpha to application 876543210987654321" in result.err
+    assert not [row for row in fleet.received if row[0] == "PUT"]
+
+
+@pytest.mark.parametrize("extra", [[TOKEN], ["--token", TOKEN]])
+def test_a_next_token_on_the_command_line_is_refused_and_sent_nowhere(cli: Any, fleet: Any, extra: list[str]) -> None:
+    result = cli("bots", "token", "alpha", *extra)
+    assert result.code == 1
+    assert "flotilla bots token NAME < token-file" in result.err
+    assert TOKEN not in result.out + result.err
+    assert fleet.received == []
+
+
 def test_ls_reads_every_page_and_filters(cli: Any, fleet: Any) -> None:
     fleet.page_size = 2
     for number in range(5):

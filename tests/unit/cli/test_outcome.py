@@ -24,6 +24,9 @@ def bot(**changes: Any) -> dict[str, Any]:
         ("restart", bot(), bot(generation=5), ""),
         ("start", bot(state="FATAL", ready=False), bot(state="FATAL", ready=False), None),
         ("start", bot(state="FATAL", ready=False), bot(state="FATAL", ready=False, generation=5), "gave up."),
+        ("token", bot(state="FATAL", ready=False), bot(generation=5), ""),
+        ("token", bot(), bot(state="FATAL", ready=False, since="b", reason="token refused"), None),
+        ("token", bot(), bot(state="FATAL", ready=False, generation=5), "gave up."),
         (
             "restart",
             bot(),

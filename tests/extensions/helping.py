@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import lightbulb
 
@@ -33,7 +34,8 @@ def reaped(pid: int) -> str:
 
 def process(method: str) -> str:
     """Start a helper by multiprocessing and end it at once."""
-    helper = multiprocessing.get_context(method).Process(target=sleep_on)
+    context: Any = multiprocessing.get_context(method)  # typeshed's base of all contexts has no Process
+    helper = context.Process(target=sleep_on)
     helper.start()
     helper.terminate()
     helper.join(5)

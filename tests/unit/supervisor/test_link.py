@@ -28,6 +28,7 @@ class Keeper:
     links: list[Link] = field(default_factory=list)
     taken: list[FromWorker] = field(default_factory=list)
     gone: list[Link] = field(default_factory=list)
+    told_on: list[str] = field(default_factory=list)
 
     def admits(self, link: Link) -> bool:
         self.links.append(link)
@@ -46,6 +47,10 @@ class Keeper:
 
     def lost(self, link: Link) -> None:
         self.gone.append(link)
+
+    def offended(self, member: Member, why: str) -> None:
+        assert member is MEMBER
+        self.told_on.append(why)
 
 
 @pytest.fixture
@@ -124,6 +129,7 @@ async def test_flood_is_read_no_faster_than_a_worker_may_talk(
 async def test_nonsense_ends_the_connection(keeper: Keeper, peer: socket.socket, data: bytes) -> None:
     peer.send(data)
     await until(lambda: keeper.gone, "it is closed")
+    assert bool(keeper.told_on) is data.startswith(encode(HELLO)), "a worker is told on, a stranger is not known"
 
 
 async def test_stranger_that_says_nothing_is_given_up(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,20 @@ async def read_body(model: type[Model]) -> Model:
         raise FixInputError("The body is not JSON. Send a JSON object.", code="json_malformed") from None
 
 
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
 def aware(at: datetime | None) -> datetime | None:
-    """Return a time that a caller gave; one without a zone is UTC."""
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    """Return a time that a caller gave, in UTC; one without a zone is UTC.
+
+    What lies before 1970 or after 9999 is the end that is nearer: nothing of ours is older or newer, and neither ids
+    nor databases know such times.
+    """
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return min(max(at, _EARLIEST), _LATEST).astimezone(UTC)
 
 
 def answer(body: msgspec.Struct, status: int = 200, *, location: str | None = None) -> Response:

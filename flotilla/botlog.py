@@ -5,6 +5,9 @@ the oldest last. What bots print is theirs, so everything that is shown of it go
 """
 
 import os
+import re
+import time
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -13,6 +16,7 @@ from flotilla.redaction import redact_text
 OLD_FILES = 3
 TAIL_LINES = 20
 TAIL_BYTES = 16 * 1024
+_STAMP = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}(?:[+-]\d\d:\d\d)?")
 END_OF_TASKS = "flotilla: end of the tasks"
 """The last line that a worker writes when it was asked for its stacks."""
 
@@ -32,9 +36,40 @@ def parts(path: Path) -> list[Path]:
     return [*(old_file(path, number) for number in range(OLD_FILES, 0, -1)), path]
 
 
-def stamp(now: datetime) -> str:
-    """Return a moment as lines of workers begin with it: local time, as `logging` writes it."""
-    return f"{now:%Y-%m-%d %H:%M:%S},{now.microsecond // 1000:03d}"
+def stamp(at_s: float) -> str:
+    """Return a moment (POSIX seconds) as lines of workers begin with it: local time, and how far that is from UTC.
+
+    Whoever reads it may live in another time zone, and a local time comes twice when summer ends.
+    """
+    local = time.localtime(at_s)
+    sign, minutes = "-" if local.tm_gmtoff < 0 else "+", abs(local.tm_gmtoff) // 60
+    shown = time.strftime("%Y-%m-%d %H:%M:%S", local)
+    return f"{shown},{int(at_s % 1 * 1000):03d}{sign}{minutes // 60:02d}:{minutes % 60:02d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """The time that a line begins with, in POSIX seconds. exact: it says how far from UTC it is.
+
+    Otherwise it was written by an earlier release, or by the bot itself, and is taken for local time here; where that
+    comes twice, `at_s` is the first and `again_s` the second.
+    """
+
+    at_s: float
+    again_s: float
+    exact: bool
+
+
+def stamped(line: bytes) -> Stamped | None:
+    """Return the time that a line begins with, None if it begins with none."""
+    match = _STAMP.match(line)
+    if match is None:
+        return None
+    try:
+        found = datetime.fromisoformat(match[0].decode())
+        return Stamped(found.timestamp(), found.replace(fold=1).timestamp(), found.tzinfo is not None)
+    except (ValueError, OverflowError, OSError):
+        return None  # a day that there never was
 
 
 def clean(raw: bytes) -> str:
@@ -76,14 +111,14 @@ def tail(path: Path, end: int | None = None, lines: int = TAIL_LINES) -> str:
     return clean(b"\n".join(whole))
 
 
-def mark(path: Path, text: str, now: datetime) -> bool:
-    """Append a line of ours to a log that is there; return whether that was possible."""
+def mark(path: Path, text: str, at_s: float) -> bool:
+    """Append a line of ours to a log that is there; return whether that was possible. at_s: POSIX seconds, now."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK)
     except OSError:
         return False
     try:
-        os.write(descriptor, f"{stamp(now)} INFO {text}\n".encode())
+        os.write(descriptor, f"{stamp(at_s)} INFO {text}\n".encode())
     except OSError:
         return False
     finally:

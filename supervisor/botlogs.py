@@ -11,9 +11,9 @@ cannot be kept is dropped, and the cut makes room.
 
 import os
 import stat
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
@@ -24,6 +24,12 @@ LOOK_S = 0.1
 FLOOD_LOOK_S = 0.02
 QUIET_LOOKS = 4
 """A log that has not grown between two looks is passed over by the next ones: most logs of a large fleet are quiet."""
+
+MOVED_LOOKS = 20
+"""Every so many looks it is asked whether a log is still where it was: its worker opens another if it is not."""
+
+MOVED_KEPT = 4
+"""So many files of one worker that were moved away are held, in case something still writes to them."""
 
 ROTATE_EVERY_S = 1.0
 CHUNK_BYTES = 256 * 1024
@@ -54,6 +60,7 @@ class BotLogs:
         self._part_bytes = total_bytes // (OLD_FILES + 2)
         self._whole_bytes = self._part_bytes * 5 // 4
         self._held: dict[Key, _Held] = {}
+        self._moved: dict[Key, list[_Held]] = {}
         self._looks = 0
 
     def look(self, wanted: Mapping[Key, Path], now: float) -> bool:
@@ -62,22 +69,36 @@ class BotLogs:
         now: monotonic second. The log of a worker that is gone is looked at once more and let go.
         """
         for gone in self._held.keys() - wanted.keys():
-            held = self._held.pop(gone)
-            self._bound(held, now)
-            os.close(held.descriptor)
+            for held in (*self._moved.pop(gone, ()), self._held.pop(gone)):
+                self._bound(held, now)
+                os.close(held.descriptor)
         flooded = False
         self._looks += 1
         for turn, (key, path) in enumerate(wanted.items(), self._looks):
             held_now = self._held.get(key) or self._open(key, path)
+            if held_now is not None and turn % MOVED_LOOKS == 0 and _is_another(held_now):
+                held_now = self._let_move(key, path)
             if held_now is not None and (held_now.grew or turn % QUIET_LOOKS == 0):
                 flooded |= self._bound(held_now, now)
+        for moved in self._moved.values():
+            for held in moved:
+                flooded |= self._bound(held, now)
         return flooded
+
+    def _let_move(self, key: Key, path: Path) -> _Held | None:
+        """Look after the file that lies at `path` now, and go on with the one that was moved away."""
+        moved = self._moved.setdefault(key, [])
+        moved.append(self._held.pop(key))
+        if len(moved) > MOVED_KEPT:
+            os.close(moved.pop(0).descriptor)
+        return self._open(key, path)
 
     def close(self) -> None:
         """Let go of all files."""
-        for held in self._held.values():
+        for held in (*self._held.values(), *(each for moved in self._moved.values() for each in moved)):
             os.close(held.descriptor)
         self._held.clear()
+        self._moved.clear()
 
     def _open(self, key: Key, path: Path) -> _Held | None:
         """Hold the log that a new worker opened. Held open, so a log that somebody moved away stays bounded too."""
@@ -135,6 +156,15 @@ class BotLogs:
             held.dropped_bytes = max(0, os.lseek(held.descriptor, 0, os.SEEK_END) - end)
 
 
+def _is_another(held: _Held) -> bool:
+    """Return whether another file than the one that is held lies at its path. One that is not there is none."""
+    try:
+        there = held.path.stat()
+    except OSError:
+        return False
+    return not os.path.samestat(there, os.fstat(held.descriptor))
+
+
 def _copy(source: int, start: int, target: int, limit: int) -> int:
     """Copy from byte `start` up to the end, also of what is written meanwhile; return how far that was.
 
@@ -150,6 +180,6 @@ def _copy(source: int, start: int, target: int, limit: int) -> int:
 
 def _dropped(count: int) -> bytes:
     return (
-        f"{stamp(datetime.now(UTC).astimezone())} WARNING flotilla: {count} bytes of this log were dropped; "
+        f"{stamp(time.time())} WARNING flotilla: {count} bytes of this log were dropped; "
         "the bot writes more than can be kept (FLOTILLA_BOT_LOG_MB)\n"
     ).encode()

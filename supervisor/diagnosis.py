@@ -110,7 +110,7 @@ class Diagnosis:
         if member.process is None:
             return False
         facts = f"generation {member.worker.generation}, process {member.process.pid}"
-        marked = mark(self._path(member), f"flotilla: stacks of {facts}: {why}", datetime.now(UTC).astimezone())
+        marked = mark(self._path(member), f"flotilla: stacks of {facts}: {why}", time.time())
         dumped = member.process.dump_stacks()
         log.info("worker.stacks", bot=member.bot.name, pid=member.process.pid, marked=marked, dumped=dumped, why=why)
         return dumped

@@ -15,6 +15,7 @@ from flotilla.protocol import (
     WorkerLimits,
 )
 from worker_bot.identify import IdentifyGate
+from worker_bot.output import Output
 from worker_bot.requests import RequestGuard
 
 
@@ -28,6 +29,8 @@ class Orders:
         self._guard = guard
         self.gate = gate
         self.limits = WorkerLimits()
+        self.output: Output | None = None
+        """The bot's log, looked after with each heartbeat; None: it has none."""
         self.relieved = asyncio.Event()
         self.welcome: asyncio.Future[Welcome] = asyncio.get_running_loop().create_future()
         self.takers: dict[type, Callable[[Any], None]] = {

@@ -23,7 +23,7 @@ from types import CodeType
 from flotilla.domain.config import BUILT_IN
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
 from worker_bot import asking, callbacks, code, prepared, responses, rest, seam, stacks
-from worker_bot.child import configure_logging, redirect_output
+from worker_bot.output import configure_logging, redirect_output
 from worker_bot.stubs import StubDiscord, StubSupervisor
 from worker_bot.worker import HAND_OVER, run_worker
 

@@ -53,6 +53,7 @@ from worker_bot.identify import IdentifyGate
 from worker_bot.link import Link, RefusedError
 from worker_bot.metrics import Metrics
 from worker_bot.orders import Orders
+from worker_bot.output import Output
 from worker_bot.probes import Probes
 from worker_bot.requests import RequestGuard
 from worker_bot.session import Continuity
@@ -87,10 +88,10 @@ MEASURE_FIRST = 5
 log = logging.getLogger("flotilla.worker")
 
 
-async def run_worker(fork: Fork, stop: asyncio.Event | None = None) -> int:
+async def run_worker(fork: Fork, stop: asyncio.Event | None = None, output: Output | None = None) -> int:
     """Run one bot until SIGTERM, the end of its connection, or a refusal; return the process's exit code.
 
-    stop: set, it does what SIGTERM does.
+    stop: set, it does what SIGTERM does. output: the bot's log, if it has one.
     """
     stop, hand_over = stop or asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -102,6 +103,7 @@ async def run_worker(fork: Fork, stop: asyncio.Event | None = None) -> int:
     guard = RequestGuard()
     rest.install(guard)
     orders = Orders(guard, IdentifyGate(link.send))
+    orders.output = output
     linking = asyncio.create_task(link.keep(orders.take))
     bots: list[Bot] = []
     serving = asyncio.create_task(_serve(fork, link, orders, bots, guard))
@@ -344,6 +346,8 @@ async def _beat(link: Link, bot: Bot, orders: Orders, memory: WorkerMemory, prob
                 memory.measure()
             memory.move_bound(orders.limits.memory_bound_bytes)
             link.report_beat(bot.latency_ms, memory.shared_bytes)
+            if orders.output is not None:
+                orders.output.look()
             if (probed := probes.look(orders.limits)) is not None:
                 link.report_probed(probed)
             metrics.tell(bot.cache)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LOOK_EVERY_S = 0.25
 DEFAULT_LINES = 100
-_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LOCAL_HOSTS = {"localhost", "::1", "0.0.0.0"}  # noqa: S104 - an address to compare with, not to bind
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -33,30 +32,31 @@ def logs(
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, help="How many lines of each; 100 without --since.")
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Only what is as new as this: 30s, 10m, 2h, 1d.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Only what is as new as this: 30s, 10m, 2h, 1d, or a time, local or with offset."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="Only what is as old as this, written alike.")] = None,
 ) -> None:
     """Show the logs of bots that run on this host, secrets redacted."""
-    from flotilla.botlog import stamp  # noqa: PLC0415
     from flotilla.cli.logfiles import last_lines  # noqa: PLC0415
+    from flotilla.cli.moments import moment  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
 
-    oldest = stamp(datetime.now(UTC).astimezone() - _duration(since)).encode() if since else None
+    if follow and until:
+        raise typer.BadParameter("What is still to be written comes after --until; leave one of them out.")
+    now = datetime.now(UTC)
+    oldest = moment(since, now, "--since") if since else None
+    newest = moment(until, now, "--until", latest=True) if until else None
     settings = load_settings()
     paths = {name: _path(settings, name) for name in dict.fromkeys(names)}
-    count = DEFAULT_LINES if lines is None and oldest is None else lines
-    found = {name: last_lines(path, count, oldest, whole=follow) for name, path in paths.items()}
+    count = DEFAULT_LINES if lines is None and oldest is None and newest is None else lines
+    found = {name: last_lines(path, count, oldest, newest, whole=follow) for name, path in paths.items()}
     show = _Printer(list(paths))
     for name, line in _merged({name: part[0] for name, part in found.items()}):
         show(name, line.raw)
     if follow:
         _follow({name: (path, found[name][1]) for name, path in paths.items()}, show)
-
-
-def _duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if match is None:
-        raise typer.BadParameter(f"{text!r} is not a time such as 30s, 10m, 2h or 1d.", param_hint="--since")
-    return timedelta(seconds=int(match[1]) * _UNITS_S[match[2]])
 
 
 def _path(settings: "Settings", name: str) -> Path:
@@ -96,7 +96,7 @@ def _ascending(lines: "Sequence[Line]") -> "Iterator[Line]":
     """Yield lines with times that never go back, as a clock that is set may have let them."""
     from flotilla.cli.logfiles import Line  # noqa: PLC0415
 
-    latest = b""
+    latest = float("-inf")
     for line in lines:
         latest = max(latest, line.at)
         yield Line(latest, line.raw)

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from ulid import ULID
 
 from flotilla.db.fleet import SqlFleetStore
@@ -65,3 +66,17 @@ async def test_inspection_has_the_last_happenings_and_the_vitals(api: Api) -> No
     shown = await api.get(f"/api/v1/bots/{bot['id']}/inspection")
     assert [row["detail"]["n"] for row in shown["happenings"]] == [6, 5, 4, 3, 2]
     assert shown["vitals"]["delivery"] is None
+
+
+@pytest.mark.parametrize("path", ["/api/v1/happenings", "/api/v1/command-logs"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        *("0001-01-01T00:00:00Z", "0001-01-01T00:00:00%2B14:00", "1969-12-31T23:59:59Z", "1960-01-01"),
+        *("9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59.999999Z"),
+    ],
+)
+async def test_times_at_the_ends_of_the_calendar_are_no_fault_of_ours(api: Api, path: str, at: str) -> None:
+    for name in ("since", "until"):
+        response = await api.call("GET", f"{path}?{name}={at}")
+        assert response.status_code in {200, 422}, await response.get_data(as_text=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flotilla.botlog import old_file, parts
-from supervisor.botlogs import QUIET_LOOKS, ROTATE_EVERY_S, BotLogs
+from supervisor.botlogs import MOVED_LOOKS, QUIET_LOOKS, ROTATE_EVERY_S, BotLogs
 
 TOTAL = 4 * 1024 * 1024
 PART = TOTAL // 5
@@ -127,6 +127,21 @@ def test_log_that_somebody_moved_away_is_still_bounded(log: Log) -> None:
     moved = log.path.rename(log.path.with_name("elsewhere"))
     log.write(3 * PART)
     log.look()
+    assert moved.stat().st_size < 1024
+
+
+def test_log_that_its_worker_opened_anew_is_bounded_and_so_is_the_moved_one(log: Log) -> None:
+    log.look()
+    moved = log.path.rename(log.path.with_name("elsewhere"))
+    old, log.descriptor = log.descriptor, os.open(log.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for _ in range(MOVED_LOOKS):
+        log.look()
+    log.write(3 * PART)
+    os.write(old, b"x" * 3 * PART)
+    os.close(old)
+    for _ in range(QUIET_LOOKS):
+        log.look()
+    assert log.path.stat().st_size < 1024
     assert moved.stat().st_size < 1024
 
 

@@ -19,8 +19,8 @@ packed, pack = [], code.pack
 code.pack = lambda codes: packed.append(pack(codes))
 lives, live = [], warmup.run_worker
 
-async def counted(*arguments):
-    lives.append(await live(*arguments))
+async def counted(*arguments, **named):
+    lives.append(await live(*arguments, **named))
 
 warmup.run_worker = counted
 known = {name: route.has_ratelimits for name, route in vars(routes).items() if isinstance(route, routes.Route)}

@@ -1,0 +1,118 @@
+"""Where a worker's output goes: straight to the bot's log, each line of it with its time, and without secrets."""
+
+import contextlib
+import io
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+from flotilla.botlog import stamp
+from flotilla.redaction import redact_text
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+log = logging.getLogger("flotilla")
+
+
+class _Unfailing(io.RawIOBase):
+    """A descriptor to which writing never fails: a full disk must not end a bot that prints.
+
+    What does not fit is lost.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever has a buffer
+        with memoryview(data) as view:
+            with contextlib.suppress(OSError):
+                return os.write(self._descriptor, view)
+            return view.nbytes
+
+
+class _Redacted(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
+        """Return the time with its distance from UTC, which may change while a process runs."""
+        del datefmt
+        return stamp(record.created)
+
+
+def redirect_output(path: Path) -> "Output":
+    """Send stdout and stderr, also those of C code and child processes, to the bot's log.
+
+    O_APPEND: the supervisor cuts the file under its writers (supervisor/botlogs.py).
+    """
+    descriptor = os.open(path, _FLAGS, 0o600)
+    opened = os.fstat(descriptor)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (descriptor, 1), (descriptor, 2)):
+        os.dup2(source, target)
+    os.close(descriptor)
+    os.close(null)
+    sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
+    return Output(path, opened)
+
+
+class Output:
+    """The log that stdout and stderr go to, and go on to when somebody moved or removed it."""
+
+    def __init__(self, path: Path, opened: os.stat_result) -> None:
+        self._path = path
+        self._opened = opened
+
+    def look(self) -> None:
+        """Open the log anew if another file, or none, lies where it was: moved files are found by nobody.
+
+        Child processes of the bot write to the moved file until they end. A bot that sends its output elsewhere is left
+        alone, and so is a worker that may not open its log itself (FLOTILLA_BOT_UID_BASE).
+        """
+        try:
+            if os.path.samestat(os.stat(self._path), self._opened):  # noqa: PTH116 - half the time, each second
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        with contextlib.suppress(OSError):  # it is tried again with the next heartbeat
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._open()
+
+    def _open(self) -> None:
+        descriptor = os.open(self._path, _FLAGS, 0o600)
+        try:
+            for target in (1, 2):
+                if os.path.samestat(os.fstat(target), self._opened):
+                    os.dup2(descriptor, target)
+            self._opened = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        log.info("the log was moved or removed, and goes on here")
+
+
+def _text_stream(descriptor: int) -> io.TextIOWrapper:
+    binary = io.BufferedWriter(_Unfailing(descriptor))
+    return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+
+
+def configure_logging(stream: TextIO) -> None:
+    """Let all that is logged go to `stream`, without tokens."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(_Redacted("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    if root.level != logging.INFO:  # to set it touches every logger there is
+        root.setLevel(logging.INFO)

@@ -57,6 +57,11 @@ class LimitGuard:
         keys = (*template, resource, call.as_bot), template, call.as_bot
         return Ask(call, keys, self._clock() + within_s, longest_s)
 
+    @property
+    def holds(self) -> bool:
+        """Whether any limit is known; if not, nothing has to wait for its turn."""
+        return bool(self._limits)
+
     async def turn(self, ask: Ask) -> None:
         """Wait until no known limit holds the call. Raises HeldBackError, LimitedError for one that lasts too long."""
         while self._limits:

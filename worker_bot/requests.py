@@ -204,7 +204,7 @@ class RequestGuard:
         So many calls are under way at once that a brake leaves few of them behind it. While the bot's token is in doubt
         they go one by one, so that a dead token costs few of them.
         """
-        if self._is_vital(call):
+        if self.is_vital(call):
             self.require(call)
             yield
             return
@@ -251,7 +251,8 @@ class RequestGuard:
 
     # Why not ---------------------------------------------------------------------------------------------------------
 
-    def _is_vital(self, call: Call) -> bool:
+    def is_vital(self, call: Call) -> bool:
+        """Return whether a call passes under every brake."""
         return call.route in VITAL_ROUTES or (call.route in FOLLOW_UP_ROUTES and call.owner in self._own_ids)
 
     def _brake(self) -> Brake:
@@ -262,7 +263,7 @@ class RequestGuard:
 
     def _why_held(self, call: Call) -> str:
         """Return why a call is held back, or an empty string."""
-        if self._is_vital(call):
+        if self.is_vital(call):
             return ""
         if self._brake() is Brake.VITAL:
             return "only vital requests pass"

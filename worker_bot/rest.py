@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
@@ -87,7 +87,8 @@ class _Passage:
 
     def __init__(self, bucket: Any, guards: "_Guards", ask: Ask) -> None:  # noqa: ANN401 - hikari's
         self._bucket, self._guards, self._ask = bucket, guards, ask
-        self._passing = guards.requests.passing(ask.call)
+        self._is_vital = guards.requests.is_vital(ask.call)
+        self._passing: contextlib.AbstractAsyncContextManager[None] | None = None
 
     async def __aenter__(self) -> None:
         if self._bucket is None:
@@ -104,17 +105,27 @@ class _Passage:
             raise
 
     async def _take_turn(self) -> None:
+        requests, limits, ask = self._guards.requests, self._guards.limits, self._ask
         while True:
-            await self._guards.limits.turn(self._ask)
-            await self._passing.__aenter__()
-            if self._guards.limits.begin(self._ask):
+            if limits.holds:
+                await limits.turn(ask)
+            if self._is_vital:
+                requests.require(ask.call)
+            else:
+                self._passing = requests.passing(ask.call)
+                await self._passing.__aenter__()
+            if limits.begin(ask):
                 return
+            await self._leave()
+
+    async def _leave(self) -> None:
+        if self._passing is not None:
             await self._passing.__aexit__(None, None, None)
-            self._passing = self._guards.requests.passing(self._ask.call)
+            self._passing = None
 
     async def __aexit__(self, *_error: object) -> None:
         self._guards.limits.ended(self._ask)
-        await self._passing.__aexit__(None, None, None)
+        await self._leave()
         if self._bucket is not None:
             self._bucket.release()
 
@@ -177,26 +188,31 @@ async def _guarded_request(rest: RESTClientImpl, compiled_route: Any, **named: A
     before = _asks.set(ask)
     try:
         guards.requests.require(ask.call)
-        async with asyncio.timeout(CALL_MAX_S) as bound:
+        if interaction_id is not None:  # its waits are bounded by its deadline, and it is never repeated
             return await _until_answered(rest, compiled_route, named)
+        return await _within(CALL_MAX_S, _until_answered(rest, compiled_route, named), compiled_route)
     except LimitedError as why:
         _count_held_back(guards.requests)
         raise RateLimitedError(compiled_route, why, ask.longest_s) from None
     except HeldBackError as why:
         _count_held_back(guards.requests)
         raise RequestHeldBackError(compiled_route, why) from None
-    except TimeoutError as error:
-        if not bound.expired():
-            raise
-        raise AnswerLostError(
-            f"{compiled_route.route} took longer than {CALL_MAX_S:.0f} s and was given up."
-        ) from error
     except hikari.HTTPError as error:
         _count_unanswered(guards.requests, error)
         _tell_if_elsewhere(guards, ask, elsewhere_if, error)
         raise
     finally:
         _asks.reset(before)
+
+
+async def _within(seconds: float, call: Awaitable[Any], compiled_route: Any) -> Any:  # noqa: ANN401 - hikari's
+    try:
+        async with asyncio.timeout(seconds) as bound:
+            return await call
+    except TimeoutError as error:
+        if not bound.expired():
+            raise
+        raise AnswerLostError(f"{compiled_route.route} took longer than {seconds:.0f} s and was given up.") from error
 
 
 def _interaction_of(compiled_route: Any) -> int | None:  # noqa: ANN401

@@ -30,7 +30,8 @@ class Member:
     worker that has not made itself known yet, when the supervisor before was last seen. fork_server: number of the one
     that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
     the current incarnation was started, of `sessions.Cause`. config, config_version: that the worker runs with, or the
-    last one did; None: not known. outcome: what came of its configs.
+    last one did; None: not known. outcome: what came of its configs. met_generation: of the last new worker that proved
+    itself to this supervisor.
     """
 
     bot: Bot
@@ -53,6 +54,7 @@ class Member:
     config: BotConfig | None = None
     config_version: int | None = None
     outcome: ConfigOutcome = NO_OUTCOME
+    met_generation: int = 0
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""

@@ -302,7 +302,7 @@ class ControlServer:
                 self._configs.became_ready(member)
             case NotReady():
                 self._fleet.apply(member, LostReady(generation))
-            case Failing("killed") if member.worker.state is State.STOPPING:
+            case Failing("killed") if member.worker.state is State.STOPPING or member.worker.generation != generation:
                 pass  # it says that it was told to end; so it was, by us
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)

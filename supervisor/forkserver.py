@@ -51,7 +51,7 @@ DETAILS_CHARS = 8000
 log = structlog.get_logger()
 
 
-def _ignore(_number: int, _why: str) -> None:
+def _ignore(*_told: object) -> None:
     return None
 
 
@@ -60,12 +60,13 @@ class ForkHandlers:
     """What becomes of an order: exactly one of the first two is called for every order that was sent.
 
     forked is told the number of the fork server, too. hung: told the number of one that did not answer, and why it was
-    killed.
+    killed. refused: told that no process could be started for one.
     """
 
     forked: Callable[[Forked, int], None]
     failed: Callable[[ForkFailed], None]
     hung: Callable[[int, str], object] = _ignore
+    refused: Callable[[OSError], object] = _ignore
 
 
 class NotUpError(Exception):

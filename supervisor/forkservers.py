@@ -122,6 +122,7 @@ class ForkServers:
                 self._serving = self._start()
             except OSError as fault:
                 log.error("forkserver.not_started", error=str(fault))  # noqa: TRY400 - the cause is one line
+                self._handlers.refused(fault)
                 return
             self._give_waiting()
             self._task(self._watch_preload(self._serving))

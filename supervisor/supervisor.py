@@ -130,6 +130,7 @@ class Supervisor:
                 forked=self._forked,
                 failed=self._fork_failed,
                 hung=lambda number, why: self._chronicle.note("fork_server_hung", number=number, why=why),
+                refused=lambda fault: self._host_faults.note(f"no fork server could be started: {fault}", fault),
             ),
             self._preload,
             settings.preload_timeout_s,

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import platform
 import resource
 import struct
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from pathlib import Path
 
 PIDFD_SEND_SIGNAL, PIDFD_OPEN = 424, 434
 """Numbers of calls that are the same on all of Linux's architectures. Source: linux/asm-generic/unistd.h."""
+
+SETRESUID = {"x86_64": 117, "aarch64": 147}.get(platform.machine())
+"""Of this machine. Source: linux, syscall_64.tbl and asm-generic/unistd.h."""
 
 _CLONE_NEWNS = 0x20000
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18

@@ -9,11 +9,12 @@ import shutil
 import signal
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from flotilla.db.tables import bot_transitions
 from flotilla.domain.worker import State
-from tests.refusals import give_inodes, without_inodes
+from tests.refusals import SETRESUID, give_inodes, refuse_calls, without_inodes
 from tests.stack import Stack, until
 from tests.surroundings.happened import told, until_told
 
@@ -105,6 +106,19 @@ async def test_a_start_that_the_host_does_not_allow_is_tried_until_it_does_and_t
     await until_told(stack, "spawns_work", 60)
     assert len(await told(stack, "spawns_fail")) == 1
     await stack.observed(bot_id, lambda s: s.ready, "it runs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or SETRESUID is None, reason="only root gives its bots users of their own")
+async def test_a_child_that_the_host_does_not_let_become_a_worker_is_not_a_bot_that_crashes(stack: Stack) -> None:
+    stack.home.chmod(0o755)
+    stack.before_exec = refuse_calls(SETRESUID or 0)
+    (bot_id,) = await stack.add_bots(1)
+    await stack.start_supervisor(FLOTILLA_BOT_UID_BASE="700000", FLOTILLA_MAX_FAILURES="1")
+    await until_told(stack, "spawns_fail")
+    waiting = await stack.observed(bot_id, lambda s: s.generation > 2, "it is tried again and again")
+    assert waiting.failures == 0
+    assert await reasons(stack, bot_id) - {None} == {"spawn_failed"}
+    assert len(await told(stack, "spawns_fail")) == 1
 
 
 async def reasons(stack: Stack, bot_id: str) -> set[str | None]:

@@ -56,7 +56,9 @@ def bind(host: str, port: int) -> socket.socket:
 async def serve(settings: Settings) -> None:
     """Run the API until SIGTERM or SIGINT."""
     prepare_home(settings)
-    ProgramLock(settings, "api").acquire()
+    lock = ProgramLock(settings, "api")
+    lock.acquire()
+    staying = asyncio.create_task(lock.stay())
     listener = bind(settings.http_host, settings.http_port)
     async with open_services(settings) as services:
         await require_current(services.database)
@@ -77,6 +79,7 @@ async def serve(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, stop)
         log.info("api.listening", host=settings.http_host, port=settings.http_port)
         await server.serve(sockets=[listener])
+        staying.cancel()
         log.info("api.stopped")
 
 

@@ -1,12 +1,18 @@
 """The folder of one installation: who may use it, and who is running in it."""
 
+import asyncio
 import fcntl
 import os
 from pathlib import Path
 
+import structlog
+
 from flotilla.errors import SetupError
 from flotilla.secrets import ensure_key_file
 from flotilla.settings import Settings
+
+STAY_S = 2.0
+log = structlog.get_logger()
 
 
 def prepare_home(settings: Settings) -> None:
@@ -15,15 +21,7 @@ def prepare_home(settings: Settings) -> None:
     Raises SetupError (`home_not_writable`).
     """
     try:
-        for folder in (
-            settings.home,
-            settings.run_dir,
-            settings.log_dir,
-            settings.log_dir / "bots",
-            settings.session_dir,
-            settings.control_socket.parent,
-        ):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(settings)
         ensure_key_file(settings.key_file)
         probe = settings.run_dir / f".probe-{os.getpid()}"
         probe.touch()
@@ -34,6 +32,23 @@ def prepare_home(settings: Settings) -> None:
             "Choose another folder with FLOTILLA_HOME, or mend its permissions and free space.",
             code="home_not_writable",
         ) from fault
+
+
+def make_folders(settings: Settings) -> list[Path]:
+    """Make those of the installation's folders that are not there; return which. Raises OSError."""
+    made = []
+    for folder in (
+        settings.home,
+        settings.run_dir,
+        settings.log_dir,
+        settings.log_dir / "bots",
+        settings.session_dir,
+        settings.control_socket.parent,
+    ):
+        if not folder.is_dir():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            made.append(folder)
+    return made
 
 
 class ProgramLock:
@@ -60,6 +75,42 @@ class ProgramLock:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor
+
+    async def stay(self) -> None:
+        """Make the lock anew for ever when its file is removed: whoever asks who runs here looks at its path.
+
+        A fault of the disk, or a stranger who was quicker, is logged once; it is tried again.
+        """
+        told = ""
+        while True:
+            await asyncio.sleep(STAY_S)
+            try:
+                if self._is_there():
+                    continue
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                before, self._descriptor = self._descriptor, None
+                try:
+                    self.acquire()
+                except BaseException:
+                    self._descriptor = before
+                    raise
+                if before is not None:
+                    os.close(before)
+                log.warning("lock.made_anew", path=str(self._path))
+                told = ""
+            except (OSError, SetupError) as fault:
+                if str(fault) != told:
+                    told = str(fault)
+                    log.error("lock.lost", path=str(self._path), error=told)  # noqa: TRY400 - one line says it
+
+    def _is_there(self) -> bool:
+        if self._descriptor is None:
+            return True
+        try:
+            found, held = self._path.stat(), os.fstat(self._descriptor)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == (held.st_dev, held.st_ino)
 
     def release(self) -> None:
         """Let go of the lock; without a lock held, do nothing."""

@@ -36,6 +36,9 @@ VERSION = 2
 EXIT_OUT_OF_MEMORY = 74
 """Exit code of a worker whose last error was a MemoryError: it had reached the bound that the kernel holds it to."""
 
+EXIT_HOST_FAULT = 71
+"""Exit code of a child that this host did not let become a worker (EX_OSERR of sysexits.h). No bot's code has run."""
+
 SEALED_S = 30.0
 """How long a worker that has handed over stays for its successor at most."""
 
@@ -108,6 +111,16 @@ class Failing(_Message, frozen=True, tag=True):
 
     code: Code
     detail: Detail
+
+
+class Without(_Message, frozen=True, tag=True):
+    """The worker runs without something of its host's: its log, or a place for its session. Told on every connection.
+
+    error: the name of the error number, such as `ENOSPC`.
+    """
+
+    what: Literal["log", "session"]
+    error: Annotated[str, msgspec.Meta(max_length=32)]
 
 
 class Sealed(_Message, frozen=True, tag=True):
@@ -468,7 +481,7 @@ class Preloaded(_Message, frozen=True, tag=True):
 
 
 class Forked(_Message, frozen=True, tag=True):
-    """The process is there. started_at: its start time in clock ticks since boot."""
+    """The process is there. started_at: its start time in clock ticks since boot; 0: not known."""
 
     bot_id: str
     generation: int
@@ -510,6 +523,7 @@ FromWorker = (
     | Ask
     | Measured
     | Happened
+    | Without
 )
 ToWorker = (
     Welcome

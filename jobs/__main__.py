@@ -32,7 +32,9 @@ log = structlog.get_logger()
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT."""
     prepare_home(settings)
-    ProgramLock(settings, "jobs").acquire()
+    lock = ProgramLock(settings, "jobs")
+    lock.acquire()
+    staying = asyncio.create_task(lock.stay())
     url = settings.effective_redis_url
     nudges, arq, database = ValkeyNudges(url), open_arq(url), Database(settings.effective_database_url)
     stop = asyncio.Event()
@@ -60,6 +62,7 @@ async def run(settings: Settings) -> None:
             for task in tasks:
                 task.cancel()
     finally:
+        staying.cancel()
         await nudges.close()
         await arq.aclose(close_connection_pool=True)
         await database.close()

@@ -21,8 +21,15 @@ def _import_structlog_alone() -> None:
         del sys.modules["rich"]
 
 
+def _fork_server() -> ForkServerProcess | None:
+    try:
+        return None if workers_may_live() else ForkServerProcess.spawn()
+    except OSError:
+        return None  # tried again when the first bot is to start, and told by then
+
+
 if __name__ == "__main__":
-    fork_server = None if workers_may_live() else ForkServerProcess.spawn()
+    fork_server = _fork_server()
     # What imports make stays, so there is nothing to collect, and nothing of it to look at again later.
     gc.disable()
     _import_structlog_alone()

@@ -27,8 +27,6 @@ LOOK_S = 1.0
 
 RETRY_CAP_S = 5.0
 STORED_AT_ONCE = 200
-CRASH_SIGNALS = frozenset({-4, -6, -7, -8, -11})
-"""SIGILL, SIGABRT, SIGBUS, SIGFPE, SIGSEGV: the code's own doing, which nobody sends."""
 
 log = structlog.get_logger()
 
@@ -172,7 +170,7 @@ class Configs:
         if worker.state is State.STOPPING:
             code = worker.reason if worker.restart else None
         elif worker.state in {State.STARTING, State.RUNNING}:
-            code = "crashed" if exit_code in CRASH_SIGNALS else reason_of_exit(exit_code)
+            code = reason_of_exit(exit_code)
         else:
             code = None
         if code is not None and self._blame(member, code, f"The process ended: {reason(code).title}."):

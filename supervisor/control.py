@@ -52,6 +52,9 @@ ACCEPTED_AT_ONCE = 64
 MAX_CONNECTIONS = 8
 """Of one bot at once: one is in use, others may be on their way out."""
 
+HEARD_OUT_S = 0.3
+"""A child process of a bot may hold its connection open, so its end is no more than a good sign."""
+
 CROWD_TOLD_EVERY_S = 10.0
 
 log = structlog.get_logger()
@@ -90,21 +93,43 @@ class ControlServer:
         self._sessions = sessions
         self._configs = configs
         self._server: asyncio.Server | None = None
+        self._bound: tuple[int, int] | None = None
         self._links: dict[str, Link] = {}
         self._meeting: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
         self._crowd_told_at = float("-inf")
+        self.on_new: Callable[[Member], None] = lambda _: None
+        """Told of a worker that has proved itself for the first time."""
 
     async def start(self) -> None:
-        """Listen. A socket left behind by a dead supervisor is replaced."""
+        """Listen. A socket left behind by a dead supervisor is replaced. Raises OSError."""
         self._path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.bind(str(self._path))
-        # asyncio accepts as many at once as it is told to let wait; many may wait, few at once keep the loop turning.
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Link(self), sock=listener, backlog=ACCEPTED_AT_ONCE)
+        try:
+            listener.bind(str(self._path))
+            self._bound = _place_of(self._path)
+            # asyncio accepts as many at once as it is told to let wait; many may wait, few at once keep it turning.
+            loop = asyncio.get_running_loop()
+            self._server = await loop.create_unix_server(lambda: Link(self), sock=listener, backlog=ACCEPTED_AT_ONCE)
+        except BaseException:
+            listener.close()
+            raise
         listener.listen(BACKLOG)
         self._let_bots_in()
+
+    def is_reachable(self) -> bool:
+        """Return whether workers find this socket at its path."""
+        return self._server is None or _place_of(self._path) == self._bound
+
+    async def start_again(self) -> None:
+        """Listen at the same path anew, since the socket there is gone or another's. Connections stay. Raises OSError.
+
+        Workers look for it by its path, and a new one must find it.
+        """
+        before = self._server
+        await self.start()
+        if before is not None:
+            before.close()
 
     def _let_bots_in(self) -> None:
         """Open the socket and its folder to the bots' group, if they have users of their own; to nobody else."""
@@ -127,6 +152,14 @@ class ControlServer:
         """Send a message to a bot's worker; return False if it is not connected now."""
         link = self._links.get(bot_id)
         return link is not None and link.send(message)
+
+    async def heard_out(self, bot_id: str, generation: int) -> None:
+        """Return when all is taken that a worker which has ended sent before, after HEARD_OUT_S at the latest."""
+        deadline = time.monotonic() + HEARD_OUT_S
+        while (link := self._links.get(bot_id)) is not None and link.generation == generation:
+            if time.monotonic() > deadline:
+                return
+            await asyncio.sleep(0.01)
 
     def configure(self, member: Member) -> None:
         """Tell a worker what it is held to from now on. One that is away learns it with its next Welcome."""
@@ -171,6 +204,8 @@ class ControlServer:
         if hello.running:
             self._welcome(link, member, hello, None)
             return
+        member.met_generation = hello.generation
+        self.on_new(member)
         link.hold()
         task = asyncio.create_task(self._give_token(link, member, hello))
         self._meeting.add(task)
@@ -267,6 +302,8 @@ class ControlServer:
                 self._configs.became_ready(member)
             case NotReady():
                 self._fleet.apply(member, LostReady(generation))
+            case Failing("killed") if member.worker.state is State.STOPPING or member.worker.generation != generation:
+                pass  # it says that it was told to end; so it was, by us
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, self._configs.cause(member, generation, code, detail)))
@@ -279,6 +316,14 @@ class ControlServer:
             member.shared_bytes = beat.shared_bytes or 0
             member.heartbeat_at = datetime.now(UTC)
         self._fleet.apply(member, Heartbeat(generation))
+
+
+def _place_of(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def configured(fleet: WorkerConfig, bot: BotConfig, version: int) -> WorkerConfig:

@@ -32,6 +32,7 @@ from flotilla.domain.worker import (
     Event,
     Exited,
     Heartbeat,
+    HostMended,
     Kill,
     LostReady,
     Renew,
@@ -184,8 +185,19 @@ class Fleet:
             process.kill()
             process.release()
 
+    @property
+    def starting(self) -> int:
+        """How many bots are STARTING."""
+        return self._starting
+
+    def host_mended(self) -> None:
+        """Workers can be started again: bots that waited for that need not wait longer."""
+        for member in self:
+            if member.worker.state is State.BACKOFF:
+                self.apply(member, HostMended(self._random.random()))
+
     def fork_failed(self, bot_id: str, generation: int, why: str) -> None:
-        """The fork server could not make the process."""
+        """The host could not make the process."""
         member = self._members.get(bot_id)
         if member is not None:
             log.error("worker.spawn_failed", bot=member.bot.name, generation=generation, error=why)
@@ -337,7 +349,9 @@ class Fleet:
                 if member.worker.state in _OWNS_PROCESS:
                     self.exited(row.bot.id, status.generation, None)
                 continue
-            process = WorkerProcess.find(status.pid, status.process_started_at)
+            # Without a start time it may be any process; if it is ours, its Hello is refused as of an old generation.
+            known = status.process_started_at is not None
+            process = WorkerProcess.find(status.pid, status.process_started_at) if known else None
             if process is None:
                 self.exited(row.bot.id, status.generation, None)
                 continue

@@ -33,6 +33,11 @@ READ_BYTES = 64 * 1024
 EXIT_CODE_TIMEOUT_S = 0.5
 """A pidfd tells of an exit first; the fork server's word on the exit code follows within milliseconds, or never."""
 
+LOOK_S = 1.0
+MAX_SILENT_LOOKS = 10
+"""A fork takes milliseconds. Looks are counted and not seconds: one that was stopped itself has not looked meanwhile,
+and must not take its own absence for the fork server's."""
+
 WARM_TIMEOUT_S = 60.0
 """An idle machine takes 1 s, and `worker_bot.warmup` gives up by itself after 10."""
 
@@ -46,15 +51,22 @@ DETAILS_CHARS = 8000
 log = structlog.get_logger()
 
 
+def _ignore(*_told: object) -> None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ForkHandlers:
-    """What becomes of an order: exactly one of the two is called for every order that was sent.
+    """What becomes of an order: exactly one of the first two is called for every order that was sent.
 
-    forked is told the number of the fork server, too.
+    forked is told the number of the fork server, too. hung: told the number of one that did not answer, and why it was
+    killed. refused: told that no process could be started for one.
     """
 
     forked: Callable[[Forked, int], None]
     failed: Callable[[ForkFailed], None]
+    hung: Callable[[int, str], object] = _ignore
+    refused: Callable[[OSError], object] = _ignore
 
 
 class NotUpError(Exception):
@@ -91,7 +103,8 @@ class ForkServer:
         self._said: deque[str] = deque(maxlen=OUTPUT_LINES)
         self._heard = 0
         self._changed = asyncio.Event()
-        self._why_ended = ""
+        self._silent_looks = 0
+        self._why_ended = self._why_lost = ""
 
     @property
     def pid(self) -> int:
@@ -146,6 +159,20 @@ class ForkServer:
             if fault is not None:
                 raise fault
 
+    def look(self) -> None:
+        """End it if it has not answered an order for `MAX_SILENT_LOOKS` looks. What it imports now has its own time."""
+        if not self._under_way or not self._up.done():
+            self._silent_looks = 0
+            return
+        self._silent_looks += 1
+        if self._silent_looks <= MAX_SILENT_LOOKS:
+            return
+        self._silent_looks = 0
+        self._why_lost = "the fork server did not answer"
+        why = f"It has answered none of {len(self._under_way)} orders for {MAX_SILENT_LOOKS * LOOK_S:g} s."
+        self._handlers.hung(self.number, why)
+        self.kill(why)
+
     def close(self) -> None:
         """Let it end; its workers stay."""
         if self._writer is not None:
@@ -185,7 +212,8 @@ class ForkServer:
         self.ended.set()
         self._changed.set()
         for order in lost.values():
-            self._handlers.failed(ForkFailed(order.bot_id, order.generation, "the fork server died"))
+            why = self._why_lost or "the fork server died"
+            self._handlers.failed(ForkFailed(order.bot_id, order.generation, why))
 
     # What it says ----------------------------------------------------------------------------------------------------
 
@@ -202,6 +230,7 @@ class ForkServer:
             log.error("forkserver.broken", number=self.number, error=str(fault))  # noqa: TRY400 - the cause is one line
 
     def _take(self, message: FromForkServer) -> None:
+        self._silent_looks = 0
         match message:
             case Warm(warm_s, version):
                 self._warmed(warm_s, version)

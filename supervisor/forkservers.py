@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 import structlog
 
 from flotilla.protocol import Fork, Preload
-from supervisor.forkserver import ForkHandlers, ForkServer, NotUpError
+from supervisor.forkserver import LOOK_S, ForkHandlers, ForkServer, NotUpError
 from supervisor.zygote import ForkServerProcess
 
 RESTART_CAP_S = 10.0
@@ -100,6 +100,7 @@ class ForkServers:
         """
         failures = 0
         async with asyncio.TaskGroup() as self._group:
+            self._task(self._look_for_ever())
             if self._first is None:
                 await self._needed.wait()
             while True:
@@ -121,6 +122,7 @@ class ForkServers:
                 self._serving = self._start()
             except OSError as fault:
                 log.error("forkserver.not_started", error=str(fault))  # noqa: TRY400 - the cause is one line
+                self._handlers.refused(fault)
                 return
             self._give_waiting()
             self._task(self._watch_preload(self._serving))
@@ -130,6 +132,13 @@ class ForkServers:
             await self._one_ended.wait()
         self._waiting += self._serving.unsent
         self._serving = None
+
+    async def _look_for_ever(self) -> None:
+        """End those that live and do not answer: what they were asked for is then asked of the next."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for server in list(self._living):
+                server.look()
 
     async def _watch_preload(self, server: ForkServer) -> None:
         """Kill a server that hangs in an import. One whose import failed serves: its bots say what is wrong."""

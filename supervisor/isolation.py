@@ -58,8 +58,7 @@ class Isolation:
 
     def ended_by_memory(self, member: Member, generation: int, exit_code: int | None) -> bool:
         """Return whether the kernel's limit ended a worker. Ask once for each end."""
-        used_share = (member.memory_bytes or 0) / member.policy.memory_limit_bytes
-        return self._memory.ended(member.bot.id, generation, exit_code, used_share)
+        return self._memory.ended(member.bot.id, generation, exit_code)
 
     async def forget(self, bot_ids: Iterable[str]) -> None:
         """Remove what was kept for bots that are gone, then let their user ids go."""

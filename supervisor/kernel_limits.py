@@ -22,9 +22,6 @@ lines are counted for coverage.
 It counts as mapped from the beginning, and as used only then; once READY, the worker knows better.
 """
 
-NEAR_SHARE = 0.9
-"""C code answers a failed allocation with abort(): above this share of its limit that counts as having reached it."""
-
 log = structlog.get_logger()
 
 
@@ -40,11 +37,8 @@ class KernelLimits(Protocol):
     def apply(self, bot_id: str, generation: int, bound_bytes: int) -> None:
         """Let a new bound hold for a live worker that does not move its own. Of one that has ended nothing changes."""
 
-    def ended(self, bot_id: str, generation: int, exit_code: int | None, used_share: float) -> bool:
-        """Return whether this limit ended a worker, and forget the worker.
-
-        exit_code: as `subprocess` has it. used_share: of its limit, when it was last measured.
-        """
+    def ended(self, bot_id: str, generation: int, exit_code: int | None) -> bool:
+        """Return whether this limit ended a worker, and forget the worker. exit_code: as `subprocess` has it."""
 
 
 def kernel_limits(mode: Literal["auto", "cgroup", "rlimit", "off"], proc: Path = OWN_PROC) -> KernelLimits:
@@ -81,7 +75,7 @@ class NoLimits:
     def apply(self, _bot_id: str, _generation: int, _bound_bytes: int) -> None:
         """Change nothing."""
 
-    def ended(self, _bot_id: str, _generation: int, _exit_code: int | None, _used_share: float) -> bool:
+    def ended(self, _bot_id: str, _generation: int, _exit_code: int | None) -> bool:
         """Say no."""
         return False
 
@@ -107,7 +101,7 @@ class CgroupLimits(NoLimits):
         except OSError as fault:
             log.warning("kernel_limits.not_applied", bot_id=bot_id, generation=generation, error=str(fault))
 
-    def ended(self, bot_id: str, generation: int, exit_code: int | None, _used_share: float) -> bool:
+    def ended(self, bot_id: str, generation: int, exit_code: int | None) -> bool:
         """Ask the kernel's own count, then remove the cgroup. Nobody may have seen the exit code."""
         killed = exit_code in {None, -signal.SIGKILL} and self._cgroups.oom_kills(bot_id, generation) > 0
         self._cgroups.remove(bot_id, generation)
@@ -121,7 +115,6 @@ class DataLimits(NoLimits):
         """Return the bound without what the worker will copy."""
         return bound_bytes - COPIED_BYTES
 
-    def ended(self, _bot_id: str, _generation: int, exit_code: int | None, used_share: float) -> bool:
-        """Take the worker's word for a MemoryError, and an abort() near its limit for one."""
-        aborted = exit_code == -signal.SIGABRT and used_share >= NEAR_SHARE
-        return aborted or exit_code == EXIT_OUT_OF_MEMORY
+    def ended(self, _bot_id: str, _generation: int, exit_code: int | None) -> bool:
+        """Take the worker's word for a MemoryError. An abort() may have any cause, also near the limit."""
+        return exit_code == EXIT_OUT_OF_MEMORY

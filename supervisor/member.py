@@ -8,12 +8,16 @@ from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.config import BotConfig
 from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome
 from flotilla.domain.policy import Policy, backoff_delay_s
+from flotilla.domain.reasons import Verdict, reason
 from flotilla.domain.sessions import Cause
 from flotilla.domain.uptime import expected_after
 from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State, Worker
 from flotilla.ports import FleetRow
 from supervisor.processes import WorkerProcess
+
+REMEMBERED_WAITS = 5
+"""How often a bot that waits for what is outside it is taken to have tried: many such bots must not come together."""
 
 
 @dataclass(slots=True)
@@ -26,7 +30,8 @@ class Member:
     worker that has not made itself known yet, when the supervisor before was last seen. fork_server: number of the one
     that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
     the current incarnation was started, of `sessions.Cause`. config, config_version: that the worker runs with, or the
-    last one did; None: not known. outcome: what came of its configs.
+    last one did; None: not known. outcome: what came of its configs. met_generation: of the last new worker that proved
+    itself to this supervisor.
     """
 
     bot: Bot
@@ -49,6 +54,7 @@ class Member:
     config: BotConfig | None = None
     config_version: int | None = None
     outcome: ConfigOutcome = NO_OUTCOME
+    met_generation: int = 0
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
@@ -82,11 +88,13 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
     policy: the bot's own, not the fleet's. now: monotonic second. jitter: uniform draw in [0, 1).
     """
     status = row.status
+    waited = status.state is State.BACKOFF and reason(status.reason or "").verdict is Verdict.WAIT
+    waits = REMEMBERED_WAITS if waited else 0
     deadlines = {
         State.STARTING: now + policy.startup_timeout_s,
         State.RUNNING: now + policy.liveness_timeout_s,
         State.STOPPING: now + policy.stop_grace_s,
-        State.BACKOFF: now + backoff_delay_s(max(1, status.failures), policy, jitter),
+        State.BACKOFF: now + backoff_delay_s(max(1, status.failures, waits), policy, jitter),
     }
     worker = Worker(
         state=status.state,
@@ -98,6 +106,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
         reason=status.reason,
         restart=status.state is State.STOPPING and row.bot.desired is Desired.RUNNING,
         failed_at=_failures_of_before(status.failed_at, now, policy.intensity_period_s),
+        waits=waits,
     )
     # A bot that was never observed answers whatever is wanted of it now.
     epoch = status.epoch if status.generation else row.bot.desired_epoch

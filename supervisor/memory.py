@@ -76,7 +76,8 @@ class MemoryProbe:
                     self._let_go(target.pid)
                     known = self._known[target.pid] = _Known(target, now)
                 samples.append(known.sample(target, now))
-            except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+            except (psutil.Error, OSError):
+                # Gone, or it cannot be looked at now; whoever still wants to know asks again.
                 self._let_go(target.pid)
         return samples
 

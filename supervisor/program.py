@@ -41,7 +41,9 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     forbid_core_dumps()
     prepare_home(settings)
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
-    ProgramLock(settings, "supervisor").acquire()
+    lock = ProgramLock(settings, "supervisor")
+    lock.acquire()
+    staying = asyncio.create_task(lock.stay())
     _raise_file_limit()
     database = Database(settings.effective_database_url)
     nudges = LateNudges(settings)
@@ -69,6 +71,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
 
         await supervisor.run(stop, stop_bots())
     finally:
+        staying.cancel()
         await database.close()
 
 

@@ -40,6 +40,8 @@ class Spool:
         try:
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
+                if os.fstat(descriptor).st_size < self._bytes:
+                    self._lost()  # the file was removed or cut: what is added now is its beginning
                 # At the end of what is known to be whole: an attempt before may have failed in the middle.
                 os.pwrite(descriptor, frame, self._bytes)
                 os.ftruncate(descriptor, self._bytes + len(frame))
@@ -53,22 +55,40 @@ class Spool:
         return True
 
     def peek(self, count: int) -> list[Row]:
-        """Return the oldest rows, about `count`, at least one frame of them; `drop` removes just these."""
+        """Return the oldest rows, about `count`, at least one frame of them; `drop` removes just these.
+
+        None are there if the file was removed or damaged: what lay in it is lost, and it is begun anew.
+        """
         rows: list[Row] = []
         self._peeked_to = self._read_to
-        with self._path.open("rb") as file:
-            file.seek(self._read_to)
-            while len(rows) < count and self._peeked_to < self._bytes:
-                size = int.from_bytes(file.read(_LENGTH_BYTES), "big")
-                rows += _rows.decode(file.read(size))
-                self._peeked_to += _LENGTH_BYTES + size
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read_to)
+                while len(rows) < count and self._peeked_to < self._bytes:
+                    size = int.from_bytes(file.read(_LENGTH_BYTES), "big")
+                    rows += _rows.decode(file.read(size))
+                    self._peeked_to += _LENGTH_BYTES + size
+        except (FileNotFoundError, msgspec.MsgspecError):
+            self._lost()
+            return []
+        except OSError as fault:
+            log.warning("spool.not_read", path=str(self._path), error=str(fault))
+            self._peeked_to = self._read_to
+            return []
         return rows
+
+    def _lost(self) -> None:
+        log.error("spool.lost", path=str(self._path), bytes=self._bytes - self._read_to)
+        self._read_to = self._peeked_to = self._bytes = 0
 
     def drop(self) -> None:
         """Remove what was peeked at. A crash before this brings it again, and storing is idempotent."""
         self._read_to = self._peeked_to
         if self.is_empty():
-            self._path.unlink(missing_ok=True)
+            try:
+                self._path.unlink(missing_ok=True)
+            except OSError as fault:  # it is written over
+                log.warning("spool.not_removed", path=str(self._path), error=str(fault))
             self._read_to = self._peeked_to = self._bytes = 0
 
     def _mend(self) -> int:

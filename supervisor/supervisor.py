@@ -16,7 +16,7 @@ from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
-from flotilla.domain.worker import HandedOver, MemoryExceeded, State
+from flotilla.domain.worker import Failed, HandedOver, MemoryExceeded, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import (
     CommandLogStore,
@@ -30,12 +30,14 @@ from flotilla.ports import (
     UptimeStore,
 )
 from flotilla.protocol import (
+    EXIT_HOST_FAULT,
     Ask,
     AskIdentify,
     CommandsRan,
     Configured,
     Fork,
     Forked,
+    ForkFailed,
     GatewaySeen,
     Happened,
     Heap,
@@ -46,6 +48,7 @@ from flotilla.protocol import (
     Probed,
     Sealed,
     ToWorker,
+    Without,
     WorkerConfig,
     WorkerLimits,
 )
@@ -64,12 +67,14 @@ from supervisor.fleet import Fleet, Shell
 from supervisor.forkserver import ForkHandlers
 from supervisor.forkservers import ForkServers
 from supervisor.heaps import Heaps
+from supervisor.host_faults import HostFaults, require_descriptors
 from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
 from supervisor.metrics import Away, Metrics
 from supervisor.occurrences import Occurrences
+from supervisor.places import Places
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
@@ -123,13 +128,16 @@ class Supervisor:
         self._forks = ForkServers(
             ForkHandlers(
                 forked=self._forked,
-                failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
+                failed=self._fork_failed,
+                hung=lambda number, why: self._chronicle.note("fork_server_hung", number=number, why=why),
+                refused=lambda fault: self._host_faults.note(f"no fork server could be started: {fault}", fault),
             ),
             self._preload,
             settings.preload_timeout_s,
             fork_server,
         )
         self._chronicle = Chronicle(store)
+        self._host_faults = HostFaults(self._chronicle)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
         self._sessions = Sessions(
             sessions,
@@ -154,6 +162,7 @@ class Supervisor:
             ),
             spawn_concurrency=settings.spawn_concurrency,
         )
+        self._host_faults.on_mended = self._fleet.host_mended
         self._rollover_store = rollovers
         self._rollovers = Rollovers(
             rollovers, self._fleet, self._forks, self._chronicle, settings.pace, settings.poll_interval_s
@@ -214,6 +223,7 @@ class Supervisor:
                 Configured: self._configs.take,
                 Measured: self._metrics.take,
                 Happened: self._occurrences.take,
+                Without: self._host_faults.take,
             },
             self._isolation.users,
             lambda member, why: self._chronicle.note(
@@ -221,6 +231,7 @@ class Supervisor:
             ),
         )
         self._heaps.tell = self._control.tell
+        self._control.on_new = lambda _: self._host_faults.worker_met()
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
         """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
@@ -249,6 +260,7 @@ class Supervisor:
                     self._metrics.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
+                    Places(self._settings, self._control, self._chronicle).run(),
                 )
             ]
             rolling = group.create_task(self._rollovers.run())
@@ -410,8 +422,10 @@ class Supervisor:
         self._configs.starting(member)
         bot, generation = member.bot, member.worker.generation
         try:
+            require_descriptors(self._fleet.starting)
             bounds = self._isolation.bounds(member)
         except (OSError, FlotillaError) as fault:
+            self._host_faults.note(str(fault), fault if isinstance(fault, OSError) else None)
             # Not at once: the order comes out of a step that is not done yet.
             asyncio.get_running_loop().call_soon(self._fleet.fork_failed, bot.id, generation, str(fault))
             return
@@ -428,11 +442,15 @@ class Supervisor:
             )
         )
 
+    def _fork_failed(self, message: ForkFailed) -> None:
+        self._host_faults.note(message.why)
+        self._fleet.fork_failed(message.bot_id, message.generation, message.why)
+
     def _forked(self, message: Forked, fork_server: int) -> None:
         member = self._fleet.get(message.bot_id)
         if member is not None and member.worker.generation == message.generation:
             member.fork_server = fork_server
-        self._fleet.forked(message.bot_id, message.generation, message.pid, message.started_at)
+        self._fleet.forked(message.bot_id, message.generation, message.pid, message.started_at or None)
 
     def _gone(self, member: Member, end: Exit) -> None:
         self._diagnosis.note_exit(member, end)
@@ -459,6 +477,11 @@ class Supervisor:
 
     async def _tell_exit(self, member: Member, generation: int, pid: int) -> None:
         exit_code = await self._forks.exit_code(pid)
+        if exit_code is None:  # then its own last word is all there is
+            await self._control.heard_out(member.bot.id, generation)
+        if exit_code == EXIT_HOST_FAULT and member.met_generation != generation:
+            self._host_faults.note("a new process could not become a worker; see the bot's log")
+            self._fleet.apply(member, Failed(generation, "spawn_failed"))
         log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
         if self._isolation.ended_by_memory(member, generation, exit_code):
             limit_bytes = member.policy.memory_limit_bytes

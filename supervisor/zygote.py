@@ -63,13 +63,18 @@ class ForkServerProcess:
         return cls(process, ours, process.stdout)
 
     def end(self) -> None:
-        """Close the socket, wait for the end, insist if it does not come. Blocks for up to STOP_TIMEOUT_S."""
+        """Close the socket, wait for the end, insist if it does not come. Blocks for up to twice STOP_TIMEOUT_S.
+
+        One that the kernel itself does not let go, as it waits for a disk, is left to end when it can.
+        """
         self.socket.close()
-        try:
-            self.process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        for _ in range(2):
+            try:
+                self.process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+            else:
+                return
 
 
 def _environment() -> dict[str, str]:

@@ -25,6 +25,7 @@ from flotilla.db.tables import bot_transitions
 from flotilla.discord import application_id_of
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.config import DEFAULT_CONFIG, BotConfig
+from flotilla.domain.policy import NO_OVERRIDES, Overrides
 from flotilla.home import prepare_home
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
@@ -78,6 +79,8 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
     sandbox_url: str = ""
+    before_exec: Callable[[], None] | None = None
+    """Done in the process of each program that is started from now on, before it becomes that program."""
 
     @classmethod
     async def create(cls, home: Path, **environment: str) -> "Stack":
@@ -117,6 +120,7 @@ class Stack:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
+                preexec_fn=self.before_exec,
             )
         program = Program(name, process, output)
         self.programs.append(program)
@@ -177,13 +181,15 @@ class Stack:
         token: str | None = None,
         desired: Desired = Desired.RUNNING,
         config: BotConfig = DEFAULT_CONFIG,
+        overrides: Overrides = NO_OVERRIDES,
     ) -> str:
         """Add a bot, with a token of the sandbox unless another is given; return its id."""
         if token is None:
             token = (await self.sandbox("POST", "/applications", name=name))["token"]
         bot_id = str(ULID())
         application_id = application_id_of(token)
-        bot = Bot(bot_id, name, application_id, (), desired, 0, datetime.now(UTC), config=config)
+        now = datetime.now(UTC)
+        bot = Bot(bot_id, name, application_id, (), desired, 0, now, config=config, overrides=overrides)
         await self.bots.add(bot, self.vault.encrypt(token))
         return bot_id
 

@@ -86,8 +86,13 @@ class Bot:
         app = self._config.bot.app
         return self._config.extensions if app is None else (app.partition(":")[0],)
 
+    @property
+    def ended_itself(self) -> bool:
+        """Whether the bot's own code has closed it."""
+        return making.is_ended(self._app)
+
     async def run(self) -> None:
-        """Connect and serve until the gateway connection ends for good or `close` is called.
+        """Connect and serve until the gateway connection ends for good or `close` is called, by whomever.
 
         Raises what ended it; `worker_bot.triage.reason_of` says what that means.
         """
@@ -103,7 +108,12 @@ class Bot:
             running.cancel()
 
     async def _run(self) -> None:
-        await making.start(self._app, **self._shown())
+        try:
+            await making.start(self._app, **self._shown())
+        except Exception:
+            if self.ended_itself:
+                return  # hikari does not look whether a listener has closed the bot that it starts
+            raise
         self.started.set()
         if self._app.is_alive:
             await self._app.join()
@@ -115,10 +125,10 @@ class Bot:
         """
         if self.continuity.is_handed_over:
             return
-        self.continuity.end()
+        self.continuity.end(closed=self.ended_itself)
         if self._app.is_alive:
             await self._leave()
-            await self._app.close()
+            await making.close(self._app)
 
     async def show(self, presence: Presence) -> None:
         """Let the bot show itself so from now on."""

@@ -1,6 +1,5 @@
 """What a forked child does to become a process of its own before it runs a bot."""
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -12,13 +11,14 @@ from pathlib import Path
 import setproctitle
 
 from flotilla.hardening import forbid_core_dumps
-from flotilla.protocol import EXIT_OUT_OF_MEMORY, Fork
+from flotilla.protocol import EXIT_HOST_FAULT, EXIT_OUT_OF_MEMORY, Fork, Without
 from flotilla.redaction import redact_text
 from worker_bot import forked
 from worker_bot.confinement import confine
+from worker_bot.life import live
 from worker_bot.memory import use_one_heap
-from worker_bot.output import configure_logging, redirect_output
-from worker_bot.worker import EXIT_FAILED, run_worker
+from worker_bot.output import Output, configure_logging, redirect_output
+from worker_bot.worker import EXIT_FAILED
 
 
 def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
@@ -26,26 +26,47 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
 
     inherited: the fork server's own file descriptors, which a worker must not hold.
     """
+    lacks: list[Without] = []
     try:
-        os.setsid()
-        for descriptor in inherited:
-            os.close(descriptor)
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        output = redirect_output(Path(fork.log_path))
-        fork = confine(fork)
-        forbid_core_dumps()
-        setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
-        use_one_heap()
-        configure_logging(sys.stderr)
-        forked.install()
-        return asyncio.run(run_worker(fork, output=output))
+        fork, output = _become_own_process(fork, inherited, lacks)
+    except OSError:
+        _say(traceback.format_exc())
+        return EXIT_HOST_FAULT
     except MemoryError:
-        with contextlib.suppress(OSError, MemoryError):
-            sys.stderr.write("the worker has reached its memory limit\n")
+        return EXIT_OUT_OF_MEMORY
+    try:
+        return live(fork, lacks, output)
+    except MemoryError:
+        _say("the worker has reached its memory limit\n")
         return EXIT_OUT_OF_MEMORY
     except BaseException:  # noqa: BLE001 - nothing may escape into the fork server's loop in the child
-        with contextlib.suppress(OSError):
-            sys.stderr.write(redact_text(traceback.format_exc()))
+        _say(redact_text(traceback.format_exc()))
         return EXIT_FAILED
+
+
+def _become_own_process(fork: Fork, inherited: Iterable[int], lacks: list[Without]) -> tuple[Fork, Output]:
+    """Return the order with paths that can still be reached, and the log that it writes.
+
+    Raises OSError: the host does not let it be a worker.
+    """
+    os.setsid()
+    for descriptor in inherited:
+        os.close(descriptor)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    output = redirect_output(Path(fork.log_path))
+    if output.error:
+        lacks.append(Without("log", output.error))
+    fork = confine(fork, lacks)
+    forbid_core_dumps()
+    setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
+    use_one_heap()
+    configure_logging(sys.stderr)
+    forked.install()
+    return fork, output
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, MemoryError):
+        sys.stderr.write(text)

@@ -1,5 +1,6 @@
 """What a worker gives up before its bot's first line of code runs: memory and files without end, and its user."""
 
+import errno
 import os
 import resource
 import threading
@@ -8,24 +9,27 @@ from pathlib import Path
 from msgspec import structs
 
 from flotilla.hardening import become_user, limit_for_good, limit_growth, own_memory, own_private_bytes
-from flotilla.protocol import Fork
+from flotilla.protocol import Fork, Without
 
 THREAD_STACK_BYTES = 2 * 1024 * 1024
 """RLIMIT_DATA counts the whole stack of a thread, 8 MB by default, of which Python uses a few pages."""
 
 
-def confine(fork: Fork) -> Fork:
+def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
     """Hold this process to `fork.bounds` for good; return the order with paths that it can still reach.
 
-    Raises OSError, and then the worker must not run.
+    Without a folder for its session it has none in the order; `lacks` is told so. Raises OSError, and then the worker
+    must not run.
     """
     bounds = fork.bounds
     if bounds.cgroup:
         _join(bounds.cgroup)
     limit_for_good(resource.RLIMIT_NOFILE, bounds.open_files)
     session = Path(fork.session_path)
-    if fork.session_path:
-        session.parent.mkdir(mode=0o700, exist_ok=True)
+    if fork.session_path and (error := make_folder(session.parent)):
+        fork = structs.replace(fork, session_path="")
+        if lacks is not None:
+            lacks.append(Without("session", error))
     if bounds.uid is not None:
         limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
         if fork.session_path:
@@ -40,6 +44,23 @@ def confine(fork: Fork) -> Fork:
         threading.stack_size(THREAD_STACK_BYTES)
         limit_growth(bounds.growth_bytes)
     return fork
+
+
+def make_folder(folder: Path) -> str:
+    """Make a folder if it is not there, with those above it; return the name of the error if that cannot be."""
+    try:
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        except FileNotFoundError:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as fault:
+        return name_of(fault)
+    return ""
+
+
+def name_of(fault: OSError) -> str:
+    """Return the name of an error number, such as `ENOSPC`."""
+    return errno.errorcode.get(fault.errno or 0, "unknown")
 
 
 class WorkerMemory:

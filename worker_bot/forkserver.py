@@ -101,8 +101,7 @@ class ForkServer:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-        started_at = process_start_ticks(pid)
-        self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, started_at)))
+        self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, process_start_ticks(pid))))
 
     def _descriptors(self) -> tuple[int, ...]:
         return (self._supervisor.fileno(), self._wake_read, self._wake_write)
@@ -123,9 +122,15 @@ class ForkServer:
 
 
 def process_start_ticks(pid: int) -> int:
-    """Return a process's start time in clock ticks since boot (field 22 of /proc/PID/stat; proc(5))."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[19])
+    """Return a process's start time in clock ticks since boot (field 22 of /proc/PID/stat; proc(5)).
+
+    0 if it cannot be looked at, for want of descriptors say: the supervisor looks by itself then.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    return int(stat.rpartition(b")")[2].split()[19])
 
 
 def _ignore(_number: int, _frame: object) -> None:

@@ -25,6 +25,7 @@ from flotilla.protocol import (
     Refused,
     Sealed,
     ToWorker,
+    Without,
     encode,
     to_worker,
 )
@@ -58,6 +59,8 @@ class Link:
         self._writer: asyncio.StreamWriter | None = None
         self.versions: Callable[[], tuple[int, int]] = lambda: (-1, -1)
         """Of the config that the bot runs with, and of the newest change of a guild's that it knows; for Hello."""
+        self.lacks: list[Without] = []
+        """What the worker has to do without; told on every connection."""
         self.running = False
         self.ready = False
         self._sealed = False
@@ -96,6 +99,12 @@ class Link:
     def report_probed(self, probed: Probed) -> None:
         """Tell what the worker's own probes found."""
         self.send(probed)
+
+    def report_without(self, lack: Without) -> None:
+        """Tell what the worker has to do without, now and on every further connection."""
+        if lack not in self.lacks:
+            self.lacks.append(lack)
+            self.send(lack)
 
     def report_sealed(self) -> None:
         """Tell that the worker has handed over, now and on every further connection."""
@@ -139,7 +148,8 @@ class Link:
         try:
             who = (self._bot_id, self._generation, self._secret)
             hello = Hello(VERSION, *who, self.running, self.ready, *self.versions())
-            writer.write(encode(hello) + (encode(Sealed()) if self._sealed else b""))
+            told: list[FromWorker] = [*self.lacks, *([Sealed()] if self._sealed else [])]
+            writer.write(encode(hello) + b"".join(encode(message) for message in told))
             self._writer = writer
             decoder = FrameDecoder()
             while received := await reader.read(READ_BYTES):

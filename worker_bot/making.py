@@ -45,6 +45,7 @@ class _Making:
 _making: list[_Making] = []
 _too_early: list[bool] = []
 _starting: list[bool] = []
+_ended: list[hikari.GatewayBot] = []
 
 
 def put_in(token: str, rest_url: str) -> None:
@@ -81,6 +82,16 @@ async def start(bot: hikari.GatewayBot, **presence: Any) -> None:  # noqa: ANN40
         await bot.start(check_for_updates=False, **presence)
     finally:
         _starting.clear()
+
+
+async def close(bot: hikari.GatewayBot) -> None:
+    """Close a bot for Flotilla's own reasons."""
+    await _close_as_hikari(bot)
+
+
+def is_ended(bot: hikari.GatewayBot) -> bool:
+    """Return whether the bot's own code has closed it."""
+    return any(each is bot for each in _ended)
 
 
 def offer_placeholders() -> None:
@@ -134,14 +145,21 @@ async def _start(bot: hikari.GatewayBot, *arguments: Any, **named: Any) -> None:
     await _start_as_hikari(bot, *arguments, **named)
 
 
+async def _close(bot: hikari.GatewayBot) -> None:
+    _ended.append(bot)
+    await _close_as_hikari(bot)
+
+
 def _ssl_context(value: Any) -> ssl.SSLContext:  # noqa: ANN401 - bool or context, as hikari has it
     return SSL_CONTEXT if value is True else _make_context(value)
 
 
 _init, _run_as_hikari, _start_as_hikari = hikari.GatewayBot.__init__, hikari.GatewayBot.run, hikari.GatewayBot.start
+_close_as_hikari = hikari.GatewayBot.close
 _make_context = hikari_config._ssl_factory
 
 hikari.GatewayBot.__init__ = _make  # type: ignore[method-assign, assignment]
 hikari.GatewayBot.run = _run  # type: ignore[method-assign, assignment]
 hikari.GatewayBot.start = _start  # type: ignore[method-assign, assignment]
+hikari.GatewayBot.close = _close  # type: ignore[method-assign, assignment]
 hikari_config._ssl_factory = _ssl_context

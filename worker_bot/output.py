@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from flotilla.botlog import stamp
 from flotilla.redaction import redact_text
+from worker_bot.confinement import make_folder, name_of
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
 log = logging.getLogger("flotilla")
@@ -54,25 +55,42 @@ class _Redacted(logging.Formatter):
 def redirect_output(path: Path) -> "Output":
     """Send stdout and stderr, also those of C code and child processes, to the bot's log.
 
-    O_APPEND: the supervisor cuts the file under its writers (supervisor/botlogs.py).
+    O_APPEND: the supervisor cuts the file under its writers (supervisor/botlogs.py). A folder that is gone is made
+    anew. A log that cannot be opened all the same must not keep a bot from its users: what it prints is lost until it
+    can. Raises OSError if there is nowhere to print to at all.
     """
-    descriptor = os.open(path, _FLAGS, 0o600)
+    null, error = os.open(os.devnull, os.O_RDWR), ""
+    try:
+        descriptor = _open_log(path)
+    except OSError as fault:
+        descriptor, error = null, name_of(fault)
     opened = os.fstat(descriptor)
-    null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (descriptor, 1), (descriptor, 2)):
         os.dup2(source, target)
-    os.close(descriptor)
-    os.close(null)
+    for left in {null, descriptor}:
+        os.close(left)
     sys.stdout, sys.stderr = _text_stream(1), _text_stream(2)
-    return Output(path, opened)
+    return Output(path, opened, error)
+
+
+def _open_log(path: Path) -> int:
+    try:
+        return os.open(path, _FLAGS, 0o600)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        return os.open(path, _FLAGS, 0o600)
 
 
 class Output:
-    """The log that stdout and stderr go to, and go on to when somebody moved or removed it."""
+    """The log that stdout and stderr go to, and go on to when somebody moved or removed it.
 
-    def __init__(self, path: Path, opened: os.stat_result) -> None:
+    opened: what they go to now. error: name of what kept the log from being opened, empty if nothing did.
+    """
+
+    def __init__(self, path: Path, opened: os.stat_result, error: str = "") -> None:
         self._path = path
         self._opened = opened
+        self.error = error
 
     def look(self) -> None:
         """Open the log anew if another file, or none, lies where it was: moved files are found by nobody.
@@ -88,11 +106,10 @@ class Output:
         except OSError:
             return
         with contextlib.suppress(OSError):  # it is tried again with the next heartbeat
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._open()
 
     def _open(self) -> None:
-        descriptor = os.open(self._path, _FLAGS, 0o600)
+        descriptor = _open_log(self._path)
         try:
             for target in (1, 2):
                 if os.path.samestat(os.fstat(target), self._opened):

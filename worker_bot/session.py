@@ -17,6 +17,7 @@ from msgspec import structs
 
 from worker_bot import seam
 from worker_bot.cache_keeper import CacheKeeper
+from worker_bot.confinement import make_folder
 from worker_bot.handover import Handover, Outbox
 from worker_bot.inheritance import Arrived, Inheritance
 from worker_bot.keepsake import keeps_all
@@ -57,6 +58,7 @@ class Continuity:
         self._shards: dict[int, Any] = {}
         self._up: set[int] = set()
         self._to_drop: set[int] = set()
+        self._unkept: set[int] = set()
         self._invalid_seqs: Counter[int] = Counter()
         self._pace = IdentifyPace()
         self._gateway_url = ""
@@ -68,6 +70,8 @@ class Continuity:
         self._sealed_at: dict[int, int | None] = {}
         self.before_identify: Callable[[], Awaitable[None]] | None = None
         """Awaited before each IDENTIFY, while no connection is open for it."""
+        self.cannot_keep: Callable[[OSError], None] = lambda _: None
+        """Told of a session that cannot be kept; it is tried again and again."""
         self.events = 0
         """How many events were handed to the bot's code."""
         self.last_event_at = float("-inf")
@@ -142,13 +146,14 @@ class Continuity:
         self.end()
         await seam.end_sessions(self._shards.values())
 
-    def end(self) -> None:
-        """Forget the sessions that are up: the bot closes them for good.
+    def end(self, *, closed: bool = False) -> None:
+        """Forget the sessions that are up: the bot closes them for good, or has closed them by itself (`closed`).
 
         Those that it never came to resume, and those that Discord cut, are left to the next worker.
         """
         self._sealed = True
-        ended = {shard_id for shard_id in self._up & self._files.keys() if self._shards[shard_id].is_connected}
+        there = self._up & self._files.keys()
+        ended = {shard_id for shard_id in there if closed or self._shards[shard_id].is_connected}
         for shard_id in ended:
             self._files[shard_id].clear()
         if self._cache is not None and ended and ended == self._files.keys():
@@ -167,10 +172,11 @@ class Continuity:
         await seam.close_resumably(chosen)
 
     async def tend(self) -> None:
-        """Note for ever that sessions are up, and keep the cache's log short."""
+        """Note for ever that sessions are up, see that they are kept, and keep the cache's log short."""
         while True:
             await asyncio.sleep(TEND_S)
             self._touch()
+            self._keep_again()
             if self._cache is not None:
                 await self._cache.tend(self._shards, self._sessions)
 
@@ -351,9 +357,29 @@ class Continuity:
         try:
             self._files[shard.id] = SessionFile(path_of(self._base, shard.id, shard.shard_count))
         except OSError as fault:
-            log.warning(
-                "the session of shard %s cannot be kept, so its next start will be a cold one: %s", shard.id, fault
-            )
+            if shard.id not in self._unkept:
+                log.warning(
+                    "the session of shard %s cannot be kept, so its next start will be a cold one: %s", shard.id, fault
+                )
+                self.cannot_keep(fault)
+            self._unkept.add(shard.id)
+        else:
+            self._unkept.discard(shard.id)
+
+    def _keep_again(self) -> None:
+        """Keep sessions whose file could not be made, or is gone: a disk is freed, a folder comes back."""
+        if self._base is None or self._sealed:
+            return
+        for shard_id in self._up & self._sessions.keys():
+            file = self._files.get(shard_id)
+            if file is not None and file.is_there():
+                continue
+            self._files.pop(shard_id, None)
+            make_folder(self._base.parent)
+            self._open(self._shards[shard_id])
+            if shard_id in self._files:
+                seq = seam.seq_of(self._shards[shard_id])
+                self._files[shard_id].keep(self._sessions[shard_id], seq or 0, now_s())
 
     def _touch(self) -> None:
         if self._sealed:

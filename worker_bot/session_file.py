@@ -69,8 +69,16 @@ class SessionFile:
                 os.ftruncate(descriptor, _SIZE)
             os.posix_fallocate(descriptor, 0, _SIZE)  # a write to a page that a full disk has no room for is a SIGBUS
             self._map = mmap.mmap(descriptor, _SIZE)
+            self._path, self._inode = path, os.fstat(descriptor).st_ino
         finally:
             os.close(descriptor)
+
+    def is_there(self) -> bool:
+        """Return whether the file is where a successor will look for it."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def take(self, now: float) -> tuple[Session, int] | None:
         """Return the session left behind and its last sequence number, or None if there is none worth a try.

@@ -31,6 +31,8 @@ def reason_of(error: BaseException) -> str:
     """
     if isinstance(error, MemoryError) or isinstance(error.__cause__, MemoryError):
         return "memory_limit"
+    if isinstance(error.__cause__, SystemExit) and error.__cause__.code in {None, 0}:
+        return "exited"  # the bot's code ends the process on purpose, as it is imported or made
     for ours, code in _OURS.items():
         if isinstance(error, ours):
             return code

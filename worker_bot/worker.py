@@ -17,6 +17,7 @@ from flotilla.errors import FixInputError
 from flotilla.protocol import (
     Answered,
     CommandsStored,
+    Failing,
     Fork,
     GuildsChanged,
     HappenedStored,
@@ -25,6 +26,7 @@ from flotilla.protocol import (
     SyncCommands,
     TakeHeap,
     Welcome,
+    Without,
     WorkerConfig,
 )
 from flotilla.redaction import redact_text
@@ -45,7 +47,7 @@ from worker_bot.bot import Bot
 from worker_bot.command_logs import CommandLogs
 from worker_bot.command_sync import CommandSync, tell_supervisor
 from worker_bot.configuring import Configuring
-from worker_bot.confinement import WorkerMemory
+from worker_bot.confinement import WorkerMemory, name_of
 from worker_bot.guard import InteractionGuard
 from worker_bot.guild_configs import GuildConfigs
 from worker_bot.happenings import Happenings
@@ -88,18 +90,17 @@ MEASURE_FIRST = 5
 log = logging.getLogger("flotilla.worker")
 
 
-async def run_worker(fork: Fork, stop: asyncio.Event | None = None, output: Output | None = None) -> int:
-    """Run one bot until SIGTERM, the end of its connection, or a refusal; return the process's exit code.
+async def run_worker(
+    fork: Fork, stop: asyncio.Event | None = None, link: Link | None = None, output: Output | None = None
+) -> int:
+    """Run one bot until SIGTERM, its own end, the end of its connection, or a refusal; return the exit code.
 
-    stop: set, it does what SIGTERM does. output: the bot's log, if it has one.
+    stop: set, it does what SIGTERM does. link: not connected yet. output: the bot's log, if it has one.
     """
     stop, hand_over = stop or asyncio.Event(), asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(HAND_OVER, hand_over.set)
+    link = link or Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
+    _install_handlers(stop, hand_over, link)
     stacks.install()
-    link = Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
     guard = RequestGuard()
     rest.install(guard)
     orders = Orders(guard, IdentifyGate(link.send))
@@ -125,6 +126,18 @@ async def run_worker(fork: Fork, stop: asyncio.Event | None = None, output: Outp
         await serving
     linking.cancel()
     return EXIT_OK
+
+
+def _install_handlers(stop: asyncio.Event, hand_over: asyncio.Event, link: Link) -> None:
+    def end(number: signal.Signals) -> None:
+        # Its exit code will be 0. A supervisor that has not asked for this must not take it for a clean end.
+        link.send(Failing("killed", f"{number.name}, which somebody else may have sent"))
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(HAND_OVER, hand_over.set)
 
 
 async def _hear_refusal(linking: asyncio.Task[None], bots: list[Bot]) -> None:
@@ -155,12 +168,18 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _continuity(path: str) -> Continuity:
+def _continuity(path: str, link: Link) -> Continuity:
+    def cannot_keep(fault: OSError) -> None:
+        link.report_without(Without("session", name_of(fault)))
+
     try:
-        return Continuity(Path(path) if path else None)
+        continuity = Continuity(Path(path) if path else None)
     except OSError as fault:
         log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
+        cannot_keep(fault)
         return Continuity()
+    continuity.cannot_keep = cannot_keep
+    return continuity
 
 
 async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard: RequestGuard) -> int:
@@ -187,7 +206,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
-    continuity, config = _continuity(fork.session_path), message.config.bot
+    continuity, config = _continuity(fork.session_path, link), message.config.bot
     authoring.install(lambda: config, None)
     try:
         bot = Bot(
@@ -210,6 +229,10 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     except Exception as error:  # noqa: BLE001 - `triage` says what it is
         return await _fail(link, error)
     else:
+        if bot.ended_itself:
+            log.info("the bot's own code has closed it")
+            await link.report_failing("exited", "its own code calls bot.close()")
+            return EXIT_OK
         await link.report_failing("crashed", "the gateway connection ended without an error")
         return EXIT_FAILED
     finally:
@@ -227,7 +250,7 @@ async def _fail(link: Link, error: Exception) -> int:
     story = f"\n{tracebacks.of(error)}" if code == "bot_code_failed" else ""
     log.error("the bot's run ended (%s): %s%s", code, detail, story)
     await link.report_failing(code, detail)
-    return EXIT_FAILED
+    return EXIT_OK if code == "exited" else EXIT_FAILED
 
 
 def _look_after_commands(message: Welcome, fork: Fork, orders: Orders) -> None:

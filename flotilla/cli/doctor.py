@@ -35,6 +35,7 @@ def examine() -> list[Finding]:
     findings = [
         _look("Python", probes.python_version),
         _look("Operating system", probes.operating_system),
+        _look("Process handles", probes.process_handles),
         _look("supervisord", probes.supervisord_installed),
         _look("Valkey binary", probes.valkey_binary),
     ]

@@ -11,12 +11,15 @@ def up(
 ) -> None:
     """Run everything in the foreground: supervisor, API, jobs and, unless you bring your own, Valkey."""
     from flotilla.launch.layout import Mode  # noqa: PLC0415 - database, migrations and Redis are slow to load
+    from flotilla.launch.remarks import remarks  # noqa: PLC0415
     from flotilla.launch.start import become_supervisord, prepare  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
 
     os.umask(0o077)
     settings = load_settings()
     environment = prepare(settings, Mode.DEMO if demo else Mode.REAL)
+    for remark in remarks(settings):
+        print(remark, flush=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
     become_supervisord(environment)
 

@@ -6,16 +6,15 @@ from typing import Final
 
 from flotilla.domain.config import BotConfig
 from flotilla.domain.config_record import ConfigOutcome, Refusal
+from flotilla.domain.reasons import NATIVE_FAULTS
 
 MAX_DETAIL_CHARS: Final = 2000
 
-STARTING_FAULTS: Final = frozenset(
-    {"bot_code_failed", "intents_refused", "crashed", "exited", "startup_timeout", "unresponsive", "memory_limit"}
-)
-"""Ends before READY that a config can be to blame for. Discord away, a dead token or a full host are not among them."""
-
-TRIAL_FAULTS: Final = frozenset({"bot_code_failed", "crashed", "unresponsive", "memory_limit"})
+TRIAL_FAULTS: Final = NATIVE_FAULTS | {"bot_code_failed", "crashed", "unresponsive", "memory_limit"}
 """Ends of a bot that was READY with a config that has not proved itself yet."""
+
+STARTING_FAULTS: Final = TRIAL_FAULTS | {"intents_refused", "exited", "unseen", "startup_timeout"}
+"""Ends before READY that a config can be to blame for. Discord away, a dead token or a full host are not among them."""
 
 CURED_BY_CHANGE: Final = STARTING_FAULTS | {"crash_loop", "restart_policy"}
 """Why a bot waits or has given up that another config may cure: it is tried again at once when its config changes."""

@@ -141,6 +141,33 @@ _ROWS = (
         "See why: flotilla bots inspect NAME. Mend that, then: flotilla bots start NAME",
     ),
     Kind(
+        "spawns_fail",
+        Severity.CRITICAL,
+        "this host cannot start workers",
+        "Do what its detail says. Bots that run are not touched; the others are tried again by themselves, and nothing "
+        "is counted against them.",
+    ),
+    Kind("spawns_work", Severity.INFO, "this host starts workers again", "Nothing to do."),
+    Kind(
+        "fork_server_hung",
+        Severity.WARNING,
+        "the process that workers are forked from did not answer and was replaced",
+        "Nothing now: bots that run are not touched. If it comes again, see logs/supervisor.log and the host's load.",
+    ),
+    Kind(
+        "place_lost",
+        Severity.WARNING,
+        "a folder or socket of the home was gone",
+        "Find out what removes files in FLOTILLA_HOME. What Flotilla could not make anew comes back with flotilla down "
+        "and flotilla up.",
+    ),
+    Kind(
+        "runs_without",
+        Severity.WARNING,
+        "runs without its log, or cannot keep its session",
+        "Do what its detail says; then, if it does not come back by itself: flotilla bots restart NAME",
+    ),
+    Kind(
         "webhook_disabled",
         Severity.WARNING,
         "an operators' webhook was switched off",

@@ -22,6 +22,7 @@ from flotilla.domain.worker import (
     Failed,
     HandedOver,
     Heartbeat,
+    HostMended,
     Kill,
     LostReady,
     MemoryExceeded,
@@ -38,6 +39,9 @@ from flotilla.domain.worker import (
 )
 
 Outcome = tuple[Worker, tuple[Effect, ...]]
+
+MENDED_WITHIN_S = 5.0
+"""Over so long a time bots come back once their host can start workers again."""
 
 
 class IllegalTransition(Exception):  # noqa: N818 - the name says what happened better than an Error suffix
@@ -72,6 +76,7 @@ def _spawn(worker: Worker, now: float, policy: Policy, *, code: str | None) -> O
         failures=worker.failures,
         reason=code,
         failed_at=worker.failed_at,
+        waits=worker.waits,
     )
     return starting, (Spawn(generation),)
 
@@ -129,23 +134,29 @@ def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Pol
         # Nothing failed. How long it takes is the ledger's to say, which the shell asks before it spawns again.
         soon = now + policy.backoff_base_s
         return replace(worker, state=State.BACKOFF, pid=None, deadline=soon, reason=code, restart=False), ()
-    failures, failed_at = worker.failures + 1, worker.failed_at
-    if row.verdict is Verdict.RETRY:
-        since = now - policy.intensity_period_s
-        failed_at = (*(at for at in failed_at if at > since), now)
-    worker = replace(worker, failures=failures, failed_at=failed_at)
-    if row.verdict is Verdict.RETRY and (failures > policy.max_failures or len(failed_at) > policy.intensity):
+    if row.verdict is Verdict.WAIT:
+        # Not the bot's fault, so nothing that could ever give it up is counted.
+        worker = replace(worker, waits=worker.waits + 1)
+        return _wait(worker, code, backoff_delay_s(worker.waits, policy, jitter, row.cap_s), now, policy)
+    since = now - policy.intensity_period_s
+    failures, failed_at = worker.failures + 1, (*(at for at in worker.failed_at if at > since), now)
+    worker = replace(worker, failures=failures, failed_at=failed_at, waits=0)
+    if failures > policy.max_failures or len(failed_at) > policy.intensity:
         return _rest(worker, State.FATAL, "crash_loop")
-    delay_s = backoff_delay_s(failures, policy, jitter)
+    return _wait(worker, code, backoff_delay_s(failures, policy, jitter), now, policy)
+
+
+def _wait(worker: Worker, code: str, delay_s: float, now: float, policy: Policy) -> Outcome:
     if delay_s == 0:
         return _spawn(worker, now, policy, code=code)
     waiting = Worker(
         State.BACKOFF,
         worker.generation,
         deadline=now + delay_s,
-        failures=failures,
+        failures=worker.failures,
         reason=code,
-        failed_at=failed_at,
+        failed_at=worker.failed_at,
+        waits=worker.waits,
     )
     return waiting, ()
 
@@ -159,7 +170,7 @@ def _starts_again(policy: RestartPolicy, code: str) -> bool:
 
 def _on_start(worker: Worker, _event: Start, now: float, policy: Policy) -> Outcome:
     if worker.state in {State.STOPPED, State.FATAL, State.BACKOFF}:
-        return _spawn(replace(worker, failures=0, failed_at=()), now, policy, code=None)
+        return _spawn(replace(worker, failures=0, failed_at=(), waits=0), now, policy, code=None)
     if worker.state is State.STOPPING and not worker.restart:
         return replace(worker, restart=True, reason="restart_requested"), ()
     return worker, ()
@@ -234,8 +245,8 @@ def _on_heartbeat(worker: Worker, _event: Heartbeat, now: float, policy: Policy)
     if worker.state is not State.RUNNING:
         return worker, ()
     stable = worker.ready_at is not None and now - worker.ready_at >= policy.stable_after_s
-    failures = 0 if stable else worker.failures
-    return replace(worker, deadline=now + policy.liveness_timeout_s, failures=failures), ()
+    failures, waits = (0, 0) if stable else (worker.failures, worker.waits)
+    return replace(worker, deadline=now + policy.liveness_timeout_s, failures=failures, waits=waits), ()
 
 
 def _on_failed(worker: Worker, event: Failed, now: float, policy: Policy) -> Outcome:
@@ -305,6 +316,13 @@ def _on_exited(worker: Worker, event: Exited, now: float, policy: Policy) -> Out
     return worker, ()
 
 
+def _on_host_mended(worker: Worker, event: HostMended, now: float, _policy: Policy) -> Outcome:
+    """Those that wait for their host need not wait any longer, but do not come back together."""
+    if worker.state is not State.BACKOFF or worker.reason != "spawn_failed" or worker.deadline is None:
+        return worker, ()
+    return replace(worker, deadline=min(worker.deadline, now + event.jitter * MENDED_WITHIN_S)), ()
+
+
 def _on_deadline(worker: Worker, event: DeadlinePassed, now: float, policy: Policy) -> Outcome:
     if worker.deadline is None or now < worker.deadline:
         return worker, ()
@@ -335,5 +353,6 @@ _TABLE: dict[type, Callable[..., Outcome]] = {
     HandedOver: _on_handed_over,
     MemoryExceeded: _on_memory_exceeded,
     Exited: _on_exited,
+    HostMended: _on_host_mended,
     DeadlinePassed: _on_deadline,
 }

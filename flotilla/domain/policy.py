@@ -1,6 +1,7 @@
 """The numbers a worker is held to, which of them each bot may have of its own, and the delay between its runs."""
 
 import enum
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
@@ -199,8 +200,8 @@ def parse_overrides(values: Mapping[str, object]) -> Overrides:
         raise FixInputError(f"The policy is wrong: {fault}.", code="policy_invalid") from None
 
 
-def backoff_delay_s(failures: int, policy: Policy, u: float) -> float:
-    """Return seconds to wait before the next spawn, in [0, policy.backoff_cap_s].
+def backoff_delay_s(failures: int, policy: Policy, u: float, cap_s: float = math.inf) -> float:
+    """Return seconds to wait before the next spawn, in [0, policy.backoff_cap_s], and below `cap_s` in any case.
 
     The first failure after a stable run is started again at once: most crashes are single. From the second on the
     delay is drawn with full jitter from [0, base * 2 ** (failures - 2)], so that a host full of bots that fail together
@@ -215,5 +216,5 @@ def backoff_delay_s(failures: int, policy: Policy, u: float) -> float:
         raise ValueError(msg)
     if failures == 1:
         return 0.0
-    ceiling_s = min(policy.backoff_cap_s, policy.backoff_base_s * 2.0 ** min(failures - 2, 30))
+    ceiling_s = min(policy.backoff_cap_s, cap_s, policy.backoff_base_s * 2.0 ** min(failures - 2, 30))
     return u * ceiling_s

@@ -4,6 +4,8 @@ One table decides how each failure is treated. A code is stable: it is stored, a
 """
 
 import enum
+import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -20,7 +22,8 @@ class Verdict(enum.Enum):
 class Reason:
     """One row of the table: what happened (`title`), what it means, and the operator's next step.
 
-    ran: there was a run that ended so; a restart policy has no say over one that never began.
+    ran: there was a run that ended so; a restart policy has no say over one that never began. cap_s: longest wait
+    before the next try, where the policy would allow a longer one.
     """
 
     code: str
@@ -29,7 +32,11 @@ class Reason:
     remedy: str
     verdict: Verdict
     ran: bool = True
+    cap_s: float = float("inf")
 
+
+SPAWN_CAP_S = 30.0
+"""So soon after a host is itself again its last bot is tried again; the others follow the first one that comes up."""
 
 _ROWS = (
     Reason(
@@ -76,16 +83,64 @@ _ROWS = (
     ),
     Reason(
         "exited",
-        "process ended by itself",
-        "The worker process exited with code 0 without being asked to.",
-        "Look whether somebody sent it SIGTERM, or its code ends the process. Flotilla starts it again.",
+        "bot ended by itself",
+        "The bot's own code ended it cleanly: it closed the bot, or the process exited with code 0.",
+        "Look in its code for bot.close(), sys.exit() and os._exit(). With the restart policy on-failure it would stay "
+        "ended; with always, Flotilla starts it again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "unseen",
+        "ended while nobody could see how",
+        "The worker is gone, and its exit code is not known: the process that could have told had ended before it.",
+        "Read the end of the bot's log. Flotilla starts it again.",
         Verdict.RETRY,
     ),
     Reason(
         "killed",
         "process was killed",
-        "A signal that Flotilla did not send ended the worker: an operator, or the kernel out of memory.",
-        "If nobody sent it, look for the kernel's out-of-memory report. Flotilla starts the bot again.",
+        "A signal that Flotilla did not send ended the worker.",
+        "Find out who sent it. If it was SIGKILL and nobody did, look for the kernel's out-of-memory report: dmesg. "
+        "Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "aborted",
+        "process aborted itself (SIGABRT)",
+        "A C library of the bot gave up and called abort(): a failed assertion, broken memory, or none left.",
+        "Read the end of the bot's log, where most libraries say why. If its memory was near its limit, raise that; "
+        "else upgrade the library. Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "segfault",
+        "invalid memory access (SIGSEGV)",
+        "C code of the bot read or wrote memory that is not its own, or recursed without end.",
+        "Find the library: start the bot's code with python -X faulthandler. Upgrade it, or go back to the release "
+        "before. Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "bus_error",
+        "memory that is not there (SIGBUS)",
+        "The bot used a file mapped into memory that was cut short, or whose disk was full or failed.",
+        "Check free space and the kernel's log (dmesg) for disk errors; then see which files the bot's libraries map. "
+        "Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "illegal_instruction",
+        "instruction the processor does not have (SIGILL)",
+        "A library of the bot was built for another processor than this host's, or its code was damaged.",
+        "Install its package again on this host, or a build for an older processor. Flotilla starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
+        "arithmetic_fault",
+        "arithmetic fault (SIGFPE)",
+        "C code of the bot divided an integer by zero, or a quotient did not fit.",
+        "Find the library: start the bot's code with python -X faulthandler, and upgrade it. Flotilla starts the bot "
+        "again.",
         Verdict.RETRY,
     ),
     Reason(
@@ -112,10 +167,11 @@ _ROWS = (
     Reason(
         "spawn_failed",
         "could not start a process",
-        "The fork server was not there or could not fork.",
-        "Look at the supervisor's log; check free memory and process limits. Flotilla tries again.",
+        "This host could not start the worker, for a reason that is not the bot's: disk, memory, limits, folders.",
+        "Mend what flotilla happenings --code spawns_fail names. Flotilla tries again by itself, and counts nothing.",
         Verdict.WAIT,
         ran=False,
+        cap_s=SPAWN_CAP_S,
     ),
     Reason(
         "discord_unreachable",
@@ -273,7 +329,23 @@ def reason_of_exit(exit_code: int | None) -> str:
     """Return the reason code for a process that ended without telling why.
 
     exit_code: as `subprocess` gives it: at least 0 for an exit, `-signal` for a signal, None when nobody could see it.
+    A signal says no more than its name: whether memory ran out is the kernel's to say (supervisor/kernel_limits.py).
     """
-    if exit_code is not None and exit_code < 0:
-        return "killed"
+    if exit_code is None:
+        return "unseen"
+    if exit_code < 0:
+        return _OF_SIGNALS.get(-exit_code, "killed")
     return "exited" if exit_code == 0 else "crashed"
+
+
+_OF_SIGNALS: Mapping[int, str] = {
+    signal.SIGABRT: "aborted",
+    signal.SIGSEGV: "segfault",
+    signal.SIGBUS: "bus_error",
+    signal.SIGILL: "illegal_instruction",
+    signal.SIGFPE: "arithmetic_fault",
+}
+"""Signals that a process brings upon itself; any other is somebody's doing."""
+
+NATIVE_FAULTS = frozenset(_OF_SIGNALS.values())
+"""Reasons of runs that C code ended."""

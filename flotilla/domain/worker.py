@@ -31,6 +31,7 @@ class Worker:
     reason: code of `reasons.REASONS` for the state or for the last failure, None when all is well.
     restart: in STOPPING, start again after the exit.
     failed_at: when its last failed runs ended, oldest first; those older than the policy's period are forgotten.
+    waits: tries in a row that came to nothing for reasons outside the bot; they lengthen its waits and count nowhere.
     """
 
     state: State = State.STOPPED
@@ -42,6 +43,7 @@ class Worker:
     reason: str | None = None
     restart: bool = False
     failed_at: tuple[float, ...] = ()
+    waits: int = 0
 
     @property
     def ready(self) -> bool:
@@ -149,6 +151,13 @@ class Exited:
 
 
 @dataclass(frozen=True, slots=True)
+class HostMended:
+    """This host can start workers again. jitter: uniform draw in [0, 1)."""
+
+    jitter: float
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlinePassed:
     """`now` may have reached the worker's deadline. jitter: uniform draw in [0, 1)."""
 
@@ -169,6 +178,7 @@ Event = (
     | HandedOver
     | MemoryExceeded
     | Exited
+    | HostMended
     | DeadlinePassed
 )
 

@@ -7,6 +7,7 @@ import errno
 import os
 import resource
 import shutil
+import signal
 import socket
 import stat
 import sys
@@ -43,6 +44,30 @@ def operating_system() -> str:
     if sys.platform != "linux":
         raise SetupError(f"Flotilla runs on Linux; this is {sys.platform}. Use a container or a virtual machine.")
     return f"Linux {os.uname().release}"
+
+
+def process_handles() -> str:
+    """The kernel gives handles of processes (pidfds). Never raises: Flotilla works without, and this says what differs.
+
+    Used by `flotilla up` too, which passes on what begins with `REFUSED`.
+    """
+    try:
+        descriptor = os.pidfd_open(os.getpid())
+        try:
+            signal.pidfd_send_signal(descriptor, 0)
+        finally:
+            os.close(descriptor)
+    except (OSError, AttributeError) as fault:
+        why = errno.errorcode.get(getattr(fault, "errno", 0) or 0, "this Python has none")
+        return (
+            f"{REFUSED} ({why}): the end of a bot is seen half a second late, and 1,000 bots take 2 % of a core. "
+            "To have them, use Linux 5.3 or newer, and a container whose seccomp profile allows pidfd_open and "
+            "pidfd_send_signal."
+        )
+    return "pidfds work"
+
+
+REFUSED = "pidfds are refused here"
 
 
 def supervisord_installed() -> str:

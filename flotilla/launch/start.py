@@ -31,6 +31,7 @@ def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
     Raises SetupError or RetryError, with one sentence on how to mend it, and then has started nothing.
     """
     probes.supervisord_installed()
+    probes.open_files(0)
     prepare_home(settings)
     require_mode(settings, mode)
     require_not_running(settings)

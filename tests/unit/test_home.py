@@ -1,13 +1,17 @@
+import asyncio
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from flotilla.errors import SetupError
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.settings import Settings
+from tests.stack import until
 
 
 @pytest.fixture
@@ -76,3 +80,36 @@ def test_a_killed_program_leaves_no_lock(settings: Settings) -> None:
         holder.kill()
         holder.wait(10)
     assert ProgramLock(settings, "jobs").holder() is None
+
+
+async def test_a_lock_whose_file_was_removed_is_made_anew_and_names_its_holder(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flotilla.home.STAY_S", 0.01)
+    prepare_home(settings)
+    lock, other = ProgramLock(settings, "api"), ProgramLock(settings, "api")
+    lock.acquire()
+    staying = asyncio.create_task(lock.stay())
+    shutil.rmtree(settings.run_dir)
+    await until(lambda: other.holder() == os.getpid(), "whoever asks finds it")
+    with pytest.raises(SetupError, match=f"process {os.getpid()}"):
+        other.acquire()
+    staying.cancel()
+    lock.release()
+
+
+async def test_a_lock_that_a_stranger_took_meanwhile_is_left_to_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flotilla.home.STAY_S", 0.01)
+    prepare_home(settings)
+    lock, stranger = ProgramLock(settings, "api"), ProgramLock(settings, "api")
+    lock.acquire()
+    (settings.run_dir / "api.pid").unlink()
+    stranger.acquire()
+    with capture_logs() as logs:
+        staying = asyncio.create_task(lock.stay())
+        await until(lambda: any(row["event"] == "lock.lost" for row in logs), "it is told")
+    staying.cancel()
+    stranger.release()
+    lock.release()

@@ -225,7 +225,7 @@ BROKEN = {
     "other": ("def create():\n    pass\n", "there are: create"),
     "missing": ("import no_such_module\n", "ModuleNotFoundError"),
     "variable": ("import os\nX = os.environ['SHOP_DB']\ndef create_bot(): pass\n", "environment variable SHOP_DB"),
-    "stopped": ("import sys\nsys.exit()\n", "ends the process when it is imported"),
+    "stopped": ("import sys\nsys.exit(1)\n", "ends the process when it is imported"),
 }
 
 

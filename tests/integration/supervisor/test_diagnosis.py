@@ -154,7 +154,7 @@ async def test_exit_that_no_supervisor_saw_is_remembered_too(stack: Stack) -> No
     await until(lambda: not alive(pid), "the worker is gone")
     await stack.start_supervisor(FLOTILLA_EXTENSIONS=EXTENSIONS)
     end = await last_exit(stack, bot_id, 1)
-    assert (end.exit_code, end.reason) == (None, "crashed")
+    assert (end.exit_code, end.reason) == (None, "unseen")
     assert "INFO" in end.tail
 
 

@@ -17,10 +17,10 @@ from structlog.testing import capture_logs
 from flotilla.domain.policy import Policy
 from flotilla.domain.rollover import Pace
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus
-from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Warm, encode
+from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Preloaded, Warm, encode
 from supervisor.chronicle import Chronicle
 from supervisor.fleet import Fleet, Shell
-from supervisor.forkserver import ForkHandlers, ForkServer, NotUpError
+from supervisor.forkserver import MAX_SILENT_LOOKS, ForkHandlers, ForkServer, NotUpError
 from supervisor.forkservers import ForkServers
 from supervisor.journal import Journal
 from supervisor.rollover import Rollovers
@@ -212,6 +212,30 @@ async def test_orders_that_a_fork_server_took_to_its_grave_are_failed(
     await asyncio.wait_for(played.server.ended.wait(), 10)
     assert answers.failed == ["late", "early"]
     assert await played.server.exit_code(12345) is None
+
+
+async def test_a_fork_server_that_does_not_answer_is_killed_after_so_many_looks_and_its_orders_are_failed(
+    played: Played, answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.zygote.STOP_TIMEOUT_S", 0.1)
+    played.say(encode(Warm(0.1, VERSION)))
+    await until(lambda: played.server.warm, "it is warm")
+    played.server.fork(order("lost", tmp_path))
+    for _ in range(3 * MAX_SILENT_LOOKS):
+        played.server.look()  # it imports, and that has a time of its own
+    played.say(encode(Preloaded()))
+    await played.server.up(10)
+    for _ in range(MAX_SILENT_LOOKS):
+        played.server.look()
+    played.say(encode(ForkFailed("another", 1, "EAGAIN")))
+    await until(lambda: answers.failed == ["another"], "it says something, which counts")
+    for _ in range(MAX_SILENT_LOOKS):
+        played.server.look()
+    assert not played.server.ended.is_set()
+    played.server.look()
+    played.theirs.close()
+    await asyncio.wait_for(played.server.ended.wait(), 10)
+    assert answers.failed == ["another", "lost"]
 
 
 async def test_an_old_fork_server_whose_workers_stay_is_ended_all_the_same(

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from flotilla.domain.lifecycle import IllegalTransition, step
+from flotilla.domain.lifecycle import MENDED_WITHIN_S, IllegalTransition, step
 from flotilla.domain.policy import Policy, RestartPolicy
+from flotilla.domain.reasons import REASONS
 from flotilla.domain.worker import (
     BecameReady,
     DeadlinePassed,
@@ -16,6 +17,7 @@ from flotilla.domain.worker import (
     Failed,
     HandedOver,
     Heartbeat,
+    HostMended,
     Kill,
     LostReady,
     MemoryExceeded,
@@ -63,6 +65,7 @@ EVENTS: tuple[Event, ...] = (
     HandedOver(3),
     MemoryExceeded(3),
     Exited(3, 1, 0.5),
+    HostMended(0.5),
     DeadlinePassed(0.5),
 )
 
@@ -156,11 +159,34 @@ def test_crash_loop_ends_in_fatal() -> None:
     assert (after.state, after.reason, after.deadline, effects) == (State.FATAL, "crash_loop", None, ())
 
 
-def test_unreachable_discord_never_ends_in_fatal() -> None:
-    worker = worker_in(State.STARTING, failures=500)
-    failing, _ = step(worker, Failed(3, "discord_unreachable"), NOW, POLICY)
-    after, _ = step(failing, Exited(3, 1, 0.5), NOW, POLICY)
-    assert (after.state, after.failures) == (State.BACKOFF, 501)
+@pytest.mark.parametrize("code", ["discord_unreachable", "spawn_failed", "request_budget"])
+def test_what_lies_outside_the_bot_waits_longer_and_longer_and_never_leads_to_fatal(code: str) -> None:
+    worker = worker_in(State.STARTING, failures=POLICY.max_failures, failed_at=(NOW,) * POLICY.intensity)
+    for tries in range(1, 500):
+        failing, _ = step(worker, Failed(worker.generation, code), NOW, POLICY)
+        worker, _ = step(failing, Exited(worker.generation, 1, 0.5), NOW, POLICY)
+        assert worker.state is (State.STARTING if tries == 1 else State.BACKOFF)
+        assert (worker.failures, len(worker.failed_at)) == (POLICY.max_failures, POLICY.intensity)
+        worker = replace(worker, state=State.STARTING, pid=42)
+    assert (worker.deadline or 0) - NOW == 0.5 * min(POLICY.backoff_cap_s, REASONS[code].cap_s)
+
+
+def test_failures_of_the_host_do_not_hasten_the_end_of_a_bot_that_crashes_later() -> None:
+    worker = worker_in(State.STARTING, pid=None)
+    for _ in range(POLICY.max_failures + 5):
+        worker, _ = step(worker, SpawnFailed(worker.generation, 0.5), NOW, POLICY)
+        worker = replace(worker, state=State.STARTING)
+    crashed, _ = step(replace(worker, pid=42), Exited(worker.generation, 1, 0.5), NOW, POLICY)
+    assert (crashed.state, crashed.failures) == (State.STARTING, 1)
+
+
+def test_bots_that_wait_for_their_host_come_back_soon_after_it_is_mended_and_no_others_do() -> None:
+    waiting = worker_in(State.BACKOFF, reason="spawn_failed", deadline=NOW + 30)
+    assert step(waiting, HostMended(0.5), NOW, POLICY)[0].deadline == NOW + 0.5 * MENDED_WITHIN_S
+    soon = replace(waiting, deadline=NOW + 0.1)
+    assert step(soon, HostMended(0.5), NOW, POLICY) == (soon, ())
+    other = replace(waiting, reason="crashed")
+    assert step(other, HostMended(0.5), NOW, POLICY) == (other, ())
 
 
 def test_refused_token_goes_straight_to_fatal() -> None:

@@ -17,6 +17,7 @@ from flotilla.domain.worker import (
     Failed,
     HandedOver,
     Heartbeat,
+    HostMended,
     Kill,
     LostReady,
     MemoryExceeded,
@@ -120,8 +121,12 @@ class Lifecycle(RuleBasedStateMachine):
     def fork_server_dies_after_its_worker_said_hello(self, jitter: float) -> None:
         self.happen(SpawnFailed(self.worker.generation, jitter))
 
+    @rule(jitter=JITTER)
+    def host_is_mended(self, jitter: float) -> None:
+        self.happen(HostMended(jitter))
+
     @precondition(lambda self: self.alive)
-    @rule(data=st.data(), code=st.sampled_from([0, 1, -9, None]), jitter=JITTER)
+    @rule(data=st.data(), code=st.sampled_from([0, 1, -6, -9, None]), jitter=JITTER)
     def process_ends(self, data: st.DataObject, code: int | None, jitter: float) -> None:
         pid = data.draw(st.sampled_from(sorted(self.alive)))
         self.happen(Exited(self.alive.pop(pid), code, jitter))

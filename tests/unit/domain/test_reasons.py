@@ -1,3 +1,5 @@
+import signal
+
 import pytest
 
 from flotilla.domain.reasons import REASONS, Verdict, reason, reason_of_close_code, reason_of_exit
@@ -20,7 +22,21 @@ def test_close_codes_that_discord_calls_retryable_are_retried(code: int) -> None
     assert reason(reason_of_close_code(code)).verdict is Verdict.WAIT
 
 
-@pytest.mark.parametrize(("exit_code", "code"), [(0, "exited"), (1, "crashed"), (-9, "killed"), (None, "crashed")])
+@pytest.mark.parametrize(
+    ("exit_code", "code"),
+    [
+        (0, "exited"),
+        (1, "crashed"),
+        (-signal.SIGKILL, "killed"),
+        (-signal.SIGTERM, "killed"),
+        (-signal.SIGABRT, "aborted"),
+        (-signal.SIGSEGV, "segfault"),
+        (-signal.SIGBUS, "bus_error"),
+        (-signal.SIGILL, "illegal_instruction"),
+        (-signal.SIGFPE, "arithmetic_fault"),
+        (None, "unseen"),
+    ],
+)
 def test_exit_without_a_word_is_named_by_its_code(exit_code: int | None, code: str) -> None:
     assert reason_of_exit(exit_code) == code
 

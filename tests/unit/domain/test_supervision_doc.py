@@ -20,6 +20,7 @@ from flotilla.domain.worker import (
     Failed,
     HandedOver,
     Heartbeat,
+    HostMended,
     LostReady,
     MemoryExceeded,
     Renew,
@@ -54,6 +55,7 @@ EVENTS: tuple[Event, ...] = (
     HandedOver(1),
     MemoryExceeded(1),
     Exited(1, 1, 0.5),
+    HostMended(0.5),
     DeadlinePassed(0.5),
 )
 
@@ -71,7 +73,7 @@ def workers() -> list[Worker]:
                     (True, "token_refused"),
                 ):
                     deadline = None if state in {State.STOPPED, State.FATAL} else NOW
-                    found.append(Worker(state, 1, pid, deadline, failures, None, reason, restart))
+                    found.append(Worker(state, 1, pid, deadline, failures, None, reason, restart, waits=failures))
     return found
 
 
@@ -111,7 +113,8 @@ def faults() -> str:
         found.setdefault(("gateway closed with", reason_of_close_code(code)), []).append(str(code))
     for status in (401, 403, 404, 429, 500, 502, 503):
         found.setdefault(("start refused with HTTP", reason_of_status(status)), []).append(str(status))
-    for exit_code in (0, 1, 2, -signal.SIGSEGV, -signal.SIGKILL, -signal.SIGTERM, None):
+    faults = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+    for exit_code in (0, 1, 2, -signal.SIGKILL, -signal.SIGTERM, *(-number for number in faults), None):
         found.setdefault(("process ended with", reason_of_exit(exit_code)), []).append(exit_in_words(exit_code))
     rows = [
         f"| {what} {', '.join(codes)} | `{code}` | {REASONS[code].verdict.value} |"

@@ -234,7 +234,7 @@ def test_the_end_of_a_worker_is_told_once_with_its_reason(host: Host) -> None:
     host.fleet.exited("1", 7, -9)
     host.fleet.exited("3", 1, -9)
     assert [(end.bot_id, end.generation, end.exit_code, end.reason) for end in host.ends] == [
-        ("1", 7, None, "crashed"),
+        ("1", 7, None, "unseen"),
         ("2", 3, None, "memory_limit"),
     ]
 

@@ -60,7 +60,7 @@ def test_kernels_own_count_tells_whether_it_killed_a_worker(
     limits = CgroupLimits(kernel)
     folder = Path(limits.join("a", 1, LIMIT))
     (folder / "memory.events").write_text(events)
-    assert limits.ended("a", 1, exit_code, 0.1) is expected
+    assert limits.ended("a", 1, exit_code) is expected
 
 
 def test_cgroup_goes_when_nobody_lives_in_it_any_more(tmp_path: Path) -> None:
@@ -68,12 +68,12 @@ def test_cgroup_goes_when_nobody_lives_in_it_any_more(tmp_path: Path) -> None:
     limits = CgroupLimits(kernel)
     busy, idle = Path(limits.join("a", 1, LIMIT)), Path(limits.join("a", 2, LIMIT))
     kernel.empty("a", 2)
-    limits.ended("a", 1, 0, 0.1)
+    limits.ended("a", 1, 0)
     assert busy.exists()
-    limits.ended("a", 2, 0, 0.1)
+    limits.ended("a", 2, 0)
     assert not idle.exists()
     kernel.empty("a", 1)
-    limits.ended("never there", 1, 0, 0.1)
+    limits.ended("never there", 1, 0)
     assert not busy.exists()
 
 
@@ -89,7 +89,7 @@ def test_without_its_cgroup_a_worker_runs_all_the_same(tmp_path: Path) -> None:
     limits = CgroupLimits(Cgroups(tmp_path / "gone"))
     assert limits.join("a", 1, LIMIT) == ""
     limits.apply("a", 1, LIMIT)
-    assert not limits.ended("a", 1, -signal.SIGKILL, 1.0)
+    assert not limits.ended("a", 1, -signal.SIGKILL)
 
 
 @pytest.fixture
@@ -160,13 +160,11 @@ def test_without_a_cgroup_of_our_own_there_is_none(host: Path, file: str, text: 
     assert find(host) is None
 
 
-def test_rlimit_counts_a_memory_error_and_an_abort_near_the_limit_as_reaching_it() -> None:
+def test_rlimit_counts_a_memory_error_as_reaching_it_and_no_signal_of_anybody() -> None:
     limits = DataLimits()
     assert 0 < (limits.growth_bytes(LIMIT) or 0) < LIMIT
-    assert limits.ended("a", 1, EXIT_OUT_OF_MEMORY, 0.1)
-    assert limits.ended("a", 1, -signal.SIGABRT, 0.95)
-    assert not limits.ended("a", 1, -signal.SIGABRT, 0.5)
-    assert not limits.ended("a", 1, -signal.SIGKILL, 0.95)
+    assert limits.ended("a", 1, EXIT_OUT_OF_MEMORY)
+    assert not any(limits.ended("a", 1, -number) for number in (signal.SIGABRT, signal.SIGKILL))
     assert limits.join("a", 1, LIMIT) == ""
     limits.apply("a", 1, LIMIT)  # the worker sees to it itself
 
@@ -184,4 +182,4 @@ def test_off_holds_nothing() -> None:
     limits = kernel_limits("off")
     assert isinstance(limits, NoLimits)
     assert limits.growth_bytes(LIMIT) is None
-    assert not limits.ended("a", 1, EXIT_OUT_OF_MEMORY, 1.0)
+    assert not limits.ended("a", 1, EXIT_OUT_OF_MEMORY)

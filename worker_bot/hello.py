@@ -13,29 +13,27 @@ from hikari.impl.shard import _GatewayTransport
 HELLO_S: Final = 20.0
 """How long Discord may take for HELLO, which it sends at once; then hikari connects anew, and waits before it."""
 
-_first: dict[int, Any] = {}
-"""What came first, by the id of its transport, until hikari asks for it."""
+_new: set[int] = set()
+"""The transports, by their ids, on which nothing was waited for yet."""
 
 
-async def _connect_and_hear(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as hikari has it
+async def _connect_as_new(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as hikari has it
     transport = await connect_as_hikari(*arguments, **named)
-    try:
-        _first[id(transport)] = await asyncio.wait_for(receive_as_hikari(transport), HELLO_S)
-    except BaseException as fault:
-        await transport.send_close(code=hikari.ShardCloseCode.PROTOCOL_ERROR, message=b"Expected HELLO op")
-        if isinstance(fault, TimeoutError):
-            raise hikari.GatewayConnectionError(f"no HELLO within {HELLO_S:g} s") from None
-        raise
+    _new.add(id(transport))
     return transport
 
 
-async def _receive_or_first(transport: Any) -> Any:  # noqa: ANN401
-    if _first and id(transport) in _first:
-        return _first.pop(id(transport))
-    return await receive_as_hikari(transport)
+async def _receive_soon(transport: Any) -> Any:  # noqa: ANN401
+    if not _new or id(transport) not in _new:
+        return await receive_as_hikari(transport)
+    _new.discard(id(transport))
+    try:
+        return await asyncio.wait_for(receive_as_hikari(transport), HELLO_S)
+    except TimeoutError:
+        raise hikari.GatewayConnectionError(f"no HELLO within {HELLO_S:g} s") from None
 
 
 connect_as_hikari, receive_as_hikari = _GatewayTransport.connect, _GatewayTransport.receive_json
 
-_GatewayTransport.connect = _connect_and_hear  # type: ignore[method-assign]
-_GatewayTransport.receive_json = _receive_or_first  # type: ignore[method-assign, assignment]
+_GatewayTransport.connect = _connect_as_new  # type: ignore[method-assign]
+_GatewayTransport.receive_json = _receive_soon  # type: ignore[method-assign, assignment]

@@ -271,7 +271,8 @@ def _object(listener: Listener) -> Callable[[Any], Awaitable[None]]:
     return listener
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .*_invoke_callback:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:coroutine .*_invoke_.*:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*coroutine object.*_invoke_.*:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [_partial, _object])
 async def test_a_listener_without_a_name_breaks_its_event(
     worlds: World, kind: Callable[[Listener], Callable[[Any], Any]]

@@ -14,7 +14,7 @@ from hikari.impl.event_manager_base import EventManagerBase
 from hikari.impl.rest import RESTClientImpl
 from hikari.impl.shard import GatewayShardImpl, _GatewayTransport
 
-from worker_bot import gating, listeners
+from worker_bot import gating, hello, listeners  # noqa: F401 - hello stands in hikari once it is imported
 from worker_bot.identify import IdentifyGate
 from worker_bot.outbound import GREETINGS, renew_limits
 

@@ -235,3 +235,24 @@ async def test_lightbulb_alone_leaves_commands_in_a_guild_that_they_were_taken_o
     await case.stop()
     await case.start(alone=True)
     assert await case.names(case.guild_id) == ["shop"]
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_lightbulb_alone_sends_translated_commands_at_each_start(case: Case, alone: bool) -> None:
+    class Translated(lightbulb.SlashCommand, name="buy.name", description="buy.text", localize=True):
+        @lightbulb.invoke
+        async def invoke(self, ctx: lightbulb.Context) -> None:
+            await ctx.respond("bought")
+
+    async def register(client: lightbulb.Client) -> None:
+        texts = {
+            hikari.Locale.EN_US: {"buy.name": "buy", "buy.text": "Buys."},
+            hikari.Locale.DE: {"buy.name": "kaufe", "buy.text": "Kauft."},
+        }
+        client.localization_provider = lightbulb.DictLocalizationProvider(texts)
+        client.register(Translated)
+
+    await case.start(alone=alone, loading=register)
+    assert (await case.named("buy"))[0]["description_localizations"]["de"] == "Kauft."
+    await case.stop()
+    assert ("PUT commands" in await case.start(alone=alone, loading=register)) is alone

@@ -19,11 +19,11 @@ import pytest
 from aiohttp import web
 from hikari.impl import shard as hikaris_shard
 from hikari.impl.event_manager_base import EventManagerBase
-from hikari.impl.shard import GatewayShardImpl
+from hikari.impl.shard import GatewayShardImpl, _GatewayTransport
 
 from tests.contract.sandbox.conftest import Sandbox
 from tests.stack import until
-from worker_bot import listeners, outbound, seam
+from worker_bot import hello, listeners, outbound, seam
 from worker_bot.pace import IdentifyPace
 from worker_bot.session import Continuity
 from worker_bot.stubs import DRY_TOKEN, StubDiscord
@@ -91,6 +91,8 @@ async def worlds(
         monkeypatch.setattr(EventManagerBase, "dispatch", listeners.dispatch_as_hikari)
         monkeypatch.setattr(EventManagerBase, "subscribe", listeners.subscribe_as_hikari)
         monkeypatch.setattr(GatewayShardImpl, "_send_json", outbound.send_as_hikari)
+        monkeypatch.setattr(_GatewayTransport, "connect", hello.connect_as_hikari)
+        monkeypatch.setattr(_GatewayTransport, "receive_json", hello.receive_as_hikari)
     world = World(sandbox, ours, tmp_path / "bot.session")
     yield world
     for bot in world.started:
@@ -269,7 +271,8 @@ def _object(listener: Listener) -> Callable[[Any], Awaitable[None]]:
     return listener
 
 
-@pytest.mark.filterwarnings("ignore:coroutine .*_invoke_callback:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:coroutine .*_invoke_.*:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:.*coroutine object.*_invoke_.*:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("kind", [_partial, _object])
 async def test_a_listener_without_a_name_breaks_its_event(
     worlds: World, kind: Callable[[Listener], Callable[[Any], Any]]
@@ -350,6 +353,46 @@ async def test_a_session_that_is_gone_is_resumed_again_and_again(worlds: World, 
         await asyncio.wait({starting})
         await bot.close()
         await discord.stop()
+
+
+class Mute(StubDiscord):
+    """A Discord that takes a connection and never says a word on it, but on each later one."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+        super().__init__()
+
+    async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
+        self.connections += 1
+        if self.connections > 1:
+            return await super()._gateway(request)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+
+async def test_a_gateway_that_says_no_word_is_waited_for(worlds: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hello, "HELLO_S", 0.2)
+    discord = Mute()
+    bot = worlds.bot(f"{await discord.start()}/api/v10", DRY_TOKEN)
+    starting = asyncio.create_task(bot.start(check_for_updates=False))
+    try:
+        await asyncio.wait({starting}, timeout=20 if worlds.ours else A_MOMENT_S)
+        assert (starting.done(), discord.connections) == ((True, 2) if worlds.ours else (False, 1))
+    finally:
+        await ended(starting)
+        await bot.close()
+        await discord.stop()
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    """End a start, and the connection that it is at."""
+    tasks = [task, *(each for each in asyncio.all_tasks() if each.get_name().startswith("keep alive"))]
+    for each in tasks:
+        each.cancel()
+    await asyncio.wait(tasks)
 
 
 async def test_a_guild_that_was_left_meanwhile_stays_in_the_cache(worlds: World) -> None:

@@ -118,8 +118,8 @@ async def scene(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         install(None)
 
 
-def _with_slow(url: str, extensions: tuple[str, ...], *rest: Any) -> WorkerConfig:
-    return WorkerConfig(url, (*extensions, "tests.extensions.slow"), *rest)
+def _with_slow(url: str, extensions: tuple[str, ...], *rest: Any, **more: Any) -> WorkerConfig:
+    return WorkerConfig(url, (*extensions, "tests.extensions.slow"), *rest, **more)
 
 
 def test_all_of_an_answer_passes_where_the_guard_listens() -> None:

@@ -12,14 +12,23 @@ from flotilla.db.engine import Database
 from flotilla.db.schema import upgrade
 from flotilla.errors import SetupError
 from flotilla.hardening import adopt_orphans
-from flotilla.home import prepare_home
+from flotilla.home import ProgramLock, prepare_home
 from flotilla.launch import probes
 from flotilla.launch.admin_key import ensure_admin_key
-from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_CONF, Mode, admin_key_file, supervisord_socket
+from flotilla.launch.layout import (
+    FOREGROUND,
+    LAUNCHER,
+    SUPERVISORD_CONF,
+    SUPERVISORD_PYTHON,
+    Mode,
+    admin_key_file,
+    supervisord_socket,
+)
 from flotilla.launch.mode import claim_mode, require_mode
 from flotilla.launch.ports import LOOPBACK, sandbox_port
 from flotilla.launch.remains import live_programs
 from flotilla.launch.supervisord import Supervisord
+from flotilla.mark import wear_mark
 from flotilla.settings import Settings
 
 STDOUT = 1
@@ -42,11 +51,19 @@ def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
     return compose_environment(settings, os.environ, valkey, port, console_target(STDOUT, settings))
 
 
-def become_supervisord(environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by supervisord in the foreground. It reaps workers whose fork server died."""
+def become_supervisord(settings: Settings, environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by supervisord in the foreground.
+
+    It reaps workers whose fork server died, and all that it starts carries the mark of this home. When it has ended, it
+    becomes `flotilla sweep`. Raises SetupError (`already_running`) if another start was quicker.
+    """
+    ProgramLock(settings, LAUNCHER).acquire(inheritable=True)
     sys.stdout.flush()
     adopt_orphans()
-    os.execve(SUPERVISORD, [str(SUPERVISORD), "-n", "-s", "-c", str(SUPERVISORD_CONF)], dict(environment))  # noqa: S606 - no shell is wanted
+    wear_mark(settings.home)
+    # Isolated: a PYTHONPATH of Flotilla's or an author's must not put another `supervisor` in the place of its own.
+    supervisord = [str(SUPERVISORD_PYTHON), "-I", str(FOREGROUND), sys.executable]
+    os.execve(SUPERVISORD_PYTHON, [*supervisord, "-n", "-s", "-c", str(SUPERVISORD_CONF)], dict(environment))  # noqa: S606 - no shell is wanted
 
 
 def compose_environment(
@@ -78,7 +95,7 @@ def compose_environment(
 
 def require_not_running(settings: Settings) -> None:
     """Raise SetupError (`already_running`) if this home has a live supervisord, or programs that outlived theirs."""
-    pid = Supervisord(supervisord_socket(settings)).pid()
+    pid = ProgramLock(settings, LAUNCHER).holder() or Supervisord(supervisord_socket(settings)).pid()
     if pid is not None:
         raise SetupError(
             f"Flotilla already runs in {settings.home} (supervisord is process {pid or 'shutting down'}). "

@@ -33,14 +33,15 @@ def release_on_disk(root: Path = ROOT) -> str:
 
 
 def record_release(settings: Settings, program: str) -> None:
-    """Say which release this process runs; call it soon after the program holds its ProgramLock.
+    """Say which release this process runs, and who started it; call it soon after it holds its ProgramLock.
 
     Where nothing can be written, nobody learns of it, and the program runs on.
     """
     path = _record(settings, program)
     partial = path.with_suffix(f".release-{os.getpid()}")
     with contextlib.suppress(OSError):
-        partial.write_text(json.dumps({"pid": os.getpid(), "release": release_on_disk()}))
+        supervised = "SUPERVISOR_ENABLED" in os.environ  # source: supervisord's manual, Subprocess Environment
+        partial.write_text(json.dumps({"pid": os.getpid(), "release": release_on_disk(), "supervised": supervised}))
         partial.replace(path)
 
 
@@ -49,14 +50,23 @@ def running_release(settings: Settings, program: str) -> str | None:
 
     None: it does not run, has not said it yet, or is of a release that said nothing (before this one).
     """
+    release = _told(settings, program).get("release")
+    return None if release is None else str(release)
+
+
+def started_by_supervisord(settings: Settings, program: str) -> bool:
+    """Return whether the live holder of a program's lock says that a supervisord has started it."""
+    return _told(settings, program).get("supervised") is True
+
+
+def _told(settings: Settings, program: str) -> dict[str, object]:
+    """Return what the live process that holds a program's lock has said of itself; nothing if there is none."""
     pid = ProgramLock(settings, program).holder()
-    if pid is None:
-        return None
     try:
         told = json.loads(_record(settings, program).read_bytes())
-        return str(told["release"]) if told["pid"] == pid else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, ValueError):
+        return {}
+    return told if pid is not None and isinstance(told, dict) and told.get("pid") == pid else {}
 
 
 def _record(settings: Settings, program: str) -> Path:

@@ -17,6 +17,7 @@ from flotilla.cli import (
     status,
     stock,
     supervisor,
+    upgrade,
     webhooks,
 )
 
@@ -40,6 +41,7 @@ app.command()(run.up)
 app.command()(run.down)
 app.command(hidden=True)(run.welcome)
 app.command(hidden=True)(run.sweep)
+app.command()(upgrade.upgrade)
 app.command()(status.status)
 app.command()(logs.logs)
 app.command()(happenings.happenings)

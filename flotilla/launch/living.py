@@ -1,6 +1,8 @@
 """What of one home lives, by what the kernel says: programs, fork servers, workers, and what workers started."""
 
+import contextlib
 import os
+import signal
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,20 @@ def living(settings: Settings, known: Collection[int] = ()) -> list[Process]:
     processes = {process.pid: process for process in _all()}
     ours = _ours(processes, mark_of(settings.home), known)
     return [processes[pid] for pid in sorted(ours - _self_and_above(processes))]
+
+
+def lives(process: Process) -> bool:
+    """Return whether a process that was found is still there, and no other has got its pid."""
+    found = find(process.pid)
+    return found is not None and found.started_at == process.started_at
+
+
+def send(processes: Iterable[Process], number: signal.Signals) -> None:
+    """Send a signal to each that still lives, and let it run so that it can heed it. One of another user gets none."""
+    for process in filter(lives, processes):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, number)
+            os.kill(process.pid, signal.SIGCONT)
 
 
 def title(process: Process) -> str:

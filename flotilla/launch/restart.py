@@ -15,6 +15,7 @@ from flotilla.errors import RetryError
 from flotilla.home import ProgramLock
 from flotilla.launch.layout import program_log, supervisord_socket
 from flotilla.launch.supervisord import GROUP, Supervisord
+from flotilla.release import started_by_supervisord
 from flotilla.settings import Settings
 
 PROGRAM = "supervisor"
@@ -141,9 +142,14 @@ def _require_supervisord(supervisord: Supervisord, settings: Settings) -> None:
     if pid == 0:
         sentence = "supervisord is shutting everything down. Start the fleet again with `flotilla up`."
     elif alone is not None:
+        kept = started_by_supervisord(settings, PROGRAM)
+        way_out = (
+            "Run `flotilla up`: it replaces what is left, and the bots run on."
+            if kept
+            else "Run `flotilla down`, then `flotilla up`."
+        )
         sentence = (
-            f"supervisord is gone, and left a supervisor (process {alone}) that nothing would start again. "
-            "Run `flotilla down`, then `flotilla up`."
+            f"supervisord is gone, and left a supervisor (process {alone}) that nothing would start again. {way_out}"
         )
     else:
         sentence = (

@@ -5,14 +5,14 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from flotilla.errors import RetryError
 from flotilla.home import ProgramLock
 from flotilla.launch.layout import LAUNCHER, SUPERVISORD_CONF, supervisord_socket
-from flotilla.launch.living import Process, command_line, find, living, names
+from flotilla.launch.living import Process, command_line, find, lives, living, names, send
 from flotilla.launch.remains import live_programs
 from flotilla.launch.supervisord import Supervisord
 from flotilla.settings import Settings
@@ -95,7 +95,8 @@ class _Fleet:
 
     def living(self) -> list[Process]:
         """Return all that lives."""
-        return living(self._settings, {pid for pid, started_at in self._known.items() if _lives(pid, started_at)})
+        same = (process for process in map(find, self._known) if process is not None)
+        return living(self._settings, {p.pid for p in same if p.started_at == self._known[p.pid]})
 
     def stop_supervisord(self, patience: Patience) -> None:
         """Have supervisord stop everything; end it if it does not do so."""
@@ -107,23 +108,23 @@ class _Fleet:
             self._wake()
         elif pids:
             self._say(f"supervisord (process {pids[0]}) does not answer; sent it SIGTERM.")
-            self._signal(filter(None, map(find, pids)), signal.SIGTERM)
+            send(filter(None, map(find, pids)), signal.SIGTERM)
         else:
             return
-        if not _within(patience.supervisord_s, lambda: self._supervisord_is_gone(pids)):
+        if not within(patience.supervisord_s, lambda: self._supervisord_is_gone(pids)):
             self._say(f"supervisord has not ended after {patience.supervisord_s:.0f} s; killing it.")
-            self._signal(filter(None, map(find, pids)), signal.SIGKILL)
-            _within(patience.killed_s, lambda: not any(map(find, pids)))
+            send(filter(None, map(find, pids)), signal.SIGKILL)
+            within(patience.killed_s, lambda: not any(map(find, pids)))
 
     def stop_programs(self, patience: Patience) -> None:
         """Have the programs that supervisord left end; the supervisor stops its bots first."""
         programs = {pid: name for pid, name in self.programs().items() if name != SUPERVISORD}
         for pid, name in programs.items():
             number = signal.SIGINT if name == "supervisor" else signal.SIGTERM
-            self._signal(filter(None, [find(pid)]), number)
+            send(filter(None, [find(pid)]), number)
             self._say(f"supervisord is gone; sent {number.name} to the {name} it left (process {pid}).")
         if programs:
-            _within(patience.programs_s, lambda: not any(map(find, programs)))
+            within(patience.programs_s, lambda: not any(map(find, programs)))
 
     def end_rest(self, patience: Patience) -> None:
         """End what nobody looks after: SIGTERM to those that lead a session, then SIGKILL to all."""
@@ -131,13 +132,13 @@ class _Fleet:
         leaders = [process for process in left if process.pid == process.session] or left
         if leaders:
             self._say(f"Sent SIGTERM to {_workers(leaders)}: {names(leaders, self.programs())}")
-            self._signal(leaders, signal.SIGTERM)
-            _within(patience.bots_s, lambda: not any(_lives(p.pid, p.started_at) for p in leaders))
+            send(leaders, signal.SIGTERM)
+            within(patience.bots_s, lambda: not any(map(lives, leaders)))
         began = time.monotonic()
         while left := self.living():
             if time.monotonic() - began > patience.killed_s:
                 raise _still_running(left, self.programs(), self._settings)
-            self._signal(left, signal.SIGKILL)
+            send(left, signal.SIGKILL)
             time.sleep(_LOOK_EVERY_S)
 
     def _supervisord_is_gone(self, pids: list[int]) -> bool:
@@ -147,21 +148,7 @@ class _Fleet:
 
     def _wake(self) -> None:
         """Let what was stopped by a signal hear that it is to end."""
-        self._signal((process for process in self.living() if process.stopped), signal.SIGCONT)
-
-    def _signal(self, processes: Iterable[Process], number: signal.Signals) -> None:
-        """Send a signal to each that still is the process it was, and let it run so that it can heed it."""
-        for process in processes:
-            if not _lives(process.pid, process.started_at):
-                continue
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # who may not is told of what is left
-                os.kill(process.pid, number)
-                os.kill(process.pid, signal.SIGCONT)
-
-
-def _lives(pid: int, started_at: int | None) -> bool:
-    process = find(pid)
-    return process is not None and process.started_at == started_at
+        send((process for process in self.living() if process.stopped), signal.SIGCONT)
 
 
 def _is_supervisord(pid: int) -> bool:
@@ -221,7 +208,7 @@ async def _ask_database(settings: Settings) -> dict[int, int]:
         await database.close()
 
 
-def _within(wait_s: float, finished: Callable[[], bool]) -> bool:
+def within(wait_s: float, finished: Callable[[], bool]) -> bool:
     """Return whether it has come to pass in time."""
     deadline = time.monotonic() + wait_s
     while not finished():

@@ -13,6 +13,7 @@ import pytest
 
 from flotilla.launch.layout import supervisord_socket
 from flotilla.launch.supervisord import Supervisord
+from flotilla.release import started_by_supervisord
 from tests.installation import Fleet, until
 
 PROGRAMS = ("valkey", "sandbox", "supervisor", "api", "jobs")
@@ -32,16 +33,42 @@ def running(fleet: Fleet) -> dict[str, int]:
     return {row.name: row.pid for row in programs if row.pid and row.state == "RUNNING" and row.name in PROGRAMS}
 
 
+def processes(fleet: Fleet) -> dict[str, tuple[int, int]]:
+    return {name: (bot["pid"], bot["generation"]) for name, bot in fleet.bots().items()}
+
+
 def adoptions(fleet: Fleet) -> int:
     return Path(fleet.home / "logs" / "supervisor.log").read_text().count("supervisor.adoption_complete")
 
 
 def test_a_supervisor_that_somebody_ends_comes_back_to_bots_that_ran_on(fleet: Fleet) -> None:
-    before = {name: (bot["pid"], bot["generation"]) for name, bot in fleet.bots().items()}
+    before = processes(fleet)
     seen = adoptions(fleet)
     os.kill(running(fleet)["supervisor"], signal.SIGTERM)
     until(lambda: adoptions(fleet) > seen, BACK_S)
-    assert {name: (bot["pid"], bot["generation"]) for name, bot in fleet.bots().items()} == before
+    assert processes(fleet) == before
+
+
+@pytest.mark.nightly
+def test_a_supervisord_that_somebody_kills_has_a_successor_with_the_same_bots(tmp_path: Path) -> None:
+    with Fleet(tmp_path / "h") as fleet:
+        fleet.up()
+        bots, programs = processes(fleet), running(fleet)
+        until(
+            lambda: all(started_by_supervisord(fleet.settings, name) for name in ("supervisor", "api", "jobs")), BACK_S
+        )
+        os.kill(fleet.supervisord(), signal.SIGKILL)
+        seen = adoptions(fleet)
+        assert "supervisord of an earlier start is gone" in fleet.up()
+        until(lambda: adoptions(fleet) > seen, BACK_S)
+        assert processes(fleet) == bots
+        assert not set(running(fleet).values()) & set(programs.values())
+
+        os.kill(fleet.supervisord(), signal.SIGKILL)
+        down = fleet.cli("down")
+        assert down.returncode == 0, down.stdout + down.stderr
+        assert "sent SIGINT to the supervisor it left" in down.stdout
+        assert fleet.pids() == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGKILL])

@@ -23,6 +23,7 @@ import pytest
 from flotilla.home import prepare_home
 from flotilla.launch.living import living
 from flotilla.launch.stop import Patience, stop_everything
+from flotilla.mark import mark_of, worn_mark
 from flotilla.settings import Settings
 from tests.installation import START_S, Fleet, until
 
@@ -52,6 +53,8 @@ def start_down(fleet: Fleet) -> subprocess.Popen[str]:
 def test_a_supervisor_that_hangs_keeps_nothing_alive_and_two_may_stop_it_at_once(fleet: Fleet) -> None:
     fleet.up()
     until(lambda: wanderers(fleet) == len(fleet.bots()))
+    # Whatever is to run for a home one day must carry its mark, or a stop cannot find it.
+    assert {worn_mark(pid) for pid in fleet.pids()} == {mark_of(fleet.home)}
     os.kill(fleet.pid_of("supervisor"), signal.SIGSTOP)
     stops = [start_down(fleet), start_down(fleet)]
     said = [stop.communicate(timeout=DOWN_S)[0] for stop in stops]

@@ -10,7 +10,6 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.installation import BOTS, STOP_S, Fleet, until
@@ -145,38 +144,6 @@ def test_interrupt_stops_everything_in_time_and_a_second_start_continues(tmp_pat
         assert fleet.process.wait(STOP_S) == 0
         assert fleet.pids() == []
         assert fleet.cli("down").stdout == f"Nothing runs in {fleet.home}.\n"
-
-
-def test_what_a_killed_supervisord_leaves_is_refused_by_up_and_stopped_by_down(tmp_path: Path) -> None:
-    with Fleet(tmp_path / "h") as fleet:
-        fleet.up()
-        os.kill(fleet.supervisord(), signal.SIGKILL)
-        assert fleet.process is not None
-        fleet.process.wait(STOP_S)
-        again = fleet.cli("up", "--demo")
-        assert again.returncode == 78
-        assert "valkey (" in again.stderr
-        assert "Stop them with `flotilla down`" in again.stderr
-        down = fleet.cli("down")
-        assert down.returncode == 0, down.stderr
-        assert "sent SIGINT to the supervisor it left" in down.stdout
-        until(lambda: fleet.pids() == [])
-
-
-def test_bots_without_any_supervisor_are_stopped_by_down(tmp_path: Path) -> None:
-    with Fleet(tmp_path / "h") as fleet:
-        fleet.up()
-        workers = [bot["pid"] for bot in fleet.bots().values()]
-        supervisor = fleet.pid_of("supervisor")
-        os.kill(fleet.supervisord(), signal.SIGKILL)
-        os.kill(supervisor, signal.SIGKILL)
-        assert fleet.process is not None
-        fleet.process.wait(STOP_S)
-        until(lambda: not psutil.pid_exists(supervisor) or psutil.Process(supervisor).status() == "zombie")
-        assert all(psutil.pid_exists(pid) for pid in workers)
-        down = fleet.cli("down")
-        assert f"Sent SIGTERM to {BOTS} processes that had no supervisor: " in down.stdout, down.stdout + down.stderr
-        until(lambda: fleet.pids() == [])
 
 
 def test_a_program_that_gives_up_is_told_with_its_last_words(tmp_path: Path) -> None:

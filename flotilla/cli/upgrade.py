@@ -21,6 +21,7 @@ def upgrade(
     """
     from flotilla.cli.api import Api  # noqa: PLC0415 - database, migrations and httpx are slow to load
     from flotilla.cli.supervisor import preview, roll_over  # noqa: PLC0415
+    from flotilla.home import ProgramLock  # noqa: PLC0415
     from flotilla.launch.upgrade import carry_out, plan_upgrade  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
 
@@ -31,6 +32,7 @@ def upgrade(
         return
     if not yes:
         typer.confirm("Go on?", abort=True, err=True)
+    ProgramLock(settings, "upgrade").acquire()  # two at once would restart each other's programs
     carry_out(settings, plan, print)
     if bots:
         with Api.of(settings) as api:

@@ -2,8 +2,8 @@
 
 `python foreground.py PYTHON SUPERVISORD_ARGUMENTS…`, run by the Python of supervisord's own environment, so this
 imports nothing of Flotilla's. A closed terminal (SIGHUP) ends it as Ctrl-C does; to supervisord alone it would mean to
-restart everything. Where SIGHUP is ignored, as under nohup, it stays so. When supervisord has ended, this process
-becomes `flotilla sweep`, with Flotilla's PYTHON, and ends what supervisord could not.
+restart everything. Where SIGHUP is ignored, as under nohup, it stays so. When supervisord has ended and left
+something, this process becomes `flotilla sweep`, with Flotilla's PYTHON, which ends that.
 """
 
 import os
@@ -30,10 +30,23 @@ class Options(options.ServerOptions):  # type: ignore[misc] # known at run time
         self.signal_receiver.receive(signal.SIGTERM, frame)
 
 
+def is_alone() -> bool:
+    """Return whether nothing of the fleet is left. This process is the subreaper: all that is left is its child."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return True
+        if pid == 0:
+            return False
+
+
 def main(python: str, arguments: list[str]) -> None:
-    """Be supervisord until it ends, then `flotilla sweep`. Never returns, unless supervisord does not start."""
+    """Be supervisord until it ends, then `flotilla sweep` if anything is left."""
     supervisord.ServerOptions = Options
     supervisord.main(arguments)
+    if is_alone():
+        return
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.execv(python, [python, "-P", "-m", "flotilla", "sweep"])  # noqa: S606 - no shell is wanted

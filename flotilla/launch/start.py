@@ -68,8 +68,8 @@ def prepare(settings: Settings, mode: Mode, say: Callable[[str], None] = print) 
 def become_supervisord(settings: Settings, environment: Mapping[str, str]) -> NoReturn:
     """Replace this process by supervisord in the foreground.
 
-    It reaps workers whose fork server died, and all that it starts carries the mark of this home. When it has ended, it
-    becomes `flotilla sweep`. Raises SetupError (`already_running`) if another start was quicker.
+    It reaps workers whose fork server died, and all that it starts carries the mark of this home. What it leaves
+    when it ends is seen to by `flotilla sweep`. Raises SetupError (`already_running`) if another start was quicker.
     """
     ProgramLock(settings, LAUNCHER).acquire(inheritable=True)
     sys.stdout.flush()

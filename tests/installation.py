@@ -19,7 +19,7 @@ from flotilla.launch.layout import supervisord_socket
 from flotilla.launch.supervisord import Supervisord
 from flotilla.settings import Settings
 
-START_S = 120.0
+START_S = 300.0
 STOP_S = 10.0
 BOTS = 2
 

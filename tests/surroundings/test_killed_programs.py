@@ -18,7 +18,7 @@ from tests.installation import Fleet, until
 
 PROGRAMS = ("valkey", "sandbox", "supervisor", "api", "jobs")
 BACK_S = 60.0
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from tests.installation import START_S, Fleet, until
 
 ROOT = Path(__file__).parents[2]
 DOWN_S = 60.0
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.installation import BOTS, Fleet, until
 
 ROOT = Path(__file__).parents[2]
 BACK_S = 60.0
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 MIGRATION = """
 from alembic import op

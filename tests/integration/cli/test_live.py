@@ -15,7 +15,7 @@ import pytest
 from tests.installation import BOTS, STOP_S, Fleet, until
 
 # A start is four interpreters and a fork server; a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from flotilla.errors import SetupError
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
+from flotilla.release import record_release
 from flotilla.settings import Settings
 
 STOP_GRACE_S = 1
@@ -59,6 +60,7 @@ async def serve(settings: Settings) -> None:
     lock = ProgramLock(settings, "api")
     lock.acquire()
     staying = asyncio.create_task(lock.stay())
+    record_release(settings, "api")
     listener = bind(settings.http_host, settings.http_port)
     async with open_services(settings) as services:
         await require_current(services.database)

@@ -59,8 +59,11 @@ class ProgramLock:
         self._program = program
         self._descriptor: int | None = None
 
-    def acquire(self) -> None:
-        """Hold the lock until this process ends. Raises SetupError (`already_running`) naming the holder."""
+    def acquire(self, *, inheritable: bool = False) -> None:
+        """Hold the lock until this process ends. Raises SetupError (`already_running`) naming the holder.
+
+        inheritable: hold it through an execve, too.
+        """
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -74,6 +77,7 @@ class ProgramLock:
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.set_inheritable(descriptor, inheritable)
         self._descriptor = descriptor
 
     async def stay(self) -> None:
@@ -119,10 +123,10 @@ class ProgramLock:
             self._descriptor = None
 
     def holder(self) -> int | None:
-        """Return the pid of the live process that holds the lock, or None."""
+        """Return the pid of the live process that holds the lock, or None; also in a home that cannot be written."""
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
             return None
         try:
             # Shared: two that ask at once must not take each other for the holder.

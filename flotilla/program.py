@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from flotilla.errors import FlotillaError, SetupError
 from flotilla.log import configure_logging
+from flotilla.mark import wear_mark
 from flotilla.redaction import redact_text
 from flotilla.settings import Settings, load_settings
 
@@ -21,6 +22,7 @@ def run_program(name: str, main: Callable[[Settings], Awaitable[None]]) -> int:
     """
     try:
         settings = load_settings()
+        wear_mark(settings.home)
         configure_logging(name, settings.log_level, json=settings.log_format == "json")
         asyncio.run(_as_coroutine(main, settings))
     except FlotillaError as fault:

@@ -6,7 +6,8 @@ Unless there are workers to take over: they come first, and want both the time t
 import gc
 import sys
 
-from supervisor.zygote import ForkServerProcess, workers_may_live
+from flotilla.mark import wear_mark
+from supervisor.zygote import ForkServerProcess, home, workers_may_live
 
 
 def _import_structlog_alone() -> None:
@@ -29,6 +30,7 @@ def _fork_server() -> ForkServerProcess | None:
 
 
 if __name__ == "__main__":
+    wear_mark(home())  # before there is a fork server, whose workers are to carry it
     fork_server = _fork_server()
     # What imports make stays, so there is nothing to collect, and nothing of it to look at again later.
     gc.disable()

@@ -14,13 +14,18 @@ CONTROL_SOCKET = Path("run", "workers", "control.sock")
 """In FLOTILLA_HOME: where workers meet their supervisor. It stays when a supervisor leaves its workers behind."""
 
 
+def home() -> Path:
+    """Return the folder of this installation as the settings will have it, before they are read."""
+    return Path(os.environ.get("FLOTILLA_HOME") or "var")
+
+
 def workers_may_live() -> bool:
     """Return whether a supervisor before this one, since the host started, left workers behind in FLOTILLA_HOME.
 
     A guess from one look at its socket, before the settings are read: either answer only costs time.
     """
     try:
-        made_at = (Path(os.environ.get("FLOTILLA_HOME") or "var") / CONTROL_SOCKET).stat().st_ctime
+        made_at = (home() / CONTROL_SOCKET).stat().st_ctime
     except OSError:
         return False
     return time.time() - made_at < time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from flotilla import __version__
 from flotilla.cli import (
     bots,
     commands,
@@ -18,6 +17,7 @@ from flotilla.cli import (
     status,
     stock,
     supervisor,
+    upgrade,
     webhooks,
 )
 
@@ -40,6 +40,8 @@ app.add_typer(sandbox.app, name="sandbox")
 app.command()(run.up)
 app.command()(run.down)
 app.command(hidden=True)(run.welcome)
+app.command(hidden=True)(run.sweep)
+app.command()(upgrade.upgrade)
 app.command()(status.status)
 app.command()(logs.logs)
 app.command()(happenings.happenings)
@@ -49,7 +51,9 @@ app.command()(run.doctor)
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"flotilla {__version__}")
+        from flotilla.release import release_on_disk  # noqa: PLC0415 - settings are slow to load
+
+        print(f"flotilla {release_on_disk()}")
         raise typer.Exit
 
 

@@ -1,5 +1,6 @@
 """`flotilla up`, `down`, `doctor`, and the greeting once everything runs."""
 
+import contextlib
 import os
 from typing import Annotated
 
@@ -21,7 +22,7 @@ def up(
     for remark in remarks(settings):
         print(remark, flush=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
-    become_supervisord(environment)
+    become_supervisord(settings, environment)
 
 
 def down() -> None:
@@ -30,6 +31,20 @@ def down() -> None:
     from flotilla.settings import load_settings  # noqa: PLC0415
 
     stop_everything(load_settings(), print)
+
+
+def sweep() -> None:
+    """End what supervisord has left. What supervisord becomes when it has ended; no signal keeps it from its work."""
+    from flotilla.launch.stop import end_remains  # noqa: PLC0415
+    from flotilla.settings import load_settings  # noqa: PLC0415
+
+    end_remains(load_settings(), _say_whoever_listens)
+
+
+def _say_whoever_listens(line: str) -> None:
+    """Print a line; the terminal may be gone."""
+    with contextlib.suppress(OSError):
+        print(line, flush=True)
 
 
 def welcome() -> None:

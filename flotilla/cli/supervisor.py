@@ -33,16 +33,19 @@ def rollover(
 ) -> None:
     """Move all bots to the code as it is now, a canary first. Exit code 1 if they were moved back."""
     with _api() as api:
-        plan = api.post("/rollovers", {"dry_run": True})
-        print("\n".join(preview(plan)))
+        print("\n".join(preview(api.post("/rollovers", {"dry_run": True}))))
         if not yes:
             typer.confirm("Go on?", abort=True, err=True)
-        begun = api.post("/rollovers", {})
-        if not wait:
-            print(f"Roll-over {begun['id']} has begun. Follow it with: flotilla supervisor rollovers")
-            return
-        ended = _follow(api, begun)
-    _tell_end(ended)
+        roll_over(api, wait=wait)
+
+
+def roll_over(api: "Api", *, wait: bool) -> None:
+    """Begin a roll-over; if that is wanted, follow it to its end. Raises typer.Exit(1) if that is not `done`."""
+    begun = api.post("/rollovers", {})
+    if wait:
+        _tell_end(_follow(api, begun))
+    else:
+        print(f"Roll-over {begun['id']} has begun. Follow it with: flotilla supervisor rollovers")
 
 
 @app.command("rollovers")

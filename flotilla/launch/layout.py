@@ -7,9 +7,13 @@ from flotilla.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 SUPERVISORD = ROOT / ".venv-supervisord" / "bin" / "supervisord"
+SUPERVISORD_PYTHON = SUPERVISORD.with_name("python")
+FOREGROUND = Path(__file__).with_name("foreground.py")
 SUPERVISORD_CONF = ROOT / "supervisord.conf"
 PROGRAMS = ("supervisor", "api", "jobs")
 """Programs that hold a ProgramLock while they run."""
+LAUNCHER = "launcher"
+"""Whose ProgramLock supervisord holds, from `flotilla up` until everything has ended."""
 
 
 class Mode(enum.StrEnum):

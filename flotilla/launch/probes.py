@@ -17,7 +17,7 @@ import httpx
 import psutil
 
 from flotilla.errors import RetryError, SetupError
-from flotilla.launch.layout import SUPERVISORD
+from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_PYTHON
 from flotilla.settings import Settings
 
 CONNECT_TIMEOUT_S = 3.0
@@ -72,7 +72,7 @@ REFUSED = "pidfds are refused here"
 
 def supervisord_installed() -> str:
     """Supervisord is there, in its own environment."""
-    if not os.access(SUPERVISORD, os.X_OK):
+    if not (os.access(SUPERVISORD, os.X_OK) and os.access(SUPERVISORD_PYTHON, os.X_OK)):
         raise SetupError(f"supervisord is not installed at {SUPERVISORD}. Run: make setup", code="supervisord_missing")
     return str(SUPERVISORD)
 

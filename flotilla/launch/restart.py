@@ -14,7 +14,8 @@ from flotilla.domain.bots import BotStatus
 from flotilla.errors import RetryError
 from flotilla.home import ProgramLock
 from flotilla.launch.layout import program_log, supervisord_socket
-from flotilla.launch.supervisord import Supervisord
+from flotilla.launch.supervisord import GROUP, Supervisord
+from flotilla.release import started_by_supervisord
 from flotilla.settings import Settings
 
 PROGRAM = "supervisor"
@@ -48,10 +49,12 @@ class Comparison:
     gone: tuple[str, ...]
 
 
-def restart_supervisor(settings: Settings, say: Callable[[str], None]) -> None:
+def restart_supervisor(settings: Settings, say: Callable[[str], None], group: str | None = None) -> None:
     """Restart the supervisor through supervisord, wait until it has taken the bots over, and tell it through `say`.
 
-    Raises RetryError: `supervisord_away`, `supervisor_stuck` (it does not end), `supervisor_not_back` (the new one does
+    group: restart all programs of this group with it, as supervisord.conf is now.
+
+    Raises RetryError: `supervisord_away`, `program_stuck` (it does not end), `supervisor_not_back` (the new one does
     not report; the bots run on), `bots_not_kept` (some have another process than before, or none).
     """
     supervisord = Supervisord(supervisord_socket(settings))
@@ -59,9 +62,10 @@ def restart_supervisor(settings: Settings, say: Callable[[str], None]) -> None:
     before = asyncio.run(_look(settings))
     began = time.monotonic()
     say("Restarting the supervisor; the bots run on …")
-    supervisord.stop(PROGRAM)
-    _wait(lambda: _stopped(supervisord), STOP_S, _stuck(settings))
-    supervisord.start(PROGRAM)
+    if group is None:
+        restart_program(settings, supervisord, PROGRAM)
+    else:
+        renew_group(settings, supervisord, group)
     _wait(lambda: _reported(settings, supervisord, before), START_S, _not_back(settings))
     back_s = time.monotonic() - began
     compared = compare(before, asyncio.run(_look(settings)))
@@ -71,6 +75,21 @@ def restart_supervisor(settings: Settings, say: Callable[[str], None]) -> None:
         compared = compare(before, asyncio.run(_look(settings)))
     heard_s = time.monotonic() - began
     _tell(compared, say, back_s, heard_s)
+
+
+def restart_program(settings: Settings, supervisord: Supervisord, program: str, group: str = GROUP) -> None:
+    """Stop a program through supervisord and start it again. Raises RetryError (`program_stuck`)."""
+    supervisord.stop(program, group)
+    _wait(lambda: _stopped(supervisord, {program}), STOP_S, _stuck(settings, program))
+    supervisord.start(program, group)
+
+
+def renew_group(settings: Settings, supervisord: Supervisord, group: str) -> None:
+    """Have a group run as `Supervisord.changed_groups` read it. Raises RetryError (`program_stuck`)."""
+    members = {program.name for program in supervisord.programs() if program.group == group}
+    supervisord.stop_group(group)
+    _wait(lambda: _stopped(supervisord, members), STOP_S, _stuck(settings, group))
+    supervisord.renew_group(group)
 
 
 def compare(before: Snapshot, after: Snapshot) -> Comparison:
@@ -123,9 +142,14 @@ def _require_supervisord(supervisord: Supervisord, settings: Settings) -> None:
     if pid == 0:
         sentence = "supervisord is shutting everything down. Start the fleet again with `flotilla up`."
     elif alone is not None:
+        kept = started_by_supervisord(settings, PROGRAM)
+        way_out = (
+            "Run `flotilla up`: it replaces what is left, and the bots run on."
+            if kept
+            else "Run `flotilla down`, then `flotilla up`."
+        )
         sentence = (
-            f"supervisord is gone, and left a supervisor (process {alone}) that nothing would start again. "
-            "Run `flotilla down`, then `flotilla up`."
+            f"supervisord is gone, and left a supervisor (process {alone}) that nothing would start again. {way_out}"
         )
     else:
         sentence = (
@@ -150,20 +174,16 @@ async def _look(settings: Settings) -> Snapshot:
     )
 
 
-def _state(supervisord: Supervisord) -> tuple[str, int]:
-    found = next((program for program in supervisord.programs() if program.name == PROGRAM), None)
-    return ("UNKNOWN", 0) if found is None else (found.state, found.exit_status)
-
-
-def _stopped(supervisord: Supervisord) -> bool:
-    return _state(supervisord)[0] in {"STOPPED", "EXITED", "FATAL"}
+def _stopped(supervisord: Supervisord, names: set[str]) -> bool:
+    rows = [row for row in supervisord.programs() if row.name in names]
+    return bool(rows) and all(row.state in {"STOPPED", "EXITED", "FATAL"} for row in rows)
 
 
 def _reported(settings: Settings, supervisord: Supervisord, before: Snapshot) -> bool:
-    state, exit_status = _state(supervisord)
-    if state in {"EXITED", "FATAL"}:
+    found = next((row for row in supervisord.programs() if row.name == PROGRAM), None)
+    if found is not None and found.given_up:
         raise RetryError(
-            f"The new supervisor ended with exit code {exit_status}; {program_log(settings, PROGRAM)} says why. "
+            f"The new supervisor ended with exit code {found.exit_status}; {program_log(settings, PROGRAM)} says why. "
             "The bots run on without it. Mend the cause, then run this again.",
             code="supervisor_not_back",
         )
@@ -171,11 +191,10 @@ def _reported(settings: Settings, supervisord: Supervisord, before: Snapshot) ->
     return reported is not None and reported != before.supervisor
 
 
-def _stuck(settings: Settings) -> RetryError:
+def _stuck(settings: Settings, what: str) -> RetryError:
     return RetryError(
-        f"The supervisor did not end within {STOP_S:.0f} s. Look at {program_log(settings, PROGRAM)}; "
-        "the bots run on. Run this again.",
-        code="supervisor_stuck",
+        f"The {what} did not end within {STOP_S:.0f} s. Look at {settings.log_dir}; the bots run on. Run this again.",
+        code="program_stuck",
     )
 
 

@@ -2,52 +2,83 @@
 
 import asyncio
 import os
+import signal
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from flotilla.db.engine import Database
 from flotilla.db.schema import upgrade
-from flotilla.errors import SetupError
+from flotilla.errors import RetryError, SetupError
 from flotilla.hardening import adopt_orphans
-from flotilla.home import prepare_home
+from flotilla.home import ProgramLock, prepare_home
 from flotilla.launch import probes
 from flotilla.launch.admin_key import ensure_admin_key
-from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_CONF, Mode, admin_key_file, supervisord_socket
+from flotilla.launch.layout import (
+    FOREGROUND,
+    LAUNCHER,
+    PROGRAMS,
+    SUPERVISORD_CONF,
+    SUPERVISORD_PYTHON,
+    Mode,
+    admin_key_file,
+    supervisord_socket,
+)
+from flotilla.launch.living import find, lives, names, send
 from flotilla.launch.mode import claim_mode, require_mode
 from flotilla.launch.ports import LOOPBACK, sandbox_port
 from flotilla.launch.remains import live_programs
+from flotilla.launch.stop import within
 from flotilla.launch.supervisord import Supervisord
+from flotilla.mark import wear_mark
+from flotilla.release import started_by_supervisord
 from flotilla.settings import Settings
 
 STDOUT = 1
+ORPHAN_S = 10.0
+"""As long as supervisord waits for its slowest program, and a little more."""
 
 
-def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
+def prepare(settings: Settings, mode: Mode, say: Callable[[str], None] = print) -> dict[str, str]:
     """Make the installation ready to run; return the environment supervisord is to be started with.
 
-    Raises SetupError or RetryError, with one sentence on how to mend it, and then has started nothing.
+    Programs that a dead supervisord has left are ended; their bots run on. Raises SetupError or RetryError, with one
+    sentence on how to mend it, and then has started nothing.
     """
     probes.supervisord_installed()
     probes.open_files(0)
     prepare_home(settings)
     require_mode(settings, mode)
-    require_not_running(settings)
-    probes.port_free(settings)
+    orphans = require_not_running(settings)
+    if not orphans:
+        probes.port_free(settings)
     probes.redis_reachable(settings)
     valkey = probes.valkey_binary() if settings.redis_url is None else None
     asyncio.run(_prepare_database(settings, mode))
+    if orphans:
+        # Last of all: until here the old supervisor has looked after the bots.
+        say(f"supervisord of an earlier start is gone; replacing what it left ({', '.join(orphans)}). The bots run on.")
+        end_orphans(orphans)
+        probes.port_free(settings)
     port = sandbox_port(settings) if mode is Mode.DEMO else None
     return compose_environment(settings, os.environ, valkey, port, console_target(STDOUT, settings))
 
 
-def become_supervisord(environment: Mapping[str, str]) -> NoReturn:
-    """Replace this process by supervisord in the foreground. It reaps workers whose fork server died."""
+def become_supervisord(settings: Settings, environment: Mapping[str, str]) -> NoReturn:
+    """Replace this process by supervisord in the foreground.
+
+    It reaps workers whose fork server died, and all that it starts carries the mark of this home. What it leaves
+    when it ends is seen to by `flotilla sweep`. Raises SetupError (`already_running`) if another start was quicker.
+    """
+    ProgramLock(settings, LAUNCHER).acquire(inheritable=True)
     sys.stdout.flush()
     adopt_orphans()
-    os.execve(SUPERVISORD, [str(SUPERVISORD), "-n", "-s", "-c", str(SUPERVISORD_CONF)], dict(environment))  # noqa: S606 - no shell is wanted
+    wear_mark(settings.home)
+    # Isolated: a PYTHONPATH of Flotilla's or an author's must not put another `supervisor` in the place of its own.
+    supervisord = [str(SUPERVISORD_PYTHON), "-I", str(FOREGROUND), sys.executable]
+    os.execve(SUPERVISORD_PYTHON, [*supervisord, "-n", "-s", "-c", str(SUPERVISORD_CONF)], dict(environment))  # noqa: S606 - no shell is wanted
 
 
 def compose_environment(
@@ -77,9 +108,12 @@ def compose_environment(
     return environment
 
 
-def require_not_running(settings: Settings) -> None:
-    """Raise SetupError (`already_running`) if this home has a live supervisord, or programs that outlived theirs."""
-    pid = Supervisord(supervisord_socket(settings)).pid()
+def require_not_running(settings: Settings) -> dict[str, int]:
+    """Return the programs that a supervisord has left which is gone, by name.
+
+    Raises SetupError (`already_running`) if this home has a live supervisord, or programs that none has started.
+    """
+    pid = ProgramLock(settings, LAUNCHER).holder() or Supervisord(supervisord_socket(settings)).pid()
     if pid is not None:
         raise SetupError(
             f"Flotilla already runs in {settings.home} (supervisord is process {pid or 'shutting down'}). "
@@ -87,12 +121,31 @@ def require_not_running(settings: Settings) -> None:
             code="already_running",
         )
     remains = live_programs(settings)
-    if remains:
-        names = ", ".join(f"{name} ({pid})" for name, pid in remains.items())
+    alone = [name for name in PROGRAMS if name in remains and not started_by_supervisord(settings, name)]
+    if alone:
+        names = ", ".join(f"{name} ({remains[name]})" for name in alone)
         raise SetupError(
-            f"Programs of an earlier start still run in {settings.home}: {names}. Stop them with `flotilla down`.",
+            f"Programs that no supervisord started run in {settings.home}: {names}. Stop them with `flotilla down`.",
             code="already_running",
         )
+    return remains
+
+
+def end_orphans(programs: Mapping[str, int]) -> None:
+    """End the programs that a dead supervisord has left; the bots run on, for the next supervisor to adopt.
+
+    Raises RetryError (`still_running`).
+    """
+    found = [process for process in map(find, programs.values()) if process is not None]
+    send(found, signal.SIGTERM)
+    if not within(ORPHAN_S, lambda: not any(map(lives, found))):
+        send(found, signal.SIGKILL)
+        if not within(ORPHAN_S, lambda: not any(map(lives, found))):
+            left = names(filter(lives, found), {pid: name for name, pid in programs.items()})
+            raise RetryError(
+                f"These do not end, even by SIGKILL: {left}. See what they wait for, then run this again.",
+                code="still_running",
+            )
 
 
 def console_target(descriptor: int, settings: Settings) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flotilla.errors import RetryError
+from flotilla.errors import RetryError, SetupError
 
 TIMEOUT_S = 3.0
 GROUP = "fleet"
+FINAL_EXIT = 78
+"""A wrong setting, in every program (`exitcodes` in supervisord.conf). Source: sysexits.h, EX_CONFIG."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,12 @@ class Program:
     pid: int | None
     exit_status: int
     detail: str
+    group: str
 
     @property
     def given_up(self) -> bool:
-        """Whether supervisord will not start it again by itself."""
-        return self.state in {"EXITED", "FATAL"}
+        """Whether supervisord will not start it again by itself: any other exit is followed by a new start."""
+        return self.state == "FATAL" or (self.state == "EXITED" and self.exit_status == FINAL_EXIT)
 
 
 class Supervisord:
@@ -55,7 +58,9 @@ class Supervisord:
         except xmlrpc.client.Fault:
             return []
         return [
-            Program(row["name"], row["statename"], row["pid"] or None, row["exitstatus"], row["description"])
+            Program(
+                row["name"], row["statename"], row["pid"] or None, row["exitstatus"], row["description"], row["group"]
+            )
             for row in rows
         ]
 
@@ -64,15 +69,39 @@ class Supervisord:
         with contextlib.suppress(xmlrpc.client.Fault):
             self._call("supervisor.shutdown")
 
-    def stop(self, program: str) -> None:
+    def stop(self, program: str, group: str = GROUP) -> None:
         """Ask it to stop one of our programs; return at once. One that does not run is left as it is."""
         with contextlib.suppress(xmlrpc.client.Fault):
-            self._call("supervisor.stopProcess", f"{GROUP}:{program}", False)
+            self._call("supervisor.stopProcess", f"{group}:{program}", False)
 
-    def start(self, program: str) -> None:
+    def start(self, program: str, group: str = GROUP) -> None:
         """Ask it to start one of our programs; return at once. One that runs is left as it is."""
         with contextlib.suppress(xmlrpc.client.Fault):
-            self._call("supervisor.startProcess", f"{GROUP}:{program}", False)
+            self._call("supervisor.startProcess", f"{group}:{program}", False)
+
+    def stop_group(self, group: str) -> None:
+        """Ask it to stop every program of a group; return at once."""
+        self._call("supervisor.stopProcessGroup", group, False)
+
+    def changed_groups(self) -> list[str]:
+        """Have it read supervisord.conf anew; return the groups whose programs are to run otherwise than they do.
+
+        Raises SetupError (`supervisord_conf_refused`) when it cannot, and then it goes on as it was.
+        """
+        try:
+            ((_added, changed, _removed),) = self._call("supervisor.reloadConfig")
+        except xmlrpc.client.Fault as fault:
+            raise SetupError(
+                f"supervisord cannot take the new supervisord.conf while it runs ({fault.faultString}). "
+                "Run `flotilla down`, then `flotilla up`.",
+                code="supervisord_conf_refused",
+            ) from fault
+        return [str(name) for name in changed]
+
+    def renew_group(self, group: str) -> None:
+        """Have a stopped group run as `changed_groups` read it; its programs start."""
+        self._call("supervisor.removeProcessGroup", group)
+        self._call("supervisor.addProcessGroup", group)
 
     def _call(self, method: str, *arguments: str | bool) -> Any:  # noqa: ANN401 - XML-RPC answers are of any type
         connection = _UnixConnection(self._socket_path)

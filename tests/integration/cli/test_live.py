@@ -1,142 +1,21 @@
 """The whole stack as `flotilla up --demo` starts it: real supervisord, Valkey, sandbox, supervisor, API, jobs."""
 
-import contextlib
 import json
 import os
 import re
-import selectors
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
 
-import psutil
 import pytest
 
-from flotilla.launch.layout import supervisord_socket
-from flotilla.launch.supervisord import Supervisord
-from flotilla.settings import Settings
+from tests.installation import BOTS, STOP_S, Fleet, until
 
-START_S = 120.0
-STOP_S = 10.0
-BOTS = 2
 # A start is four interpreters and a fork server; a busy machine takes its time.
-pytestmark = pytest.mark.timeout(400)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-class Fleet:
-    """One home and what runs in it."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.settings = Settings(home=home)
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOTILLA_")} | {
-            "FLOTILLA_HOME": str(home),
-            "FLOTILLA_HTTP_PORT": str(free_port()),
-            "FLOTILLA_DEMO_BOTS": str(BOTS),
-            "FLOTILLA_ROLLOVER_WATCH_S": "0.2",
-        }
-        self.process: subprocess.Popen[str] | None = None
-        self.said = ""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for pid in self.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.close()
-
-    def close(self) -> None:
-        """Let go of the last start's process, which has ended."""
-        if self.process is not None:
-            self.process.wait(STOP_S)
-            assert self.process.stdout is not None
-            self.process.stdout.close()
-
-    def up(self, until: str = "Ctrl-C stops everything.") -> str:
-        """Start the demo; return what it said up to `until`."""
-        self.close()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "flotilla", "up", "--demo"],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
-        self.said = ""
-        deadline = time.monotonic() + START_S
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            while until not in self.said:
-                assert time.monotonic() < deadline, self.said + self.logs()
-                if selector.select(0.5):
-                    chunk = self.process.stdout.read()
-                    assert chunk, self.said + self.logs()
-                    self.said += chunk
-        return self.said
-
-    def cli(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "flotilla", *arguments],
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    def bots(self) -> dict[str, Any]:
-        return {bot["name"]: bot for bot in json.loads(self.cli("bots", "ls", "--json").stdout)}
-
-    def pids(self) -> list[int]:
-        """Every live process of this home, bots included."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error, OSError):
-                # Valkey and the bots overwrite their environment with their title: it works in the home, they log there
-                ours = (
-                    process.environ().get("FLOTILLA_HOME") == str(self.home)
-                    or process.cwd() == f"{self.home}/run"
-                    or Path(f"/proc/{process.pid}/fd/1").readlink().is_relative_to(self.home)
-                )
-                if ours and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process.pid)
-        return found
-
-    def supervisord(self) -> int:
-        pid = Supervisord(supervisord_socket(self.settings)).pid()
-        assert pid is not None
-        return pid
-
-    def pid_of(self, program: str) -> int:
-        rows = Supervisord(supervisord_socket(self.settings)).programs()
-        return next(row.pid for row in rows if row.name == program and row.pid)
-
-    def logs(self) -> str:
-        return "\n".join(f"== {path.name}\n{path.read_text()[-1500:]}" for path in self.home.glob("logs/*.log"))
-
-
-def until(done: Callable[[], bool], timeout_s: float = STOP_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
@@ -265,38 +144,6 @@ def test_interrupt_stops_everything_in_time_and_a_second_start_continues(tmp_pat
         assert fleet.process.wait(STOP_S) == 0
         assert fleet.pids() == []
         assert fleet.cli("down").stdout == f"Nothing runs in {fleet.home}.\n"
-
-
-def test_what_a_killed_supervisord_leaves_is_refused_by_up_and_stopped_by_down(tmp_path: Path) -> None:
-    with Fleet(tmp_path / "h") as fleet:
-        fleet.up()
-        os.kill(fleet.supervisord(), signal.SIGKILL)
-        assert fleet.process is not None
-        fleet.process.wait(STOP_S)
-        again = fleet.cli("up", "--demo")
-        assert again.returncode == 78
-        assert "valkey (" in again.stderr
-        assert "Stop them with `flotilla down`" in again.stderr
-        down = fleet.cli("down")
-        assert down.returncode == 0, down.stderr
-        assert "sent SIGINT to the supervisor it left" in down.stdout
-        until(lambda: fleet.pids() == [])
-
-
-def test_bots_without_any_supervisor_are_stopped_by_down(tmp_path: Path) -> None:
-    with Fleet(tmp_path / "h") as fleet:
-        fleet.up()
-        workers = [bot["pid"] for bot in fleet.bots().values()]
-        supervisor = fleet.pid_of("supervisor")
-        os.kill(fleet.supervisord(), signal.SIGKILL)
-        os.kill(supervisor, signal.SIGKILL)
-        assert fleet.process is not None
-        fleet.process.wait(STOP_S)
-        until(lambda: not psutil.pid_exists(supervisor) or psutil.Process(supervisor).status() == "zombie")
-        assert all(psutil.pid_exists(pid) for pid in workers)
-        down = fleet.cli("down")
-        assert f"Sent SIGTERM to {BOTS} bots that had no supervisor." in down.stdout, down.stdout + down.stderr
-        until(lambda: fleet.pids() == [])
 
 
 def test_a_program_that_gives_up_is_told_with_its_last_words(tmp_path: Path) -> None:

@@ -158,7 +158,14 @@ class PlayedSupervisord(Supervisord):
 
 
 def process_info(state: str, exit_status: int = 0) -> list[Json]:
-    row = {"name": "supervisor", "statename": state, "pid": 0, "exitstatus": exit_status, "description": ""}
+    row = {
+        "name": "supervisor",
+        "statename": state,
+        "pid": 0,
+        "exitstatus": exit_status,
+        "description": "",
+        "group": "fleet",
+    }
     return [row]
 
 
@@ -181,7 +188,7 @@ def test_a_program_that_is_there_already_or_gone_is_left_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("answers", "code", "words"),
     [
-        ([4711, process_info("STOPPING")], "supervisor_stuck", "did not end within"),
+        ([4711, process_info("STOPPING")], "program_stuck", "did not end within"),
         (
             [4711, True, process_info("STOPPED"), True, process_info("EXITED", 78)],
             "supervisor_not_back",
@@ -275,5 +282,5 @@ def test_a_restart_that_lost_bots_is_an_error(restarted: Callable[[Snapshot, Sna
 
 
 def test_a_program_that_supervisord_does_not_know_is_not_taken_for_stopped() -> None:
-    assert Program("x", "FATAL", None, 1, "").given_up
+    assert Program("x", "FATAL", None, 1, "", "fleet").given_up
     assert PlayedSupervisord([]).programs() == []

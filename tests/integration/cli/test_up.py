@@ -95,7 +95,7 @@ def test_a_missing_supervisord_is_told_with_what_makes_it(
     assert (result.code, "make setup" in result.err) == (78, True)
 
 
-def test_a_program_of_an_earlier_start_is_told(cli: Any, settings: Settings) -> None:
+def test_a_program_that_no_supervisord_started_is_told(cli: Any, settings: Settings) -> None:
     lock = ProgramLock(settings, "jobs")
     lock.acquire()
     result = cli("up")

@@ -53,11 +53,14 @@ def test_restarting_our_supervisor_signals_no_bot(conf: configparser.RawConfigPa
     assert conf["program:supervisor"]["killasgroup"] == "false"
 
 
-def test_a_wrong_setting_ends_a_program_for_good(conf: configparser.RawConfigParser) -> None:
+def test_a_wrong_setting_and_nothing_else_ends_a_program_for_good(conf: configparser.RawConfigParser) -> None:
+    for group in [name for name in conf.sections() if name.startswith("group:")]:
+        for program in conf[group]["programs"].split(","):
+            section = conf[f"program:{program}"]
+            assert section["autorestart"] == "unexpected", program
+            assert section["exitcodes"] == "78", program
     for program in PROGRAMS:
         section = conf[f"program:{program}"]
-        assert section["autorestart"] == "unexpected"
-        assert "78" in section["exitcodes"].split(",")
         # With a start time to survive, supervisord would retry an early exit whatever its code.
         assert section["startsecs"] == "0"
 

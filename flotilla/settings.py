@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flotilla.address import url_of
 from flotilla.discord import API_URL, INVALID_REQUESTS_MAX
 from flotilla.domain.config import BUILT_IN
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
@@ -55,7 +56,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FLOTILLA_", frozen=True, env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(Path("var"), description="Folder for the database, keys, logs and sockets of one installation.")
-    http_host: str = Field("127.0.0.1", description="Address the API listens on.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address or name the API listens on; 0.0.0.0: all of IPv4, ::: all there are."
+    )
     http_port: int = Field(8800, ge=1, le=65535, description="Port the API and the dashboard listen on.")
     database_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://…; default: flotilla.db in FLOTILLA_HOME."
@@ -273,7 +276,7 @@ class Settings(BaseSettings):
     @property
     def effective_url(self) -> str:
         """Where clients on this host find the API."""
-        return self.url or f"http://127.0.0.1:{self.http_port}"
+        return self.url or url_of(self.http_host, self.http_port)
 
     @property
     def pace(self) -> Pace:

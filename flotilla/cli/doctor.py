@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from flotilla.address import url_of
 from flotilla.cli.api import Api
 from flotilla.cli.faults import CommandError
 from flotilla.cli.render import console, table
@@ -113,7 +114,7 @@ def _port(settings: Settings) -> str:
         if Supervisord(supervisord_socket(settings)).pid() is None:
             raise
         try:
-            with Api(f"http://127.0.0.1:{settings.http_port}", None) as api:
+            with Api(url_of(settings.http_host, settings.http_port), None) as api:
                 api.readiness()
         except CommandError as fault:
             raise SetupError(f"Flotilla runs, but {fault.message[0].lower()}{fault.message[1:]}") from fault

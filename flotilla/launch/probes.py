@@ -3,11 +3,9 @@
 A probe returns a short fact when all is well, and raises a FlotillaError whose sentence says how to mend it.
 """
 
-import errno
 import os
 import resource
 import shutil
-import socket
 import stat
 import sys
 from pathlib import Path
@@ -15,6 +13,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from flotilla.address import listen, why_not
 from flotilla.errors import RetryError, SetupError
 from flotilla.launch.layout import SUPERVISORD
 from flotilla.settings import Settings
@@ -99,27 +98,12 @@ def key_file_private(settings: Settings) -> str:
 
 def port_free(settings: Settings) -> str:
     """Nobody listens on the API's address. Raises SetupError (`port_taken`, `address_unusable`) naming who does."""
-    where = f"{settings.http_host}:{settings.http_port}"
+    host, port = settings.http_host, settings.http_port
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.http_host, settings.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(1)
+        listen(host, port).close()
     except OSError as fault:
-        if fault.errno == errno.EADDRINUSE:
-            raise SetupError(
-                f"Port {settings.http_port} is taken{_by_whom(settings.http_port)}. "
-                "Choose another with FLOTILLA_HTTP_PORT, or end what uses it.",
-                code="port_taken",
-            ) from fault
-        raise SetupError(
-            f"Cannot listen on {where} ({fault.strerror}). Mend FLOTILLA_HTTP_HOST or FLOTILLA_HTTP_PORT.",
-            code="address_unusable",
-        ) from fault
-    return f"{where} is free"
+        raise why_not(fault, host, port, _by_whom(port)) from fault
+    return f"{host}, port {port} is free"
 
 
 def redis_reachable(settings: Settings) -> str:

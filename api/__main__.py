@@ -17,6 +17,7 @@ from flotilla.db.schema import require_current
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
+from flotilla.release import record_release
 from flotilla.settings import Settings
 
 STOP_GRACE_S = 1
@@ -45,6 +46,7 @@ async def serve(settings: Settings) -> None:
     """Run the API until SIGTERM or SIGINT."""
     prepare_home(settings)
     ProgramLock(settings, "api").acquire()
+    record_release(settings, "api")
     listener = bind(settings.http_host, settings.http_port)
     async with open_services(settings) as services:
         await require_current(services.database)

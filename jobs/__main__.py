@@ -18,6 +18,7 @@ from flotilla.home import ProgramLock, prepare_home
 from flotilla.nudges import ValkeyNudges
 from flotilla.program import run_program
 from flotilla.queue import open_arq
+from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from jobs.advance import AdvanceOperation
@@ -33,6 +34,7 @@ async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT."""
     prepare_home(settings)
     ProgramLock(settings, "jobs").acquire()
+    record_release(settings, "jobs")
     url = settings.effective_redis_url
     nudges, arq, database = ValkeyNudges(url), open_arq(url), Database(settings.effective_database_url)
     stop = asyncio.Event()

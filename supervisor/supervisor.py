@@ -49,6 +49,7 @@ from flotilla.protocol import (
     WorkerConfig,
     WorkerLimits,
 )
+from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.about import About
@@ -353,6 +354,8 @@ class Supervisor:
             await asyncio.sleep(TICK_S)
         self._forks.need()
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
+        # Not sooner: the digest takes as long as to adopt a few bots.
+        await asyncio.to_thread(record_release, self._settings, "supervisor")
 
     async def _tick_for_ever(self) -> None:
         while True:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from flotilla import __version__
 from flotilla.cli import (
     bots,
     commands,
@@ -49,7 +48,9 @@ app.command()(run.doctor)
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"flotilla {__version__}")
+        from flotilla.release import release_on_disk  # noqa: PLC0415 - settings are slow to load
+
+        print(f"flotilla {release_on_disk()}")
         raise typer.Exit
 
 

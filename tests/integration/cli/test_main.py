@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from flotilla import __version__
 from flotilla.cli import exit_code_of
 from flotilla.cli.faults import CommandError
 from flotilla.errors import RetryError, SetupError
+from flotilla.release import release_on_disk
 
 
 def test_version_is_printed(cli: Any) -> None:
     result = cli("--version")
-    assert (result.code, result.out) == (0, f"flotilla {__version__}\n")
+    assert (result.code, result.out) == (0, f"flotilla {release_on_disk()}\n")
 
 
 def test_help_lists_the_commands_and_hides_what_is_not_for_people(cli: Any) -> None:

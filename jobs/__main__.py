@@ -27,13 +27,15 @@ from jobs.sweep import sweep_for_ever
 from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
 
+BEAT_S = 2.0
 log = structlog.get_logger()
 
 
 async def run(settings: Settings) -> None:
     """Work until SIGTERM or SIGINT."""
     prepare_home(settings)
-    ProgramLock(settings, "jobs").acquire()
+    lock = ProgramLock(settings, "jobs")
+    lock.acquire()
     record_release(settings, "jobs")
     url = settings.effective_redis_url
     nudges, arq, database = ValkeyNudges(url), open_arq(url), Database(settings.effective_database_url)
@@ -56,6 +58,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(sweep_for_ever(operations, arq)),
                 group.create_task(forgetting),
                 group.create_task(deliver(webhooks, settings)),
+                group.create_task(beat_for_ever(lock)),
             ]
             await stop.wait()
             log.info("jobs.stopping")
@@ -65,6 +68,13 @@ async def run(settings: Settings) -> None:
         await nudges.close()
         await arq.aclose(close_connection_pool=True)
         await database.close()
+
+
+async def beat_for_ever(lock: ProgramLock) -> None:
+    """Say every BEAT_S that this program's event loop turns, until cancelled."""
+    while True:
+        lock.beat()
+        await asyncio.sleep(BEAT_S)
 
 
 async def deliver(webhooks: SqlWebhooks, settings: Settings) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from flotilla.domain.vitals import ForkServerState
 from flotilla.protocol import (
     VERSION,
     Fork,
@@ -17,6 +19,8 @@ from flotilla.protocol import (
     ForkFailed,
     FrameDecoder,
     FromForkServer,
+    Ping,
+    Pong,
     Preload,
     Preloaded,
     ProtocolError,
@@ -35,6 +39,9 @@ EXIT_CODE_TIMEOUT_S = 0.5
 
 WARM_TIMEOUT_S = 60.0
 """An idle machine takes 1 s, and `worker_bot.warmup` gives up by itself after 10."""
+
+SILENT_AFTER_ASKED = 2
+"""It is asked every 5 s, and answers within milliseconds unless it forks hundreds of workers at that moment."""
 
 STACKS_WAIT_S = 0.3
 OUTPUT_LINES = 200
@@ -92,6 +99,8 @@ class ForkServer:
         self._heard = 0
         self._changed = asyncio.Event()
         self._why_ended = ""
+        self._asked_at: float | None = None
+        self._unanswered = 0
 
     @property
     def pid(self) -> int:
@@ -111,6 +120,27 @@ class ForkServer:
             return
         self._under_way[order.bot_id, order.generation] = order
         self._writer.write(encode(order))
+
+    def ask(self) -> None:
+        """Ask whether it answers, unless it is still coming up: then `up` has a deadline. Call it now and then."""
+        if self._writer is None or not self._up.done():
+            return
+        self._unanswered += 1
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            self._writer.write(encode(Ping()))
+
+    @property
+    def state(self) -> ForkServerState:
+        """Whether it answers. What counts is how often it was asked, so a supervisor that slept blames nobody."""
+        if not self._up.done():
+            return ForkServerState.WARMING
+        return ForkServerState.SILENT if self._unanswered > SILENT_AFTER_ASKED else ForkServerState.ANSWERS
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it was asked something that it has not answered."""
+        return 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
 
     def is_parent_of(self, pid: int) -> bool:
         """Return whether it forked the worker whose exit code was not asked for yet."""
@@ -215,6 +245,8 @@ class ForkServer:
             case ForkFailed():
                 self._under_way.pop((message.bot_id, message.generation), None)
                 self._handlers.failed(message)
+            case Pong():
+                self._asked_at, self._unanswered = None, 0
             case Reaped():
                 self._children.discard(message.pid)
                 future = self._exit_code_future(message.pid)

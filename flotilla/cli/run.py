@@ -39,9 +39,10 @@ def welcome() -> None:
 
 def doctor() -> None:
     """Check this installation and say how to mend what is wrong. Exit code 1 if something is."""
-    from flotilla.cli.doctor import examine, report  # noqa: PLC0415
+    from flotilla.cli.doctor import examine_all, leave, report  # noqa: PLC0415
 
-    findings = examine()
+    findings = examine_all()
     report(findings)
+    leave(findings)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

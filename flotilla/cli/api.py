@@ -118,7 +118,10 @@ class Api(Connection):
         response = self._send("GET", "/readyz")
         if response.status_code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
             raise self._refusal(response)
-        return self._object(response)
+        found = self._object(response)
+        if not any(isinstance(part, dict) and "ok" in part for part in found.values()):
+            raise self.stranger.error()
+        return found
 
     def _call(
         self,

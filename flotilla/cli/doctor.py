@@ -56,6 +56,7 @@ def _of_machine() -> list[Check]:
         _check("Operating system", probes.operating_system),
         _check("supervisord", probes.supervisord_installed),
         _check("Valkey binary", probes.valkey_binary),
+        _check("Certificates", probes.certificates),
     ]
 
 

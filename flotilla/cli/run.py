@@ -1,6 +1,7 @@
 """`flotilla up`, `down`, `doctor`, and the greeting once everything runs."""
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -8,15 +9,27 @@ import typer
 
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="Demo bots on a local sandbox instead of Discord.")] = False,
+    new_database: Annotated[
+        bool, typer.Option("--new-database", help="Take an empty database though bots have run in this home.")
+    ] = False,
 ) -> None:
     """Run everything in the foreground: supervisor, API, jobs and, unless you bring your own, Valkey."""
+    from flotilla.errors import SetupError  # noqa: PLC0415
     from flotilla.launch.layout import Mode  # noqa: PLC0415 - database, migrations and Redis are slow to load
     from flotilla.launch.start import become_supervisord, prepare  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
 
     os.umask(0o077)
     settings = load_settings()
-    environment = prepare(settings, Mode.DEMO if demo else Mode.REAL)
+    mode = Mode.DEMO if demo else Mode.REAL
+    try:
+        environment = prepare(settings, mode, new_database=new_database)
+    except SetupError as fault:
+        if fault.code != "database_lost" or not sys.stdin.isatty():
+            raise
+        print(fault.message)
+        typer.confirm("Begin anew without these bots?", abort=True)
+        environment = prepare(settings, mode, new_database=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
     become_supervisord(environment)
 

@@ -169,13 +169,26 @@ def discord_reachable(settings: Settings) -> str:
     try:
         answer = httpx.get(f"{settings.discord_url}/gateway", timeout=CONNECT_TIMEOUT_S)
         answer.raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as fault:
         raise RetryError(
             f"{settings.discord_url} does not answer ({type(fault).__name__}). "
             "Check this host's network, DNS and firewall, and FLOTILLA_DISCORD_URL.",
             code="discord_unreachable",
         ) from fault
     return f"{settings.discord_url} answers"
+
+
+def certificates() -> str:
+    """What the environment names as certificates of the web's authorities is there."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        value = os.environ.get(name)
+        if value and not os.access(value, os.R_OK):
+            raise SetupError(
+                f"{name} names {value}, which is not there or cannot be read: no server's certificate could be "
+                f"checked, Discord's neither. Unset {name}, or name what is there.",
+                code="certificates_missing",
+            )
+    return "as the environment names them" if os.environ.get("SSL_CERT_FILE") else "the system's or the wheel's"
 
 
 def open_files(bots: int) -> str:

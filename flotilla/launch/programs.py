@@ -22,6 +22,9 @@ _WITHOUT = {
     "api": "Nothing answers the command line.",
     "jobs": "Operations and webhooks wait.",
 }
+_ANEW = (
+    "Start anew: the supervisor with `flotilla supervisor restart`, the rest with `flotilla down`, then `flotilla up`."
+)
 
 
 def jobs_turn(settings: Settings) -> str:
@@ -92,7 +95,7 @@ def one_release(settings: Settings) -> str:
     old = {name: told for name in PROGRAMS if (told := running_release(settings, name)) not in {None, wanted}}
     if old:
         told = ", ".join(f"{name} runs {release}" for name, release in old.items())
-        raise RetryError(f"{told}, but {wanted} is installed. Replace what is old: flotilla upgrade")
+        raise RetryError(f"{told}, but {wanted} is installed. {_ANEW}")
     return wanted
 
 
@@ -113,8 +116,7 @@ def _alive(settings: Settings, program: str) -> Card:
     log = program_log(settings, program)
     if card is None:
         raise RetryError(
-            f"{program} does not run. {_WITHOUT[program]} Read {log} and mend what it says; `flotilla upgrade` starts "
-            "it again.",
+            f"{program} does not run. {_WITHOUT[program]} Read {log} and mend what it says. {_ANEW}",
             code=f"{program}_away",
         )
     stopped = why_stopped(card.pid)

@@ -16,6 +16,7 @@ from flotilla.home import prepare_home
 from flotilla.launch import probes
 from flotilla.launch.admin_key import ensure_admin_key
 from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_CONF, Mode, admin_key_file, supervisord_socket
+from flotilla.launch.lost import require_known_database
 from flotilla.launch.mode import claim_mode, require_mode
 from flotilla.launch.ports import LOOPBACK, sandbox_port
 from flotilla.launch.remains import live_programs
@@ -25,19 +26,21 @@ from flotilla.settings import Settings
 STDOUT = 1
 
 
-def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
+def prepare(settings: Settings, mode: Mode, *, new_database: bool = False) -> dict[str, str]:
     """Make the installation ready to run; return the environment supervisord is to be started with.
 
+    new_database: take an empty one though bots have run in this home.
     Raises SetupError or RetryError, with one sentence on how to mend it, and then has started nothing.
     """
     probes.supervisord_installed()
+    probes.certificates()
     prepare_home(settings)
     require_mode(settings, mode)
     require_not_running(settings)
     probes.port_free(settings)
     probes.redis_reachable(settings)
     valkey = probes.valkey_binary() if settings.redis_url is None else None
-    asyncio.run(_prepare_database(settings, mode))
+    asyncio.run(_prepare_database(settings, mode, new_database=new_database))
     port = sandbox_port(settings) if mode is Mode.DEMO else None
     return compose_environment(settings, os.environ, valkey, port, console_target(STDOUT, settings))
 
@@ -108,9 +111,11 @@ def console_target(descriptor: int, settings: Settings) -> str:
     return name if usable and os.access(name, os.W_OK) else str(settings.log_dir / "welcome.log")
 
 
-async def _prepare_database(settings: Settings, mode: Mode) -> None:
+async def _prepare_database(settings: Settings, mode: Mode, *, new_database: bool) -> None:
     database = Database(settings.effective_database_url)
     try:
+        if not new_database:
+            await require_known_database(settings, database)
         await upgrade(database)
         await claim_mode(settings, mode, database)
         await ensure_admin_key(database, admin_key_file(settings, mode))

@@ -1,7 +1,6 @@
 """The API's process: binds its port, then serves until it is told to stop."""
 
 import asyncio
-import errno
 import signal
 import socket
 import sys
@@ -13,8 +12,8 @@ import uvicorn
 
 from api.app import create_app
 from api.services import open_services
+from flotilla.address import listen, why_not
 from flotilla.db.schema import require_current
-from flotilla.errors import SetupError
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
@@ -37,21 +36,10 @@ class Server(uvicorn.Server):
 
 def bind(host: str, port: int) -> socket.socket:
     """Return a socket that listens on `host`:`port`. Raises SetupError with the setting to change."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        return listen(host, port)
     except OSError as fault:
-        if fault.errno == errno.EADDRINUSE:
-            raise SetupError(
-                f"Port {port} on {host} is in use by another program. "
-                "Stop that one, or choose another port with FLOTILLA_HTTP_PORT.",
-                code="port_taken",
-            ) from fault
-        raise SetupError(
-            f"Cannot listen on {host}, port {port} ({fault.strerror}). "
-            "Check FLOTILLA_HTTP_HOST and FLOTILLA_HTTP_PORT.",
-            code="port_unusable",
-        ) from fault
+        raise why_not(fault, host, port) from fault
 
 
 async def serve(settings: Settings) -> None:

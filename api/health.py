@@ -1,10 +1,7 @@
 """Whether the API lives (`/healthz`) and whether all it depends on is there (`/readyz`)."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
 import structlog
 from quart import Blueprint, Response
 from quart_schema import document_response, tag_blueprint
@@ -13,12 +10,14 @@ from api.auth import public
 from api.schemas import Check, Health, Readiness
 from api.services import Services
 from api.wire import answer
-from flotilla.domain.uptime import SILENT_AFTER
-from flotilla.errors import FlotillaError
-from flotilla.valkey import AWAY
+from flotilla import checks
+from flotilla.checks import InThread
+from flotilla.db.looks import require_writable
+from flotilla.launch import probes, programs
+from flotilla.settings import Settings
+from flotilla.valkey import AWAY, refusal
 
 CHECK_TIMEOUT_S = 2.0
-SUPERVISOR_SILENT_S = SILENT_AFTER.total_seconds()
 log = structlog.get_logger()
 
 
@@ -27,6 +26,9 @@ class HealthRoutes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        here = services.installation
+        self._supervisor_here = None if here is None else InThread(lambda: programs.supervisor_goes_on(here))
+        self._table = self._of_all() if here is None else [*self._of_all(), *self._of_home(here)]
 
     def blueprint(self) -> Blueprint:
         """Return the routes."""
@@ -46,40 +48,45 @@ class HealthRoutes:
     @document_response(Readiness)
     @document_response(Readiness, 503)
     async def readyz(self) -> Response:
-        """Check everything that the API depends on: 200 if all is there, else 503."""
-        checks = await asyncio.gather(_checked(self._database), _checked(self._valkey), _checked(self._supervisor))
-        readiness = Readiness(*checks)
-        return answer(readiness, 200 if readiness.ok else 503)
+        """Look at everything that orders need to be carried out: 200 if all of that is well, else 503."""
+        found = await checks.examine(self._table, CHECK_TIMEOUT_S)
+        for finding in found:
+            if finding.fault is not None:
+                log.error("readyz.check_failed", check=finding.name, exc_info=finding.fault)
+        ready = all(finding.ok or not finding.needed for finding in found)
+        views = {finding.name: Check(finding.ok, finding.text, finding.needed) for finding in found}
+        return answer(Readiness(**views), 200 if ready else 503)
 
-    async def _database(self) -> Check:
-        async with self._services.database.read() as connection:
-            await connection.execute(sa.select(1))
-        return Check(ok=True, detail="answers")
+    def _of_all(self) -> list[checks.Check]:
+        return [
+            checks.Check("database", self._database, "Look at the database and at api.log."),
+            checks.Check("valkey", self._valkey, "Look at Valkey; orders take seconds longer until it answers."),
+            checks.Check("supervisor", self._supervisor, "See: flotilla doctor"),
+            checks.Check("fork_server", self._fork_server, "See: flotilla doctor"),
+        ]
 
-    async def _valkey(self) -> Check:
-        await self._services.queue.ping()
-        return Check(ok=True, detail="answers")
+    def _of_home(self, here: Settings) -> list[checks.Check]:
+        return [
+            checks.Check("home", InThread(lambda: probes.home_writable(here)), f"The disk of {here.home} hangs."),
+            checks.Check("jobs", InThread(lambda: programs.jobs_turn(here)), f"The disk of {here.home} hangs."),
+            checks.Check("release", InThread(lambda: programs.one_release(here)), "See: flotilla doctor", needed=False),
+        ]
 
-    async def _supervisor(self) -> Check:
-        reports = await self._services.supervisors.all()
-        if not reports:
-            return Check(ok=False, detail="No supervisor has ever reported. Start one: python -m supervisor")
-        last = max(reports, key=lambda report: report.seen_at)
-        age_s = (datetime.now(UTC) - last.seen_at).total_seconds()
-        where = f"slot {last.slot}, process {last.pid}, seen {max(age_s, 0):.0f} s ago"
-        return Check(ok=age_s < SUPERVISOR_SILENT_S, detail=where)
+    async def _database(self) -> str:
+        await require_writable(self._services.database)
+        return "answers"
 
+    async def _valkey(self) -> str:
+        try:
+            await self._services.queue.ping()
+        except AWAY as fault:
+            raise refusal(fault) from fault
+        return "takes writes"
 
-async def _checked(check: Callable[[], Awaitable[Check]]) -> Check:
-    try:
-        async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await check()
-    except TimeoutError:
-        return Check(ok=False, detail=f"no answer within {CHECK_TIMEOUT_S:g} s")
-    except FlotillaError as fault:
-        return Check(ok=False, detail=fault.message)
-    except AWAY:
-        return Check(ok=False, detail="does not answer")
-    except Exception:
-        log.exception("readyz.check_failed")
-        return Check(ok=False, detail="failed unexpectedly; the API's log says how")
+    async def _supervisor(self) -> str:
+        if self._supervisor_here is not None:
+            await self._supervisor_here()
+        return programs.supervisor_reports(await self._services.supervisors.all(), datetime.now(UTC))
+
+    async def _fork_server(self) -> str:
+        return programs.fork_server_answers(await self._services.supervisors.all())

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from flotilla.db.bots import FleetCounts
 from flotilla.db.supervisors import SupervisorSeen
@@ -362,23 +362,26 @@ class Health(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """One thing that the API depends on."""
+    """One thing that was looked at. detail: a fact, or what is wrong and what to do.
+
+    needed: without it the API is not ready; without another one it is merely degraded.
+    """
 
     ok: bool
     detail: str
+    needed: bool
 
 
 class Readiness(Struct, frozen=True):
-    """Whether everything that the API depends on is there."""
+    """What was looked at, by name. The last three are absent where the API cannot see its installation's home."""
 
     database: Check
     valkey: Check
     supervisor: Check
-
-    @property
-    def ok(self) -> bool:
-        """True if every check is."""
-        return self.database.ok and self.valkey.ok and self.supervisor.ok
+    fork_server: Check
+    home: Check | UnsetType = UNSET
+    jobs: Check | UnsetType = UNSET
+    release: Check | UnsetType = UNSET
 
 
 class FieldError(Struct, frozen=True):

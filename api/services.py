@@ -51,7 +51,10 @@ class Serving:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Everything a request may need. No handler finds anything anywhere else."""
+    """Everything a request may need. No handler finds anything anywhere else.
+
+    installation: whose home `/readyz` looks into; None: it does not.
+    """
 
     database: Database
     bots: SqlBots
@@ -74,6 +77,7 @@ class Services:
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
     serving: Serving = field(default_factory=Serving)
+    installation: Settings | None = None
 
 
 def services_on(
@@ -86,6 +90,7 @@ def services_on(
     *,
     metrics: MetricsReader,
     serving: Serving | None = None,
+    installation: Settings | None = None,
 ) -> Services:
     """Return the services whose repositories live in `database`. policy, pace: the fleet's, as they are shown."""
     return Services(
@@ -110,6 +115,7 @@ def services_on(
         policy or Policy(),
         pace or Pace(),
         serving or Serving(),
+        installation,
     )
 
 
@@ -124,7 +130,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     serving = Serving(settings.metrics_per_bot, settings.metrics_need_key, settings.webhooks_allow_private)
     try:
         yield services_on(
-            database, vault, nudges, queue, settings.policy, settings.pace, metrics=metrics, serving=serving
+            database,
+            vault,
+            nudges,
+            queue,
+            settings.policy,
+            settings.pace,
+            metrics=metrics,
+            serving=serving,
+            installation=settings,
         )
     finally:
         await metrics.close()

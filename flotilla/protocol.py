@@ -464,6 +464,10 @@ class Preload(_Message, frozen=True, tag=True):
     timeout_s: float = 60.0
 
 
+class Ping(_Message, frozen=True, tag=True):
+    """Answer with `Pong`: orders are carried out one after the other, so that says that all before it are."""
+
+
 # Fork server to supervisor -------------------------------------------------------------------------------------------
 
 
@@ -504,7 +508,11 @@ class Reaped(_Message, frozen=True, tag=True):
     exit_code: int
 
 
-FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped
+class Pong(_Message, frozen=True, tag=True):
+    """The answer to `Ping`."""
+
+
+FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped | Pong
 FromWorker = (
     Hello
     | Ready
@@ -541,7 +549,7 @@ ToWorker = (
     | Refused
     | HappenedStored
 )
-ToForkServer = Preload | Fork
+ToForkServer = Preload | Fork | Ping
 
 from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
 to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from arq.connections import ArqRedis
 
-from flotilla.valkey import AWAY, connection_pool
+from flotilla.valkey import AWAY, PROBE, PROBE_MS, connection_pool
 
 QUEUE = "flotilla:jobs"
 ADVANCE = "advance_operation"
@@ -52,7 +52,7 @@ class JobQueue(Protocol):
         """Ask for the operation to be worked on now. Never raises: the sweep finds it anyway."""
 
     async def ping(self) -> None:
-        """Return if the queue's store answers. Raises what its client raises."""
+        """Return if the queue's store answers and takes writes. Raises what its client raises."""
 
 
 class ArqQueue:
@@ -68,7 +68,7 @@ class ArqQueue:
             log.warning("job.not_enqueued", operation_id=operation_id, error=str(fault))
 
     async def ping(self) -> None:
-        await self._arq.ping()
+        await self._arq.set(PROBE, b"", px=PROBE_MS)
 
     async def close(self) -> None:
         """Close the connections."""

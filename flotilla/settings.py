@@ -6,10 +6,12 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from flotilla.address import url_of
 from flotilla.discord import API_URL, INVALID_REQUESTS_MAX
 from flotilla.domain.config import BUILT_IN
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
@@ -34,6 +36,13 @@ SERVICE_LINKS = re.compile(r"(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT_\d+_(TCP
 def _http_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise ValueError("must begin with http:// or https://")
+    try:
+        parts = urlsplit(url)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        named = False
+    if not named:
+        raise ValueError("must name a host and may name a port, such as http://127.0.0.1:8800 or http://[::1]:8800")
     return url.rstrip("/")
 
 
@@ -55,7 +64,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FLOTILLA_", frozen=True, env_ignore_empty=True, extra="ignore")
 
     home: Path = Field(Path("var"), description="Folder for the database, keys, logs and sockets of one installation.")
-    http_host: str = Field("127.0.0.1", description="Address the API listens on.")
+    http_host: str = Field(
+        "127.0.0.1", description="Address or name the API listens on; 0.0.0.0: all of IPv4, ::: all there are."
+    )
     http_port: int = Field(8800, ge=1, le=65535, description="Port the API and the dashboard listen on.")
     database_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://…; default: flotilla.db in FLOTILLA_HOME."
@@ -273,7 +284,7 @@ class Settings(BaseSettings):
     @property
     def effective_url(self) -> str:
         """Where clients on this host find the API."""
-        return self.url or f"http://127.0.0.1:{self.http_port}"
+        return self.url or url_of(self.http_host, self.http_port)
 
     @property
     def pace(self) -> Pace:

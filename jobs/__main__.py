@@ -27,6 +27,7 @@ from jobs.sweep import sweep_for_ever
 from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
 
+BEAT_S = 2.0
 log = structlog.get_logger()
 
 
@@ -58,6 +59,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(sweep_for_ever(operations, arq)),
                 group.create_task(forgetting),
                 group.create_task(deliver(webhooks, settings)),
+                group.create_task(beat_for_ever(lock)),
             ]
             await stop.wait()
             log.info("jobs.stopping")
@@ -68,6 +70,13 @@ async def run(settings: Settings) -> None:
         await nudges.close()
         await arq.aclose(close_connection_pool=True)
         await database.close()
+
+
+async def beat_for_ever(lock: ProgramLock) -> None:
+    """Say every BEAT_S that this program's event loop turns, until cancelled."""
+    while True:
+        lock.beat()
+        await asyncio.sleep(BEAT_S)
 
 
 async def deliver(webhooks: SqlWebhooks, settings: Settings) -> None:

@@ -117,6 +117,7 @@ async def serve(
 
 
 def _reachable(host: str) -> str:
-    if host == "0.0.0.0":  # noqa: S104 - compared, not bound
-        return "127.0.0.1"
+    """Return how a client on this host writes the address that is listened on."""
+    everywhere = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104 - compared, not bound
+    host = everywhere.get(host, host)
     return f"[{host}]" if ":" in host else host

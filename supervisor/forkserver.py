@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from flotilla.domain.vitals import ForkServerState
 from flotilla.protocol import (
     VERSION,
     Fork,
@@ -17,6 +19,8 @@ from flotilla.protocol import (
     ForkFailed,
     FrameDecoder,
     FromForkServer,
+    Ping,
+    Pong,
     Preload,
     Preloaded,
     ProtocolError,
@@ -38,8 +42,14 @@ MAX_SILENT_LOOKS = 10
 """A fork takes milliseconds. Looks are counted and not seconds: one that was stopped itself has not looked meanwhile,
 and must not take its own absence for the fork server's."""
 
+MAX_IDLE_SILENT_LOOKS = 30
+"""The same without an order: nobody waits for it yet, so there is time to say so before it is replaced."""
+
 WARM_TIMEOUT_S = 60.0
 """An idle machine takes 1 s, and `worker_bot.warmup` gives up by itself after 10."""
+
+SILENT_AFTER_ASKED = 2
+"""It is asked every 5 s, and answers within milliseconds unless it forks hundreds of workers at that moment."""
 
 STACKS_WAIT_S = 0.3
 OUTPUT_LINES = 200
@@ -105,6 +115,8 @@ class ForkServer:
         self._changed = asyncio.Event()
         self._silent_looks = 0
         self._why_ended = self._why_lost = ""
+        self._asked_at: float | None = None
+        self._unanswered = 0
 
     @property
     def pid(self) -> int:
@@ -124,6 +136,27 @@ class ForkServer:
             return
         self._under_way[order.bot_id, order.generation] = order
         self._writer.write(encode(order))
+
+    def ask(self) -> None:
+        """Ask whether it answers, unless it is still coming up: then `up` has a deadline. Call it now and then."""
+        if self._writer is None or not self._up.done():
+            return
+        self._unanswered += 1
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+            self._writer.write(encode(Ping()))
+
+    @property
+    def state(self) -> ForkServerState:
+        """Whether it answers. What counts is how often it was asked, so a supervisor that slept blames nobody."""
+        if not self._up.done():
+            return ForkServerState.WARMING
+        return ForkServerState.SILENT if self._unanswered > SILENT_AFTER_ASKED else ForkServerState.ANSWERS
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since it was asked something that it has not answered."""
+        return 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
 
     def is_parent_of(self, pid: int) -> bool:
         """Return whether it forked the worker whose exit code was not asked for yet."""
@@ -160,16 +193,16 @@ class ForkServer:
                 raise fault
 
     def look(self) -> None:
-        """End it if it has not answered an order for `MAX_SILENT_LOOKS` looks. What it imports now has its own time."""
-        if not self._under_way or not self._up.done():
+        """End it if it has answered nothing for `MAX_SILENT_LOOKS` looks. What it imports now has its own time."""
+        if not (self._under_way or self._unanswered) or not self._up.done():
             self._silent_looks = 0
             return
         self._silent_looks += 1
-        if self._silent_looks <= MAX_SILENT_LOOKS:
+        if self._silent_looks <= (MAX_SILENT_LOOKS if self._under_way else MAX_IDLE_SILENT_LOOKS):
             return
-        self._silent_looks = 0
+        silent_s, self._silent_looks = self._silent_looks * LOOK_S, 0
         self._why_lost = "the fork server did not answer"
-        why = f"It has answered none of {len(self._under_way)} orders for {MAX_SILENT_LOOKS * LOOK_S:g} s."
+        why = f"It has answered nothing, none of {len(self._under_way)} orders either, for {silent_s:g} s."
         self._handlers.hung(self.number, why)
         self.kill(why)
 
@@ -244,6 +277,8 @@ class ForkServer:
             case ForkFailed():
                 self._under_way.pop((message.bot_id, message.generation), None)
                 self._handlers.failed(message)
+            case Pong():
+                self._asked_at, self._unanswered = None, 0
             case Reaped():
                 self._children.discard(message.pid)
                 future = self._exit_code_future(message.pid)

@@ -7,13 +7,18 @@ import time
 from collections.abc import Callable, Coroutine
 
 import structlog
+from msgspec import structs
 
+from flotilla.domain.vitals import ForkServerState, HostVitals
 from flotilla.protocol import Fork, Preload
 from supervisor.forkserver import LOOK_S, ForkHandlers, ForkServer, NotUpError
 from supervisor.zygote import ForkServerProcess
 
 RESTART_CAP_S = 10.0
 STABLE_AFTER_S = 30.0
+DYING_AFTER = 3
+"""Ends soon after the start, one after the other, that are told."""
+
 RETIRE_TIMEOUT_S = 30.0
 """How long an old fork server may wait for its last children to be reaped; their exit codes are lost after that."""
 log = structlog.get_logger()
@@ -47,6 +52,7 @@ class ForkServers:
         self._needed = asyncio.Event()
         self._running = asyncio.Event()
         self._one_ended = asyncio.Event()
+        self._failures, self._began = 0, 0.0
 
     # Workers ---------------------------------------------------------------------------------------------------------
 
@@ -79,6 +85,23 @@ class ForkServers:
         """The number of the one that serves, None while there is none."""
         return None if self._serving is None else self._serving.number
 
+    def ask(self) -> None:
+        """Ask the one that serves whether it answers. Call it now and then."""
+        if self._serving is not None:
+            self._serving.ask()
+
+    def show(self, vitals: HostVitals) -> HostVitals:
+        """Return `vitals` with how the one that serves is."""
+        server = self._serving
+        if self._failures >= DYING_AFTER and time.monotonic() - self._began <= STABLE_AFTER_S:
+            return structs.replace(vitals, fork_server=ForkServerState.DYING)
+        if server is None:
+            return vitals
+        silent_s = round(server.silent_s, 1)
+        return structs.replace(
+            vitals, fork_server=server.state, fork_server_pid=server.pid, fork_server_silent_s=silent_s
+        )
+
     def lives(self, number: int) -> bool:
         """Return whether the fork server of this number is there."""
         return any(server.number == number for server in self._living)
@@ -98,21 +121,20 @@ class ForkServers:
 
         Without a process that was started before, begin when one is needed.
         """
-        failures = 0
         async with asyncio.TaskGroup() as self._group:
             self._task(self._look_for_ever())
             if self._first is None:
                 await self._needed.wait()
             while True:
-                began = time.monotonic()
+                self._began = time.monotonic()
                 await self._serve_once()
-                failures = 1 if time.monotonic() - began > STABLE_AFTER_S else failures + 1
-                delay_s = random.uniform(0, min(RESTART_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
+                self._failures = 1 if time.monotonic() - self._began > STABLE_AFTER_S else self._failures + 1
+                delay_s = random.uniform(0, min(RESTART_CAP_S, 0.1 * 2 ** min(self._failures, 10)))  # noqa: S311 - jitter
                 if self._new is not None and self._new.warm:
                     log.error("forkserver.died", replaced_by=self._new.number)
                     self.promote()
                     continue
-                log.error("forkserver.died", restart_in_s=round(delay_s, 2), failures=failures)
+                log.error("forkserver.died", restart_in_s=round(delay_s, 2), failures=self._failures)
                 await asyncio.sleep(delay_s)
 
     async def _serve_once(self) -> None:

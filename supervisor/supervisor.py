@@ -383,6 +383,7 @@ class Supervisor:
                 await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC), self._host_vitals())
             if time.monotonic() - last_vitals >= VITALS_INTERVAL_S:
                 last_vitals = time.monotonic()
+                self._forks.ask()
                 for member in self._fleet:
                     if member.process is not None:
                         self._sessions.show(member)
@@ -395,7 +396,7 @@ class Supervisor:
         return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
 
     def _host_vitals(self) -> HostVitals:
-        return self._requests.vitals()
+        return self._forks.show(self._requests.vitals())
 
     def _preload(self) -> Preload:
         """Return what a fork server that is started now imports: the code of the bots that may start.

@@ -26,6 +26,8 @@ from flotilla.protocol import (
     Forked,
     ForkFailed,
     FrameDecoder,
+    Ping,
+    Pong,
     Preload,
     Preloaded,
     Reaped,
@@ -69,10 +71,13 @@ class ForkServer:
         received = self._supervisor.recv(READ_BYTES)
         for body in self._decoder.feed(received):
             order = to_fork_server.decode(body)
-            if isinstance(order, Preload):
-                self._preload(order)
-            else:
-                self._fork(order)
+            match order:
+                case Preload():
+                    self._preload(order)
+                case Ping():
+                    self._supervisor.sendall(encode(Pong()))
+                case _:
+                    self._fork(order)
         return bool(received)
 
     def _preload(self, order: Preload) -> None:

@@ -9,7 +9,6 @@ import gc
 import os
 import re
 import sys
-import tempfile
 
 _CLASS = re.compile(rb"^\s*\d+\s+(?P<size>\d+)\s+\d+\s+\d+\s+(?P<free>\d+)\s*$", re.MULTILINE)
 _BYTES_OVERHEAD = 33
@@ -106,7 +105,7 @@ def _free_blocks() -> list[tuple[int, int]]:
     """Return (size, number of free blocks in pools that are in use) for each size class, as CPython tells on stderr."""
     if not hasattr(sys, "_debugmallocstats"):
         return []
-    with tempfile.TemporaryFile() as report:
+    with os.fdopen(os.memfd_create("malloc-statistics"), "w+b") as report:
         stderr = os.dup(2)
         try:
             os.dup2(report.fileno(), 2)

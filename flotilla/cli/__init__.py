@@ -4,6 +4,7 @@ Exit codes: 0 done · 1 refused, failed or not reachable · 2 wrong usage · 69 
 installation is misconfigured (69 and 78 as in sysexits.h) · 130 interrupted.
 """
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -13,6 +14,8 @@ from pathlib import Path
 
 from flotilla.errors import FlotillaError, RetryError, SetupError
 from flotilla.redaction import redact_text
+from flotilla.streams import drop_output, mend_streams
+from flotilla.surroundings import surroundings_fault
 
 EX_FAILED = 1
 EX_UNAVAILABLE = 69
@@ -22,6 +25,16 @@ EX_INTERRUPTED = 130
 
 def main() -> int:
     """Run the command of `sys.argv`; return the process's exit code."""
+    mend_streams()
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except OSError as fault:
+        code = _output_lost(fault)
+    return code
+
+
+def _run() -> int:
     try:
         from flotilla.cli.app import app  # noqa: PLC0415 - an import that fails must end as a sentence too
 
@@ -33,14 +46,24 @@ def main() -> int:
         return exit_code_of(fault)
     except KeyboardInterrupt:
         return EX_INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output is gone (`flotilla bots ls | head`); closing stdout later must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EX_FAILED
+    except BrokenPipeError as fault:
+        return _output_lost(fault)
     except Exception as fault:  # noqa: BLE001 - the promise above holds for what nobody expected, too
-        _complain(f"This should not have happened: {type(fault).__name__}. {_keep_details()}")
+        sentence = surroundings_fault(fault)
+        if sentence is None:
+            sentence = f"This should not have happened: {type(fault).__name__}. {_keep_details()}"
+        _complain(sentence)
         return EX_FAILED
     return 0
+
+
+def _output_lost(fault: OSError) -> int:
+    """End quietly if whoever read our output is gone (`flotilla bots ls | head`); else say why it cannot be written."""
+    if not isinstance(fault, BrokenPipeError):
+        with contextlib.suppress(OSError):
+            _complain(f"The output cannot be written ({fault.strerror}).")
+    drop_output()
+    return EX_FAILED
 
 
 def exit_code_of(fault: FlotillaError) -> int:
@@ -51,19 +74,30 @@ def exit_code_of(fault: FlotillaError) -> int:
 
 
 def _complain(sentence: str) -> None:
-    print(f"flotilla: {redact_text(sentence)}", file=sys.stderr)
+    try:
+        print(f"flotilla: {redact_text(sentence)}", file=sys.stderr, flush=True)
+    except OSError:
+        # Nobody hears it; the exit code still says it.
+        drop_output()
 
 
 def _keep_details() -> str:
     """Write the traceback of the current exception where an operator can find it; return a sentence that says where."""
     details = f"{datetime.now(UTC).isoformat()} {' '.join(sys.argv[1:3])}\n{traceback.format_exc()}\n"
-    for folder in (Path(os.environ.get("FLOTILLA_HOME") or "var").absolute() / "logs", Path(tempfile.gettempdir())):
-        path = folder / ("cli.log" if folder.name == "logs" else f"flotilla-cli-{os.getuid()}.log")
+    home = Path(os.environ.get("FLOTILLA_HOME") or "var")
+    for path in (home / "logs" / "cli.log", Path(_temporary_folder()) / f"flotilla-cli-{os.getuid()}.log"):
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "a", errors="backslashreplace") as file:
+                file.write(redact_text(details))
         except OSError:
             continue
-        with os.fdopen(descriptor, "a") as file:
-            file.write(redact_text(details))
         return f"The details are in {path}; please report them."
     return "The details could not be written anywhere."
+
+
+def _temporary_folder() -> str:
+    try:
+        return tempfile.gettempdir()
+    except OSError:  # no folder can be written to
+        return os.devnull

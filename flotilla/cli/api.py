@@ -46,12 +46,22 @@ def _explain_unreadable(path: Path) -> None:
 class Api(Connection):
     """A connection to the API. Each call raises ApiError or CommandError."""
 
-    def __init__(self, url: str, key: str | None, *, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        key: str | None,
+        *,
+        timeout_s: float | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        timeout_s = timeout_s or TIMEOUT_S
         headers = {"accept": "application/json", "user-agent": "flotilla-cli"}
         if key is not None:
             headers["authorization"] = f"Bearer {key}"
-        super().__init__(url, TIMEOUT_S, headers, transport)
-        self.late = Fault(f"The API at {url} did not answer within {TIMEOUT_S:.0f} s. Look at api.log.", "api_timeout")
+        super().__init__(url, timeout_s, headers, transport)
+        self.late = Fault(
+            f"The API at {url} did not answer within {timeout_s:.0f} s. `flotilla doctor` says more.", "api_timeout"
+        )
         self.unreachable = Fault(
             f"The API is not reachable at {url}. Start the fleet with `flotilla up`, or say where it is "
             "with FLOTILLA_URL or FLOTILLA_HTTP_PORT.",
@@ -108,7 +118,10 @@ class Api(Connection):
         response = self._send("GET", "/readyz")
         if response.status_code not in {HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE}:
             raise self._refusal(response)
-        return self._object(response)
+        found = self._object(response)
+        if not any(isinstance(part, dict) and "ok" in part for part in found.values()):
+            raise self.stranger.error()
+        return found
 
     def _call(
         self,

@@ -1,5 +1,6 @@
 """JSON over HTTP to another program, as the command line speaks it: every fault a sentence."""
 
+import json
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -38,8 +39,14 @@ class Connection:
     ) -> None:
         self.url = url
         # trust_env: the program is on this host or one the operator named; a proxy for the web must not see its key.
+        # verify: to read all certificates takes longer than the rest of most commands, and plain HTTP needs none.
         self._client = httpx.Client(
-            base_url=url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
+            base_url=url,
+            headers=headers,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=False,
+            verify=url.startswith("https://"),
         )
 
     def __enter__(self) -> Self:
@@ -67,10 +74,19 @@ class Connection:
 
     def _object(self, response: httpx.Response) -> Json:
         """Return the object in an answer. Raises CommandError if it holds none."""
+        stranger = self.stranger
+
+        class Answer(dict[str, Any]):
+            """An object of the answer, however deep: what it lacks tells that it is not what was asked for."""
+
+            def __missing__(self, key: str) -> Any:  # noqa: ANN401 - it never returns
+                raise stranger.error()
+
         try:
-            found = response.json()
-        except ValueError:
+            found: Any = json.loads(response.content, object_hook=Answer)
+        except (ValueError, RecursionError):
             found = None
-        if not isinstance(found, dict):
+        items = found.get("items", []) if isinstance(found, dict) else None
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise self.stranger.error()
-        return found
+        return Answer(found)

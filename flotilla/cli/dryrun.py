@@ -6,7 +6,6 @@ import selectors
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,7 +26,7 @@ def dry_run(name: str, folders: Iterable[str], timeout_s: float) -> dict[str, An
 
     Code that does not come to an end within `timeout_s`, or ends the process, is a problem like any other.
     """
-    with tempfile.TemporaryFile() as stack:
+    with os.fdopen(os.memfd_create("stack"), "w+b") as stack:
         read, write = os.pipe()
         with os.fdopen(read, "rb") as report:
             process = subprocess.Popen(  # noqa: S603 - our own program

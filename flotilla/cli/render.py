@@ -212,12 +212,16 @@ def fleet_summary(status: Mapping[str, Any], readiness: Mapping[str, Any], now: 
         for row in status["supervisors"]
         if "vitals" in row
     ]
-    lines += [
+    return [*lines, *readiness_lines(readiness), f"Version: {status['version']}"]
+
+
+def readiness_lines(readiness: Mapping[str, Any]) -> list[str]:
+    """Return what /readyz looked at, a line each."""
+    return [
         f"{'✔' if part['ok'] else '✖'} {name}" + (f": {part['detail']}" if part.get("detail") else "")
         for name, part in readiness.items()
         if isinstance(part, dict) and "ok" in part
     ]
-    return [*lines, f"Version: {status['version']}"]
 
 
 def now() -> datetime:

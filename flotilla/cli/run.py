@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -9,8 +10,12 @@ import typer
 
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="Demo bots on a local sandbox instead of Discord.")] = False,
+    new_database: Annotated[
+        bool, typer.Option("--new-database", help="Take an empty database though bots have run in this home.")
+    ] = False,
 ) -> None:
     """Run everything in the foreground: supervisor, API, jobs and, unless you bring your own, Valkey."""
+    from flotilla.errors import SetupError  # noqa: PLC0415
     from flotilla.launch.layout import Mode  # noqa: PLC0415 - database, migrations and Redis are slow to load
     from flotilla.launch.remarks import remarks  # noqa: PLC0415
     from flotilla.launch.start import become_supervisord, prepare  # noqa: PLC0415
@@ -18,7 +23,15 @@ def up(
 
     os.umask(0o077)
     settings = load_settings()
-    environment = prepare(settings, Mode.DEMO if demo else Mode.REAL)
+    mode = Mode.DEMO if demo else Mode.REAL
+    try:
+        environment = prepare(settings, mode, new_database=new_database)
+    except SetupError as fault:
+        if fault.code != "database_lost" or not sys.stdin.isatty():
+            raise
+        print(fault.message)
+        typer.confirm("Begin anew without these bots?", abort=True)
+        environment = prepare(settings, mode, new_database=True)
     for remark in remarks(settings):
         print(remark, flush=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
@@ -57,9 +70,10 @@ def welcome() -> None:
 
 def doctor() -> None:
     """Check this installation and say how to mend what is wrong. Exit code 1 if something is."""
-    from flotilla.cli.doctor import examine, report  # noqa: PLC0415
+    from flotilla.cli.doctor import examine_all, leave, report  # noqa: PLC0415
 
-    findings = examine()
+    findings = examine_all()
     report(findings)
+    leave(findings)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

@@ -198,6 +198,7 @@ def _command(arguments: str, settings: Settings) -> str:
         f"{name}={shlex.quote(value)}"
         for name, value, default in (
             ("FLOTILLA_HOME", _short(settings.home), "var"),
+            ("FLOTILLA_HTTP_HOST", settings.http_host, "127.0.0.1"),
             ("FLOTILLA_HTTP_PORT", str(settings.http_port), "8800"),
         )
         if value != default

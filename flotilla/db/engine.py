@@ -192,7 +192,8 @@ async def _set_pragmas(connection: "aiosqlite.Connection") -> None:
             if fault.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
                 raise
             await asyncio.sleep(random.uniform(0.001, 0.02))  # noqa: S311 - jitter
-    for pragma in ("synchronous = NORMAL", "foreign_keys = ON"):
+    # Sorts in memory: where the root is read-only there may be no folder for temporary files.
+    for pragma in ("synchronous = NORMAL", "foreign_keys = ON", "temp_store = MEMORY"):
         await connection.execute(f"PRAGMA {pragma}")
 
 

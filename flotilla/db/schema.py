@@ -49,6 +49,12 @@ async def shape(database: Database) -> Shape:
     return Shape.BEHIND if current in _known_revisions() else Shape.AHEAD
 
 
+async def is_empty(database: Database) -> bool:
+    """Return whether the database has no table at all."""
+    async with database.read() as connection:
+        return not await connection.run_sync(lambda sync: sa.inspect(sync).get_table_names())
+
+
 def _current_revision(connection: sa.Connection) -> str | None:
     version = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.String))
     if not sa.inspect(connection).has_table(version.name):

@@ -1,5 +1,6 @@
 """What the probes of a bot, and of the host it runs on, found last: stored as it is, shown as it is."""
 
+import enum
 from datetime import datetime
 from typing import TypeVar
 
@@ -36,16 +37,30 @@ class Vitals(msgspec.Struct, frozen=True):
     session_start_at: datetime | None = None
 
 
+class ForkServerState(enum.StrEnum):
+    """How the fork server is that serves. UNNEEDED: none was needed yet. DYING: it ends as often as it is started."""
+
+    UNNEEDED = "not needed yet"
+    WARMING = "warming up"
+    ANSWERS = "answers"
+    SILENT = "silent"
+    DYING = "dying"
+
+
 class HostVitals(msgspec.Struct, frozen=True):
-    """Of the host's address.
+    """Of the host's address, and of what forks its workers.
 
     invalid_requests_10m: of all its bots; at `invalid_requests_limit` Discord bans the address. brake: `none`, `slow`,
-    or `vital` (nothing but answers to interactions).
+    or `vital` (nothing but answers to interactions). fork_server_silent_s: since it was asked something that it has not
+    answered.
     """
 
     invalid_requests_10m: int = 0
     brake: str = "none"
     invalid_requests_limit: int = INVALID_REQUESTS_MAX
+    fork_server: ForkServerState = ForkServerState.UNNEEDED
+    fork_server_pid: int | None = None
+    fork_server_silent_s: float = 0.0
 
 
 NO_VITALS = Vitals()

@@ -67,7 +67,8 @@ async def claim_mode(settings: Settings, mode: Mode, database: Database) -> None
 
 def _marker(settings: Settings) -> list[str]:
     try:
-        return marker_file(settings).read_text().splitlines()
+        # A damaged one says nothing; what the database holds is looked at before it is written anew.
+        return marker_file(settings).read_text(errors="replace").splitlines()
     except FileNotFoundError:
         return []
 

@@ -8,7 +8,6 @@ import os
 import resource
 import shutil
 import signal
-import socket
 import stat
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import httpx
 import psutil
 
+from flotilla.address import listen, why_not
 from flotilla.errors import RetryError, SetupError
 from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_PYTHON
 from flotilla.settings import Settings
@@ -102,13 +102,41 @@ def home_writable(settings: Settings) -> str:
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise SetupError(
-            f"Cannot write to {folder}. Choose another folder with FLOTILLA_HOME, or mend its permissions.",
+            f"Cannot write to {folder}{_read_only(folder)}. "
+            "Choose another folder with FLOTILLA_HOME, or mend its permissions.",
             code="home_not_writable",
         )
+    if folder == settings.home:
+        for used in (settings.home, settings.run_dir, settings.log_dir, settings.session_dir):
+            if used.exists():
+                _write_into(used)
     free = shutil.disk_usage(folder).free
     if free < FREE_DISK_BYTES:
         raise SetupError(f"{settings.home} has {free // 2**20} MiB of free disk left. Free at least 200 MiB.")
     return f"{settings.home}, {free / 2**30:.1f} GiB free"
+
+
+def _write_into(folder: Path) -> None:
+    """Write a file without a name, which is gone at once. Raises SetupError (`home_not_writable`)."""
+    try:
+        descriptor = os.open(folder, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, b"\0" * 4096)
+        finally:
+            os.close(descriptor)
+    except OSError as fault:
+        if fault.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:  # this file system has no nameless files
+            return
+        raise SetupError(
+            f"Cannot write to {folder} ({fault.strerror}){_read_only(folder)}. Bots run on for now; sessions, logs "
+            "and a database there are not kept. Free space or inodes, or mend the disk.",
+            code="home_not_writable",
+        ) from fault
+
+
+def _read_only(folder: Path) -> str:
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    return ": its file system is mounted read-only; if the kernel did that, its disk is failing" if read_only else ""
 
 
 def key_file_private(settings: Settings) -> str:
@@ -124,35 +152,25 @@ def key_file_private(settings: Settings) -> str:
 
 def port_free(settings: Settings) -> str:
     """Nobody listens on the API's address. Raises SetupError (`port_taken`, `address_unusable`) naming who does."""
-    where = f"{settings.http_host}:{settings.http_port}"
+    host, port = settings.http_host, settings.http_port
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            settings.http_host, settings.http_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(1)
+        listen(host, port).close()
     except OSError as fault:
-        if fault.errno == errno.EADDRINUSE:
-            raise SetupError(
-                f"Port {settings.http_port} is taken{_by_whom(settings.http_port)}. "
-                "Choose another with FLOTILLA_HTTP_PORT, or end what uses it.",
-                code="port_taken",
-            ) from fault
-        raise SetupError(
-            f"Cannot listen on {where} ({fault.strerror}). Mend FLOTILLA_HTTP_HOST or FLOTILLA_HTTP_PORT.",
-            code="address_unusable",
-        ) from fault
-    return f"{where} is free"
+        raise why_not(fault, host, port, _by_whom(port)) from fault
+    return f"{host}, port {port} is free"
 
 
 def redis_reachable(settings: Settings) -> str:
-    """The operator's own Redis answers. Raises RetryError (`redis_unreachable`), SetupError (`redis_url_invalid`)."""
+    """The operator's own Redis answers and takes writes. Raises as `redis_takes_writes`."""
+    return "a private Valkey, started with the rest" if settings.redis_url is None else redis_takes_writes(settings)
+
+
+def redis_takes_writes(settings: Settings) -> str:
+    """Redis or Valkey takes a write. Raises RetryError (`redis_unreachable`), SetupError (`redis_url_invalid`)."""
     import redis  # noqa: PLC0415 - slow to import, and most commands need none of it
 
-    if settings.redis_url is None:
-        return "a private Valkey, started with the rest"
+    from flotilla.valkey import AWAY, PROBE, PROBE_MS, refusal  # noqa: PLC0415
+
     try:
         client = redis.Redis.from_url(
             settings.effective_redis_url, socket_timeout=CONNECT_TIMEOUT_S, socket_connect_timeout=CONNECT_TIMEOUT_S
@@ -163,16 +181,12 @@ def redis_reachable(settings: Settings) -> str:
             code="redis_url_invalid",
         ) from fault
     try:
-        client.ping()
-    except (redis.RedisError, OSError) as fault:
-        raise RetryError(
-            f"Redis does not answer ({type(fault).__name__}). Check that it runs and that FLOTILLA_REDIS_URL is right, "
-            "or unset it to use a private Valkey.",
-            code="redis_unreachable",
-        ) from fault
+        client.set(PROBE, b"", px=PROBE_MS)
+    except AWAY as fault:
+        raise refusal(fault) from fault
     finally:
         client.close()
-    return "FLOTILLA_REDIS_URL answers"
+    return "takes writes"
 
 
 def discord_reachable(settings: Settings) -> str:
@@ -180,13 +194,26 @@ def discord_reachable(settings: Settings) -> str:
     try:
         answer = httpx.get(f"{settings.discord_url}/gateway", timeout=CONNECT_TIMEOUT_S)
         answer.raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as fault:
+    except (httpx.HTTPError, httpx.InvalidURL, OSError) as fault:
         raise RetryError(
             f"{settings.discord_url} does not answer ({type(fault).__name__}). "
             "Check this host's network, DNS and firewall, and FLOTILLA_DISCORD_URL.",
             code="discord_unreachable",
         ) from fault
     return f"{settings.discord_url} answers"
+
+
+def certificates() -> str:
+    """What the environment names as certificates of the web's authorities is there."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        value = os.environ.get(name)
+        if value and not os.access(value, os.R_OK):
+            raise SetupError(
+                f"{name} names {value}, which is not there or cannot be read: no server's certificate could be "
+                f"checked, Discord's neither. Unset {name}, or name what is there.",
+                code="certificates_missing",
+            )
+    return "as the environment names them" if os.environ.get("SSL_CERT_FILE") else "the system's or the wheel's"
 
 
 def open_files(bots: int) -> str:

@@ -18,11 +18,11 @@ _TIMEOUT_S = 1.0
 def live_programs(settings: Settings) -> dict[str, int]:
     """Return the pid of every live program of this home, by name; bots are not among them."""
     found = {program: pid for program in PROGRAMS if (pid := ProgramLock(settings, program).holder()) is not None}
-    valkey = _listener(settings.valkey_socket)
+    valkey = listener(settings.valkey_socket)
     return found | ({"valkey": valkey} if valkey else {}) | _started_by_supervisord(settings)
 
 
-def _listener(path: Path) -> int | None:
+def listener(path: Path) -> int | None:
     """Return the pid of the process that listens on a Unix socket, or None. Valkey overwrites its environment."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(_TIMEOUT_S)

@@ -27,6 +27,7 @@ from flotilla.launch.layout import (
     supervisord_socket,
 )
 from flotilla.launch.living import find, lives, names, send
+from flotilla.launch.lost import require_known_database
 from flotilla.launch.mode import claim_mode, require_mode
 from flotilla.launch.ports import LOOPBACK, sandbox_port
 from flotilla.launch.remains import live_programs
@@ -41,14 +42,18 @@ ORPHAN_S = 10.0
 """As long as supervisord waits for its slowest program, and a little more."""
 
 
-def prepare(settings: Settings, mode: Mode, say: Callable[[str], None] = print) -> dict[str, str]:
+def prepare(
+    settings: Settings, mode: Mode, say: Callable[[str], None] = print, *, new_database: bool = False
+) -> dict[str, str]:
     """Make the installation ready to run; return the environment supervisord is to be started with.
 
-    Programs that a dead supervisord has left are ended; their bots run on. Raises SetupError or RetryError, with one
-    sentence on how to mend it, and then has started nothing.
+    Programs that a dead supervisord has left are ended; their bots run on. new_database: take an empty one though bots
+    have run in this home. Raises SetupError or RetryError, with one sentence on how to mend it, and then has started
+    nothing.
     """
     probes.supervisord_installed()
     probes.open_files(0)
+    probes.certificates()
     prepare_home(settings)
     require_mode(settings, mode)
     orphans = require_not_running(settings)
@@ -56,7 +61,7 @@ def prepare(settings: Settings, mode: Mode, say: Callable[[str], None] = print) 
         probes.port_free(settings)
     probes.redis_reachable(settings)
     valkey = probes.valkey_binary() if settings.redis_url is None else None
-    asyncio.run(_prepare_database(settings, mode))
+    asyncio.run(_prepare_database(settings, mode, new_database=new_database))
     if orphans:
         # Last of all: until here the old supervisor has looked after the bots.
         say(f"supervisord of an earlier start is gone; replacing what it left ({', '.join(orphans)}). The bots run on.")
@@ -162,9 +167,11 @@ def console_target(descriptor: int, settings: Settings) -> str:
     return name if usable and os.access(name, os.W_OK) else str(settings.log_dir / "welcome.log")
 
 
-async def _prepare_database(settings: Settings, mode: Mode) -> None:
+async def _prepare_database(settings: Settings, mode: Mode, *, new_database: bool) -> None:
     database = Database(settings.effective_database_url)
     try:
+        if not new_database:
+            await require_known_database(settings, database)
         await upgrade(database)
         await claim_mode(settings, mode, database)
         await ensure_admin_key(database, admin_key_file(settings, mode))

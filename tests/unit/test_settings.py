@@ -124,3 +124,10 @@ def test_policy_carries_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.policy.memory_limit_bytes == 100 * 1024 * 1024
     assert settings.effective_url == "https://fleet.example"
     assert settings.control_socket.parent.parent == settings.run_dir
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://", "http://h:port", "http://h:99999", "http://h:0"])
+def test_a_url_that_leads_nowhere_is_told_without_its_text(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_URL", url)
+    with pytest.raises(SetupError, match="FLOTILLA_URL: Value error, must name a host"):
+        load_settings()

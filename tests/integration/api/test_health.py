@@ -3,12 +3,14 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from flotilla import __version__
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.domain.bots import BotStatus
+from flotilla.domain.vitals import ForkServerState, HostVitals
 from flotilla.domain.worker import State
 from flotilla.errors import RetryError
 from tests.integration.api.conftest import JSON, Api
@@ -18,8 +20,8 @@ async def readiness(api: Api, status: int) -> JSON:
     response = await api.call("GET", "/readyz", role=None)
     assert response.status_code == status
     checks: JSON = await response.get_json()
-    assert set(checks) == {"database", "valkey", "supervisor"}
-    assert all(set(check) == {"ok", "detail"} for check in checks.values())
+    assert set(checks) == {"database", "valkey", "supervisor", "fork_server"}
+    assert all(set(check) == {"ok", "detail", "needed"} for check in checks.values())
     return checks
 
 
@@ -45,7 +47,8 @@ async def test_not_ready_without_valkey(api: Api) -> None:
     await report(api, age_s=0)
     api.queue.away = True
     checks = await readiness(api, 503)
-    assert checks["valkey"] == {"ok": False, "detail": "does not answer"}
+    assert not checks["valkey"]["ok"]
+    assert "does not answer" in checks["valkey"]["detail"]
     assert checks["database"]["ok"]
     assert checks["supervisor"]["ok"]
 
@@ -57,6 +60,16 @@ async def test_not_ready_before_any_supervisor_reported(api: Api) -> None:
 async def test_not_ready_when_the_supervisor_fell_silent(api: Api) -> None:
     await report(api, age_s=11)
     assert "seen 11 s ago" in (await readiness(api, 503))["supervisor"]["detail"]
+
+
+async def test_not_ready_when_nothing_can_be_started(api: Api) -> None:
+    now = datetime.now(UTC)
+    vitals = HostVitals(fork_server=ForkServerState.SILENT, fork_server_pid=78, fork_server_silent_s=17)
+    await SqlFleetStore(api.services.database).seen(0, 77, now, now, vitals)
+    checks = await readiness(api, 503)
+    assert "has not answered for 17 s" in checks["fork_server"]["detail"]
+    assert "kill -9 78" in checks["fork_server"]["detail"]
+    assert checks["supervisor"]["ok"]
 
 
 async def test_a_slot_that_is_no_longer_used_does_not_matter(api: Api) -> None:
@@ -71,7 +84,7 @@ async def test_not_ready_without_the_database(api: Api, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Database, "read", away)
     checks = await readiness(api, 503)
-    assert checks["database"] == {"ok": False, "detail": "The database does not answer."}
+    assert checks["database"] == {"ok": False, "detail": "The database does not answer.", "needed": True}
     assert checks["valkey"]["ok"]
 
 
@@ -82,7 +95,7 @@ async def test_check_that_hangs_is_given_up(api: Api, monkeypatch: pytest.Monkey
     monkeypatch.setattr("api.health.CHECK_TIMEOUT_S", 0.05)
     monkeypatch.setattr(api.queue, "ping", hang)
     checks = await readiness(api, 503)
-    assert checks["valkey"] == {"ok": False, "detail": "no answer within 0.05 s"}
+    assert checks["valkey"]["detail"].startswith("no answer within 0.05 s. ")
 
 
 async def test_check_that_breaks_is_told_without_internals(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,4 +125,4 @@ async def test_status_counts_the_whole_fleet(api: Api) -> None:
     (supervisor,) = status["supervisors"]
     assert (supervisor["slot"], supervisor["pid"]) == (0, 77)
     assert set(supervisor) == {"slot", "pid", "seen_at", "vitals"}
-    assert supervisor["vitals"] == {"invalid_requests_10m": 0, "brake": "none", "invalid_requests_limit": 10_000}
+    assert supervisor["vitals"] == msgspec.to_builtins(HostVitals())

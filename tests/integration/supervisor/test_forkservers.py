@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from flotilla.domain.policy import Policy
 from flotilla.domain.rollover import Pace
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus
+from flotilla.domain.vitals import ForkServerState, HostVitals
 from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Preloaded, Warm, encode
 from supervisor.chronicle import Chronicle
 from supervisor.fleet import Fleet, Shell
@@ -67,6 +68,25 @@ async def servers(answers: Answers) -> AsyncIterator[ForkServers]:
 
 def pids(servers: ForkServers) -> list[int]:
     return [server.pid for server in servers._living]
+
+
+async def test_a_fork_server_that_hangs_is_told_from_one_that_answers(servers: ForkServers) -> None:
+    assert servers.show(HostVitals()).fork_server is ForkServerState.UNNEEDED
+    await servers.serving()
+    for _ in range(5):
+        servers.ask()
+        await until(lambda: servers._living[0].silent_s == 0, "it answers")
+    assert servers.show(HostVitals()).fork_server is ForkServerState.ANSWERS
+    (pid,) = pids(servers)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for _ in range(3):
+            servers.ask()
+        vitals = servers.show(HostVitals())
+        assert (vitals.fork_server, vitals.fork_server_pid) == (ForkServerState.SILENT, pid)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await until(lambda: servers.show(HostVitals()).fork_server is ForkServerState.ANSWERS, "it answers again")
 
 
 async def test_a_fork_server_that_dies_beside_a_new_one_is_followed_by_that(

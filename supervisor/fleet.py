@@ -89,12 +89,24 @@ class Shell:
 
 
 class Fleet:
-    """Bots by id. policy: the fleet's; a bot may have some of it of its own."""
+    """Bots by id. policy: the fleet's; a bot may have some of it of its own.
 
-    def __init__(self, policy: Policy, journal: Journal, shell: Shell, *, spawn_concurrency: int) -> None:
+    clock: seconds that leave out what this program slept through, so that nobody is late for it meanwhile.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        journal: Journal,
+        shell: Shell,
+        *,
+        spawn_concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._policy = policy
         self._journal = journal
         self._shell = shell
+        self.now = clock
         self._spawn_concurrency = spawn_concurrency
         self._members: dict[str, Member] = {}
         self._predecessors = Predecessors()
@@ -148,7 +160,7 @@ class Fleet:
     def _apply(self, member: Member, event: Event) -> None:
         before = member.worker
         try:
-            after, effects = step(before, event, time.monotonic(), member.policy)
+            after, effects = step(before, event, self.now(), member.policy)
         except IllegalTransition as fault:
             log.error("worker.illegal_transition", bot=member.bot.name, what=repr(event), error=str(fault))  # noqa: TRY400
             return
@@ -214,8 +226,7 @@ class Fleet:
     def _let_go(self, member: Member, before: Worker) -> None:
         """The next incarnation begins while the process of this one, which has handed over, still lives."""
         if member.process is not None:
-            now = time.monotonic()
-            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, now)
+            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, self.now())
         self._without_process(member)
 
     def _without_process(self, member: Member) -> None:
@@ -227,7 +238,7 @@ class Fleet:
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
-        now = time.monotonic()
+        now = self.now()
         self._predecessors.tick(now)
         if now < self._soonest:
             return
@@ -267,7 +278,7 @@ class Fleet:
             return member
         if member is None:
             policy = bot.overrides.on(self._policy)
-            member = self._members[bot.id] = Member(bot, policy, epoch=bot.desired_epoch)
+            member = self._members[bot.id] = Member(bot, policy, epoch=bot.desired_epoch, clock=self.now)
         elif bot.overrides != member.bot.overrides:
             member.policy = bot.overrides.on(self._policy)
             if member.process is not None:
@@ -329,7 +340,7 @@ class Fleet:
         self._soonest = -math.inf
         for row in rows:
             policy = row.bot.overrides.on(self._policy)
-            member = self._members[row.bot.id] = remembered(row, policy, time.monotonic(), self._random.random())
+            member = self._members[row.bot.id] = remembered(row, policy, self.now, self._random.random())
             member.unheard_since = seen_at
             self._starting += member.worker.state is State.STARTING
             status = row.status

@@ -1,6 +1,7 @@
 """One bot of the fleet with its worker, as the shell sees it and as the database remembers it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,7 +27,7 @@ class Member:
     worker that has not made itself known yet, when the supervisor before was last seen. fork_server: number of the one
     that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
     the current incarnation was started, of `sessions.Cause`. config, config_version: that the worker runs with, or the
-    last one did; None: not known. outcome: what came of its configs.
+    last one did; None: not known. outcome: what came of its configs. clock: the seconds that its worker's times are in.
     """
 
     bot: Bot
@@ -49,11 +50,12 @@ class Member:
     config: BotConfig | None = None
     config_version: int | None = None
     outcome: ConfigOutcome = NO_OUTCOME
+    clock: Callable[[], float] = time.monotonic
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
         worker, process = self.worker, self.process
-        wall_clock_ahead_s = time.time() - time.monotonic()
+        wall_clock_ahead_s = time.time() - self.clock()
         return BotStatus(
             bot_id=self.bot.id,
             state=worker.state,
@@ -76,12 +78,12 @@ class Member:
         )
 
 
-def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Member:
+def remembered(row: FleetRow, policy: Policy, clock: Callable[[], float], jitter: float) -> Member:
     """Return a bot as the supervisor before left it.
 
-    policy: the bot's own, not the fleet's. now: monotonic second. jitter: uniform draw in [0, 1).
+    policy: the bot's own, not the fleet's. clock: as `Member` has it. jitter: uniform draw in [0, 1).
     """
-    status = row.status
+    status, now = row.status, clock()
     deadlines = {
         State.STARTING: now + policy.startup_timeout_s,
         State.RUNNING: now + policy.liveness_timeout_s,
@@ -123,6 +125,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
             ready=status.ready,
             reason=status.reason,
         ),
+        clock=clock,
     )
 
 
@@ -133,7 +136,7 @@ def _config_of(row: FleetRow) -> BotConfig | None:
 
 
 def _failures_of_before(failed_at: tuple[float, ...], now: float, period_s: float) -> tuple[float, ...]:
-    """Return wall-clock times as monotonic ones; one that a moved clock puts into the future was just now."""
+    """Return wall-clock times by the clock that says `now`; one that the future has, for a set clock, was just now."""
     ages_s = (max(0.0, time.time() - at) for at in failed_at)
     return tuple(now - age_s for age_s in ages_s if age_s < period_s)
 

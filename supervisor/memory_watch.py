@@ -86,7 +86,7 @@ class MemoryWatch:
             if watched.due <= now:
                 member = self._fleet.get(bot_id)
                 if member is not None and member.process is not None:
-                    targets.append(_target(member, member.process.pid, now))
+                    targets.append(_target(member, member.process.pid))
         return targets
 
     def pause_s(self, now: float) -> float:
@@ -104,7 +104,7 @@ class MemoryWatch:
             if member.process is None:
                 continue
             watched = self._of(member)
-            if member.memory_bytes is None and _is_wanted(member, now):
+            if member.memory_bytes is None and _is_wanted(member):
                 watched.due = 0.0
             if watched.due < self._scan_at:
                 if watched.every_s >= PATIENT_S:
@@ -123,7 +123,7 @@ class MemoryWatch:
         if member is None or member.worker.pid != sample.pid:
             return
         worker, policy, watched = member.worker, member.policy, self._of(member)
-        settled = worker.ready_at is not None and now - worker.ready_at >= policy.stable_after_s
+        settled = worker.ready_at is not None and member.clock() - worker.ready_at >= policy.stable_after_s
         renewable = worker.state is State.RUNNING and self._may_renew(now)
         reading = Reading(now, sample.used_bytes, sample.exact, settled, renewable)
         watched.memory, finding = judge(watched.memory, reading, policy)
@@ -209,15 +209,15 @@ _CODES = {
 }
 
 
-def _is_wanted(member: Member, now: float) -> bool:
+def _is_wanted(member: Member) -> bool:
     """Return whether there should be a figure to show by now. Before READY it says nothing, and the limit holds."""
     ready_at = member.worker.ready_at
     if member.memory_bytes is not None or not member.worker.ready or ready_at is None:
         return False
-    return member.shared_bytes > 0 or now - ready_at >= WORD_S
+    return member.shared_bytes > 0 or member.clock() - ready_at >= WORD_S
 
 
-def _target(member: Member, pid: int, now: float) -> MemoryTarget:
+def _target(member: Member, pid: int) -> MemoryTarget:
     policy = member.policy
     return MemoryTarget(
         member.bot.id,
@@ -225,5 +225,5 @@ def _target(member: Member, pid: int, now: float) -> MemoryTarget:
         policy.memory_limit_bytes,
         policy.memory_soft_bytes,
         member.shared_bytes,
-        not _is_wanted(member, now),
+        not _is_wanted(member),
     )

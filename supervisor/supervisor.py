@@ -53,6 +53,7 @@ from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.about import About
 from supervisor.answers import LOOKS_AT_ONCE, Answers
+from supervisor.awake_loop import AwakeLoop
 from supervisor.chronicle import Chronicle
 from supervisor.command_logs import CommandLogs
 from supervisor.command_orders import CommandOrders
@@ -74,11 +75,11 @@ from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
 from supervisor.spool import Spool
+from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
 from supervisor.tokens import Tokens
 from supervisor.zygote import ForkServerProcess
 
-TICK_S = 0.05
 SEEN_INTERVAL_S = 2.0
 VITALS_INTERVAL_S = 5.0
 FORK_SERVER_AFTER_S = 3.0
@@ -109,6 +110,7 @@ class Supervisor:
         configs: ConfigStore,
         uptimes: UptimeStore,
         stock: StockStore,
+        loop: AwakeLoop,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -153,7 +155,9 @@ class Supervisor:
                 when_stored=self._do_when_stored,
             ),
             spawn_concurrency=settings.spawn_concurrency,
+            clock=loop.time,
         )
+        self._stalls = Stalls(loop.clock, self._chronicle, self._fleet)
         self._rollover_store = rollovers
         self._rollovers = Rollovers(
             rollovers, self._fleet, self._forks, self._chronicle, settings.pace, settings.poll_interval_s
@@ -236,7 +240,7 @@ class Supervisor:
                     self._journal.run(),
                     self._reconcile_for_ever(),
                     self._listen_for_nudges(),
-                    self._tick_for_ever(),
+                    self._stalls.run(),
                     self._memory.run(),
                     self._show_for_ever(),
                     self._diagnosis.store_exits(),
@@ -336,11 +340,12 @@ class Supervisor:
 
     async def _note_adoption(self) -> None:
         """Say when every adopted worker has made itself known, and store that they were heard of."""
-        began = time.monotonic()
+        now = asyncio.get_running_loop().time
+        began = now()
         adopted = [member for member in self._fleet if member.process is not None]
         waiting = {member.bot.id: member.worker.generation for member in adopted}
         while waiting:
-            if time.monotonic() - began > FORK_SERVER_AFTER_S:
+            if now() - began > FORK_SERVER_AFTER_S:
                 self._forks.need()
             for bot_id, generation in list(waiting.items()):
                 member = self._fleet.get(bot_id)
@@ -352,12 +357,7 @@ class Supervisor:
                     self._journal.put(member.status())
             await asyncio.sleep(TICK_S)
         self._forks.need()
-        log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self._fleet.tick()
-            await asyncio.sleep(TICK_S)
+        log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(now() - began, 2))
 
     async def _show_for_ever(self) -> None:
         """Store memory and latency of running workers now and then, and that this supervisor lives."""

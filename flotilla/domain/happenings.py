@@ -141,6 +141,13 @@ _ROWS = (
         "See why: flotilla bots inspect NAME. Mend that, then: flotilla bots start NAME",
     ),
     Kind(
+        "supervisor_stalled",
+        Severity.WARNING,
+        "the supervisor stood still",
+        "No bot is blamed for it. Find out what held it: a paused container, a suspended machine, a disk that hangs, "
+        "too little CPU.",
+    ),
+    Kind(
         "webhook_disabled",
         Severity.WARNING,
         "an operators' webhook was switched off",

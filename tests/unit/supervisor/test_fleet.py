@@ -42,6 +42,7 @@ class Host:
         self.configured: list[Member] = []
         self.withheld: tuple[str, float] | None = None
         self.database_hangs = False
+        self.later_s = 0.0
         self.afterwards: list[Callable[[], None]] = []
         self.store = MemoryFleetStore()
         self.journal = Journal(self.store)
@@ -58,6 +59,7 @@ class Host:
                 when_stored=self.when_stored,
             ),
             spawn_concurrency=concurrency,
+            clock=lambda: time.monotonic() + self.later_s,
         )
 
     def when_stored(self, act: Callable[[], None]) -> None:
@@ -404,16 +406,12 @@ async def test_stop_ends_a_worker_that_has_handed_over_too(host: Host, handed_ov
 
 
 @pytest.mark.usefixtures("handed_over")
-async def test_worker_that_does_not_end_after_it_has_handed_over_is_killed(
-    host: Host, child: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_worker_that_does_not_end_after_it_has_handed_over_is_killed(host: Host, child: int) -> None:
     os.kill(child, signal.SIGSTOP)
     host.fleet.tick()
     assert start_ticks(child) is not None
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + LATE_S)
+    host.later_s = LATE_S
     host.fleet.tick()
-    monkeypatch.undo()
     await until(lambda: start_ticks(child) is None, "it is killed")
 
 

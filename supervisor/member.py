@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flotilla.domain.bots import Bot, BotStatus, Desired
+from msgspec import structs
+
+from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.config import BotConfig
 from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome
 from flotilla.domain.policy import Policy, backoff_delay_s
@@ -77,6 +79,16 @@ class Member:
             config_version=self.config_version,
         )
 
+    def loss(self, before: Worker, now: datetime) -> Transition | None:
+        """Of a worker adopted and never heard of, say that it may have been lost since the last supervisor was seen."""
+        if self.unheard_since is None:
+            return None
+        at = min(now, max(self.unheard_since, self.since or self.unheard_since))
+        wanted = is_wanted(self.bot)
+        return Transition(
+            self.bot.id, at, before.state, ready=False, generation=before.generation, reason=None, expected=wanted
+        )
+
 
 def remembered(row: FleetRow, policy: Policy, clock: Callable[[], float], jitter: float) -> Member:
     """Return a bot as the supervisor before left it.
@@ -113,7 +125,7 @@ def remembered(row: FleetRow, policy: Policy, clock: Callable[[], float], jitter
         latency_ms=status.latency_ms,
         since=status.since,
         heartbeat_at=status.heartbeat_at,
-        vitals=status.vitals,
+        vitals=structs.replace(status.vitals, set_aside=None),  # by the supervisor before, if it was
         fork_server=status.fork_server,
         config=_config_of(row),
         config_version=status.config_version,

@@ -13,6 +13,7 @@ from flotilla.domain.memory import Finding, Memory, Reading, judge, next_look_s
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import MemoryExceeded, Renew, State
 from supervisor.chronicle import Chronicle
+from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
@@ -56,11 +57,19 @@ class MemoryWatch:
     snapshot: asks a worker what its memory is made of; returns what can be told in a second, or nothing.
     """
 
-    def __init__(self, fleet: Fleet, journal: Journal, chronicle: Chronicle, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        journal: Journal,
+        chronicle: Chronicle,
+        snapshot: Snapshot,
+        containment: Containment | None = None,
+    ) -> None:
         self._fleet = fleet
         self._journal = journal
         self._chronicle = chronicle
         self._snapshot = snapshot
+        self._containment = containment or Containment()
         self._probe = MemoryProbe()
         self._watched: dict[str, _Watched] = {}
         self._soon: dict[str, _Watched] = {}
@@ -73,8 +82,13 @@ class MemoryWatch:
         while True:
             targets = self.due(time.monotonic())
             for sample in await self._probe.sample(targets) if targets else ():
-                self.take(sample, time.monotonic())
+                self._contained(sample)
             await asyncio.sleep(self.pause_s(time.monotonic()))
+
+    def _contained(self, sample: MemorySample) -> None:
+        member = self._fleet.get(sample.bot_id)
+        if member is not None:
+            self._containment.attempt(member.bot, "memory", self.take, sample, time.monotonic())
 
     def due(self, now: float) -> list[MemoryTarget]:
         """Return the live processes that must be looked at now."""
@@ -101,15 +115,17 @@ class MemoryWatch:
             self._tidy()
         self._soon = {}
         for member in self._fleet:
-            if member.process is None:
-                continue
-            watched = self._of(member)
-            if member.memory_bytes is None and _is_wanted(member):
-                watched.due = 0.0
-            if watched.due < self._scan_at:
-                if watched.every_s >= PATIENT_S:
-                    watched.due = now  # a little early, in one pass with the others
-                self._soon[member.bot.id] = watched
+            if member.process is not None:
+                self._containment.retry(member.bot, "looks at its memory", self._line_up, member, now)
+
+    def _line_up(self, member: Member, now: float) -> None:
+        watched = self._of(member)
+        if member.memory_bytes is None and _is_wanted(member):
+            watched.due = 0.0
+        if watched.due < self._scan_at:
+            if watched.every_s >= PATIENT_S:
+                watched.due = now  # a little early, in one pass with the others
+            self._soon[member.bot.id] = watched
 
     def _tidy(self) -> None:
         """Forget what is gone."""

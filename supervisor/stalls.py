@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -27,12 +28,13 @@ def suspended_s() -> float:
 
 
 class Stalls:
-    """Lets deadlines pass every `TICK_S`, but not between a stall and the next look at what waits in the sockets."""
+    """Calls `tick` every `TICK_S`, but not between a stall and the next look at what waits in the sockets."""
 
-    def __init__(self, clock: AwakeClock, chronicle: Chronicle, fleet: Fleet) -> None:
+    def __init__(self, clock: AwakeClock, chronicle: Chronicle, fleet: Fleet, tick: Callable[[], None]) -> None:
         self._clock = clock
         self._chronicle = chronicle
         self._fleet = fleet
+        self._tick = tick
         self._woke: tuple[float, datetime] | None = None
         self._missed_s = clock.missed_s
         self._suspended_s = suspended_s()
@@ -41,7 +43,7 @@ class Stalls:
         """Tick until cancelled."""
         while True:
             if self._clock.may_judge():
-                self._fleet.tick()
+                self._tick()
             else:
                 self._tell()
             if self._woke is not None:

@@ -5,22 +5,26 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 
 import structlog
+from msgspec import structs
 
 from flotilla.botlog import log_file
+from flotilla.domain.bots import BotStatus
 from flotilla.domain.bounds import plain
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.vitals import HostVitals
-from flotilla.domain.worker import HandedOver, MemoryExceeded, State
+from flotilla.domain.worker import HandedOver, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import (
     CommandLogStore,
     ConfigStore,
+    FleetRow,
     FleetStore,
     LiveMetrics,
     NudgeListener,
@@ -36,6 +40,7 @@ from flotilla.protocol import (
     Configured,
     Fork,
     Forked,
+    ForkFailed,
     GatewaySeen,
     Happened,
     Heap,
@@ -58,10 +63,11 @@ from supervisor.chronicle import Chronicle
 from supervisor.command_logs import CommandLogs
 from supervisor.command_orders import CommandOrders
 from supervisor.configs import Configs
+from supervisor.containment import Containment
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.findings import Findings
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.forkserver import ForkHandlers
 from supervisor.forkservers import ForkServers
 from supervisor.heaps import Heaps
@@ -71,9 +77,12 @@ from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
 from supervisor.metrics import Away, Metrics
 from supervisor.occurrences import Occurrences
+from supervisor.processes import WorkerProcess
+from supervisor.reaper import Reaper
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
+from supervisor.shell import Shell
 from supervisor.spool import Spool
 from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
@@ -118,14 +127,13 @@ class Supervisor:
         self._nudges = nudges
         self._look_now = asyncio.Event()
         self._stopping = False
-        self._exits: set[asyncio.Task[None]] = set()
         self._afterwards: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
         self._isolation = Isolation(settings)
         self._forks = ForkServers(
             ForkHandlers(
                 forked=self._forked,
-                failed=lambda m: self._fleet.fork_failed(m.bot_id, m.generation, m.why),
+                failed=self._fork_failed,
             ),
             self._preload,
             settings.preload_timeout_s,
@@ -133,6 +141,8 @@ class Supervisor:
         )
         self._chronicle = Chronicle(store)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
+        self._containment = Containment(self._chronicle.note)
+        self._containment.changed = self._show_set_aside
         self._sessions = Sessions(
             sessions,
             self._chronicle,
@@ -146,6 +156,7 @@ class Supervisor:
             Shell(
                 spawn=self._spawn,
                 on_exit=self._ended,
+                on_lost=self._lost,
                 dump_stacks=self._diagnosis.dump,
                 on_gone=self._gone,
                 on_policy=self._configure,
@@ -156,8 +167,9 @@ class Supervisor:
             ),
             spawn_concurrency=settings.spawn_concurrency,
             clock=loop.time,
+            containment=self._containment,
         )
-        self._stalls = Stalls(loop.clock, self._chronicle, self._fleet)
+        self._stalls = Stalls(loop.clock, self._chronicle, self._fleet, self._tick)
         self._rollover_store = rollovers
         self._rollovers = Rollovers(
             rollovers, self._fleet, self._forks, self._chronicle, settings.pace, settings.poll_interval_s
@@ -172,12 +184,13 @@ class Supervisor:
             self._tell,
         )
         self._heaps = Heaps(store)
-        self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
+        self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief, self._containment)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
         self._command_logs = CommandLogs(command_logs, spool, self._tell)
         self._configs = Configs(
             configs, self._chronicle, self._journal, self._tell, self._fleet.apply, settings.extensions
         )
+        self._reaper = Reaper(self._fleet, self._forks, self._isolation, self._configs, self._containment)
         looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         topics = {
             **About(uptimes, self._fleet, self._chronicle, looking).topics(),
@@ -219,6 +232,7 @@ class Supervisor:
                 Measured: self._metrics.take,
                 Happened: self._occurrences.take,
             },
+            self._containment,
             self._isolation.users,
             lambda member, why: self._chronicle.note(
                 "protocol_violation", member.bot.id, member.bot.name, why=plain(why, TOLD_CHARS)
@@ -262,6 +276,8 @@ class Supervisor:
             rolling.cancel()
             if await stop_bots:
                 await self._stop_bots()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._reaper.drain(), FINAL_FLUSH_TIMEOUT_S)
             self._control.close(for_good=self._fleet.idle())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
@@ -315,13 +331,13 @@ class Supervisor:
             return
         self._isolation.prepare(row.bot.id for row in rows)
         droppable = self._fleet.reconcile(row.bot for row in rows)
-        self._diagnosis.answer_requests(self._fleet, rows)
-        self._heaps.answer_requests(self._fleet, rows)
-        self._command_orders.tell_news(row.bot for row in rows)
+        for row in rows:
+            self._containment.retry(row.bot, "requests", self._answer_requests, row)
         if droppable:
             await self._store.drop(droppable)
             await self._isolation.forget(droppable)
             for bot_id in droppable:
+                self._containment.forget(bot_id)
                 self._chronicle.forget(bot_id)
                 self._heaps.forget(bot_id)
                 self._sessions.forget(bot_id)
@@ -331,6 +347,15 @@ class Supervisor:
                 self._command_orders.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
+
+    def _tick(self) -> None:
+        self._reaper.look()
+        self._fleet.tick()
+
+    def _answer_requests(self, row: FleetRow) -> None:
+        self._diagnosis.answer_requests(self._fleet, (row,))
+        self._heaps.answer_requests(self._fleet, (row,))
+        self._command_orders.tell_news((row.bot,))
 
     async def _listen_for_nudges(self) -> None:
         async with self._nudges.listen() as taps:
@@ -370,9 +395,21 @@ class Supervisor:
                 last_vitals = time.monotonic()
                 for member in self._fleet:
                     if member.process is not None:
-                        self._sessions.show(member)
-                        self._journal.put(member.status())
+                        self._containment.retry(member.bot, "status", self._show, member)
             await asyncio.sleep(SEEN_INTERVAL_S)
+
+    def _show(self, member: Member) -> None:
+        self._sessions.show(member)
+        self._journal.put(member.status())
+
+    def _show_set_aside(self, bot_id: str) -> None:
+        told = self._containment.sentence(bot_id)
+        member = self._fleet.get(bot_id)
+        if member is not None:
+            member.vitals = structs.replace(member.vitals, set_aside=told)
+            self._journal.put(member.status())
+        elif (status := self._fleet.stored(bot_id)) is not None:
+            self._journal.put(replace(status, vitals=structs.replace(status.vitals, set_aside=told)))
 
     def _open_metrics(self) -> tuple[LiveMetrics, Away]:
         # Imported late, as the client of the nudges: it takes as long as to start a few bots.
@@ -380,7 +417,7 @@ class Supervisor:
         return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
 
     def _host_vitals(self) -> HostVitals:
-        return self._requests.vitals()
+        return structs.replace(self._requests.vitals(), set_aside=self._containment.count())
 
     def _preload(self) -> Preload:
         """Return what a fork server that is started now imports: the code of the bots that may start.
@@ -430,9 +467,25 @@ class Supervisor:
 
     def _forked(self, message: Forked, fork_server: int) -> None:
         member = self._fleet.get(message.bot_id)
-        if member is not None and member.worker.generation == message.generation:
+        if member is not None:
+            self._containment.attempt(member.bot, "fork", self._hold, member, message, fork_server)
+
+    def _hold(self, member: Member, message: Forked, fork_server: int) -> None:
+        if member.worker.generation == message.generation:
             member.fork_server = fork_server
         self._fleet.forked(message.bot_id, message.generation, message.pid, message.started_at)
+
+    def _fork_failed(self, message: ForkFailed) -> None:
+        member = self._fleet.get(message.bot_id)
+        if member is not None:
+            fail = self._fleet.fork_failed
+            self._containment.attempt(member.bot, "fork", fail, message.bot_id, message.generation, message.why)
+
+    def _ended(self, member: Member, generation: int, process: WorkerProcess) -> None:
+        self._reaper.ended(member, generation, process)
+
+    def _lost(self, member: Member, status: BotStatus) -> None:
+        self._reaper.lost(member, status)
 
     def _gone(self, member: Member, end: Exit) -> None:
         self._diagnosis.note_exit(member, end)
@@ -451,18 +504,3 @@ class Supervisor:
     def _given_up(self, member: Member) -> None:
         why = member.worker.reason or ""
         self._chronicle.note("fatal", member.bot.id, member.bot.name, distinct=why, reason=why)
-
-    def _ended(self, member: Member, generation: int, pid: int) -> None:
-        task = asyncio.create_task(self._tell_exit(member, generation, pid))
-        self._exits.add(task)
-        task.add_done_callback(self._exits.discard)
-
-    async def _tell_exit(self, member: Member, generation: int, pid: int) -> None:
-        exit_code = await self._forks.exit_code(pid)
-        log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
-        if self._isolation.ended_by_memory(member, generation, exit_code):
-            limit_bytes = member.policy.memory_limit_bytes
-            log.warning("worker.memory_exceeded", bot=member.bot.name, limit_bytes=limit_bytes, by="kernel")
-            self._fleet.apply(member, MemoryExceeded(generation))
-        self._configs.ended(member, generation, exit_code)
-        self._fleet.exited(member.bot.id, generation, exit_code)

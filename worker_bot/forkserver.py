@@ -20,6 +20,7 @@ from pathlib import Path
 
 import setproctitle
 
+from flotilla.processes import start_ticks
 from flotilla.protocol import (
     VERSION,
     Fork,
@@ -101,7 +102,7 @@ class ForkServer:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-        started_at = process_start_ticks(pid)
+        started_at = start_ticks(pid) or 0  # it may have ended already
         self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, started_at)))
 
     def _descriptors(self) -> tuple[int, ...]:
@@ -120,12 +121,6 @@ class ForkServer:
                 os.killpg(ended.si_pid, signal.SIGKILL)
             _, status = os.waitpid(ended.si_pid, 0)
             self._supervisor.sendall(encode(Reaped(ended.si_pid, os.waitstatus_to_exitcode(status))))
-
-
-def process_start_ticks(pid: int) -> int:
-    """Return a process's start time in clock ticks since boot (field 22 of /proc/PID/stat; proc(5))."""
-    stat = Path(f"/proc/{pid}/stat").read_text()
-    return int(stat.rpartition(")")[2].split()[19])
 
 
 def _ignore(_number: int, _frame: object) -> None:

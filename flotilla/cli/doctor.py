@@ -11,7 +11,8 @@ from flotilla.cli.faults import CommandError
 from flotilla.cli.render import console, table
 from flotilla.db.engine import Database
 from flotilla.db.schema import Shape, shape
-from flotilla.db.tables import bots
+from flotilla.db.tables import bot_status, bots
+from flotilla.domain.vitals import parse_vitals
 from flotilla.errors import FlotillaError, SetupError
 from flotilla.launch import probes
 from flotilla.launch.layout import Mode, supervisord_socket
@@ -60,6 +61,7 @@ def _examine_installation(settings: Settings) -> list[Finding]:
         _look("Home", lambda: probes.home_writable(settings)),
         _look("Token keys", lambda: probes.key_file_private(settings)),
         _look("Database", database.look),
+        _look("Bots", database.set_aside),
         _look("Redis", lambda: probes.redis_reachable(settings)),
         _look("Port", lambda: _port(settings)),
         _look("Discord", lambda: _discord(settings)),
@@ -84,12 +86,22 @@ class _Database:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.bots = 0
+        self._set_aside: list[str] = []
 
     def look(self) -> str:
         default = self._settings.home / "flotilla.db"
         if self._settings.database_url is None and not default.exists():
             return "not made yet; the first start makes it"
         return asyncio.run(self._ask())
+
+    def set_aside(self) -> str:
+        """Say for which bots the supervisor cannot do something. Raises SetupError if there is one."""
+        if self._set_aside:
+            raise SetupError(
+                f"The supervisor cannot do all it should for a fault of its own: {'; '.join(self._set_aside)}. "
+                f"It tries again by itself; the traceback is in {self._settings.log_dir}/supervisor.log. Report it."
+            )
+        return "none is set aside"
 
     async def _ask(self) -> str:
         database = Database(self._settings.effective_database_url)
@@ -101,6 +113,9 @@ class _Database:
                 raise SetupError("It has not this release's shape yet. Run: flotilla db upgrade")
             async with database.read() as connection:
                 self.bots = int((await connection.execute(sa.select(sa.func.count()).select_from(bots))).scalar_one())
+                query = sa.select(bots.c.name, bot_status.c.vitals).join(bot_status, bot_status.c.bot_id == bots.c.id)
+                found_vitals = [(row.name, parse_vitals(row.vitals)) for row in await connection.execute(query)]
+                self._set_aside = [f"{name}: {vitals.set_aside}" for name, vitals in found_vitals if vitals.set_aside]
         finally:
             await database.close()
         return f"{database.url.get_backend_name()}, this release's shape, {self.bots} bots"

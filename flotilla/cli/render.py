@@ -213,6 +213,12 @@ def fleet_summary(status: Mapping[str, Any], readiness: Mapping[str, Any], now: 
         if "vitals" in row
     ]
     lines += [
+        f"✖ Bots for which the supervisor of slot {row['slot']} cannot do something: {row['vitals']['set_aside']}. "
+        "Which and why: flotilla doctor"
+        for row in status["supervisors"]
+        if row.get("vitals", {}).get("set_aside")
+    ]
+    lines += [
         f"{'✔' if part['ok'] else '✖'} {name}" + (f": {part['detail']}" if part.get("detail") else "")
         for name, part in readiness.items()
         if isinstance(part, dict) and "ok" in part

@@ -141,6 +141,13 @@ _ROWS = (
         "See why: flotilla bots inspect NAME. Mend that, then: flotilla bots start NAME",
     ),
     Kind(
+        "set_aside",
+        Severity.CRITICAL,
+        "something cannot be done for it",
+        "A fault of Flotilla's own, which keeps to this bot and is tried again: the detail says what, and the "
+        "supervisor's log has the traceback. Report it.",
+    ),
+    Kind(
         "supervisor_stalled",
         Severity.WARNING,
         "the supervisor stood still",

@@ -18,7 +18,8 @@ class Vitals(msgspec.Struct, frozen=True):
     minutes, `responses` their number. invalid_requests_10m: HTTP answers that count against the address' ban, in the
     last ten minutes; `quarantined`: its requests are held back for them. session_starts_24h: IDENTIFYs spent,
     `session_starts_left`: of the `session_starts_total` that Discord allows, given back at `session_starts_back_at`.
-    session_start_at: of a bot that waits for its session starts, when the next automatic one may be.
+    session_start_at: of a bot that waits for its session starts, when the next automatic one may be. set_aside: what
+    the supervisor cannot do for it at the moment for a fault of its own, and why; it tries again by itself.
     """
 
     memory_slope_bytes_s: float | None = None
@@ -34,18 +35,20 @@ class Vitals(msgspec.Struct, frozen=True):
     session_starts_total: int | None = None
     session_starts_back_at: datetime | None = None
     session_start_at: datetime | None = None
+    set_aside: str | None = None
 
 
 class HostVitals(msgspec.Struct, frozen=True):
     """Of the host's address.
 
     invalid_requests_10m: of all its bots; at `invalid_requests_limit` Discord bans the address. brake: `none`, `slow`,
-    or `vital` (nothing but answers to interactions).
+    or `vital` (nothing but answers to interactions). set_aside: bots for which something cannot be done at the moment.
     """
 
     invalid_requests_10m: int = 0
     brake: str = "none"
     invalid_requests_limit: int = INVALID_REQUESTS_MAX
+    set_aside: int = 0
 
 
 NO_VITALS = Vitals()

@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -15,12 +14,11 @@ from flotilla.errors import FlotillaError, RetryError
 from flotilla.launch.layout import supervisord_socket
 from flotilla.launch.remains import live_programs
 from flotilla.launch.supervisord import Supervisord
+from flotilla.processes import start_ticks
 from flotilla.settings import Settings
 
 WAIT_S = 15.0
 _LOOK_EVERY_S = 0.1
-_STAT_START_TIME = 19
-"""Index of starttime among the fields of /proc/PID/stat after the command's closing bracket. Source: proc(5)."""
 
 
 def stop_everything(settings: Settings, say: Callable[[str], None], wait_s: float = WAIT_S) -> None:
@@ -61,15 +59,6 @@ def live_bots(settings: Settings) -> list[int]:
     except (FlotillaError, sa.exc.SQLAlchemyError):
         return []
     return [pid for pid, started_at in recorded if started_at is not None and start_ticks(pid) == started_at]
-
-
-def start_ticks(pid: int) -> int | None:
-    """Return when a process started, in clock ticks since boot, or None if it is gone. A zombie is gone."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    return None if fields[0] == "Z" else int(fields[_STAT_START_TIME])
 
 
 async def _recorded(settings: Settings) -> list[tuple[int, int | None]]:

@@ -19,11 +19,12 @@ from flotilla.domain.rollover import Pace
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus
 from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Warm, encode
 from supervisor.chronicle import Chronicle
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.forkserver import ForkHandlers, ForkServer, NotUpError
 from supervisor.forkservers import ForkServers
 from supervisor.journal import Journal
 from supervisor.rollover import Rollovers
+from supervisor.shell import Shell
 from supervisor.zygote import ForkServerProcess
 from tests.builders import T0
 from tests.fakes.fleet import MemoryFleetStore

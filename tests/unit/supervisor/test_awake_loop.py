@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import supervisor
+from flotilla.processes import start_ticks
 from supervisor.awake_loop import AwakeLoop
-from supervisor.processes import start_ticks
 from tests.stack import until
 
 CODE = """
@@ -67,6 +67,7 @@ def test_a_loop_that_works_for_long_says_that_it_missed_something() -> None:
 REAL_TIME = {
     "awake_loop.py": "makes the other clock of it",
     "chronicle.py": "how often people are told",
+    "containment.py": "how often people are told",
     "control.py": "how often people are told",
     "diagnosis.py": "how fast logs grow",
     "findings.py": "how often a bot is renewed, which waiting longer does not mend",

@@ -17,11 +17,12 @@ from flotilla.domain.policy import MIB, Overrides, Policy
 from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import BecameReady, Exited, HandedOver, Heartbeat, LostReady, Renew, Restart, State
 from flotilla.ports import FleetRow
-from supervisor.fleet import Fleet, Shell
+from flotilla.processes import start_ticks
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.predecessors import LATE_S
-from supervisor.processes import start_ticks
+from supervisor.shell import Shell
 from tests.fakes.fleet import MemoryFleetStore
 from tests.stack import until
 

@@ -2,15 +2,12 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 
 import structlog
-from msgspec import structs
 
 from flotilla.botlog import log_file
 from flotilla.domain.bots import BotStatus
@@ -18,7 +15,6 @@ from flotilla.domain.bounds import plain
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
-from flotilla.domain.vitals import HostVitals
 from flotilla.domain.worker import HandedOver, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import (
@@ -83,14 +79,13 @@ from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
 from supervisor.shell import Shell
+from supervisor.shown import SLOT, Shown
 from supervisor.spool import Spool
 from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
 from supervisor.tokens import Tokens
 from supervisor.zygote import ForkServerProcess
 
-SEEN_INTERVAL_S = 2.0
-VITALS_INTERVAL_S = 5.0
 FORK_SERVER_AFTER_S = 3.0
 """The fork server starts when all workers have been adopted, but no later than this, however slow one of them is."""
 
@@ -99,7 +94,6 @@ SHUTDOWN_GRACE_S = 5.0
 SHUTDOWN_S = 6.5
 """However patient the settings are, everything is down within the 8 s that supervisord.conf gives this program."""
 
-SLOT = 0
 TOLD_CHARS = 200
 log = structlog.get_logger()
 
@@ -142,7 +136,6 @@ class Supervisor:
         self._chronicle = Chronicle(store)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
         self._containment = Containment(self._chronicle.note)
-        self._containment.changed = self._show_set_aside
         self._sessions = Sessions(
             sessions,
             self._chronicle,
@@ -183,6 +176,7 @@ class Supervisor:
             self._chronicle,
             self._tell,
         )
+        self._shown = Shown(store, self._fleet, self._journal, self._sessions, self._requests, self._containment)
         self._heaps = Heaps(store)
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief, self._containment)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
@@ -256,7 +250,7 @@ class Supervisor:
                     self._listen_for_nudges(),
                     self._stalls.run(),
                     self._memory.run(),
-                    self._show_for_ever(),
+                    self._shown.run(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
                     self._requests.run(),
@@ -384,40 +378,10 @@ class Supervisor:
         self._forks.need()
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(now() - began, 2))
 
-    async def _show_for_ever(self) -> None:
-        """Store memory and latency of running workers now and then, and that this supervisor lives."""
-        started_at = datetime.now(UTC)
-        last_vitals = 0.0
-        while True:
-            with contextlib.suppress(RetryError):
-                await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC), self._host_vitals())
-            if time.monotonic() - last_vitals >= VITALS_INTERVAL_S:
-                last_vitals = time.monotonic()
-                for member in self._fleet:
-                    if member.process is not None:
-                        self._containment.retry(member.bot, "status", self._show, member)
-            await asyncio.sleep(SEEN_INTERVAL_S)
-
-    def _show(self, member: Member) -> None:
-        self._sessions.show(member)
-        self._journal.put(member.status())
-
-    def _show_set_aside(self, bot_id: str) -> None:
-        told = self._containment.sentence(bot_id)
-        member = self._fleet.get(bot_id)
-        if member is not None:
-            member.vitals = structs.replace(member.vitals, set_aside=told)
-            self._journal.put(member.status())
-        elif (status := self._fleet.stored(bot_id)) is not None:
-            self._journal.put(replace(status, vitals=structs.replace(status.vitals, set_aside=told)))
-
     def _open_metrics(self) -> tuple[LiveMetrics, Away]:
         # Imported late, as the client of the nudges: it takes as long as to start a few bots.
         live, valkey = import_module("flotilla.live_metrics"), import_module("flotilla.valkey")
         return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
-
-    def _host_vitals(self) -> HostVitals:
-        return structs.replace(self._requests.vitals(), set_aside=self._containment.count())
 
     def _preload(self) -> Preload:
         """Return what a fork server that is started now imports: the code of the bots that may start.

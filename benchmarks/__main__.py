@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import answer, crashing, deaf, hang, leak, many, memory, profiles, recover, sandbox, start, warm
+from benchmarks import answer, crashing, deaf, hang, leak, many, memory, profiles, recover, sandbox, stall, start, warm
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
 from benchmarks.peers import install_peers
@@ -29,6 +29,7 @@ QUICK_BOTS = 5
 QUICK_KILLS = 3
 QUICK_SANDBOX_BOTS, QUICK_SANDBOX_S = 100, 3.0
 HANGS, QUICK_HANGS = 5, 1
+STALLS = 3
 NAMES = (
     "start",
     "recover",
@@ -37,13 +38,14 @@ NAMES = (
     "many",
     "leak",
     "hang",
+    "stall",
     "deaf",
     "crashing",
     "warm",
     "answer",
     "sandbox",
 )
-PEERLESS = {"profiles", "many", "hang", "deaf", "sandbox", "warm", "answer"}
+PEERLESS = {"profiles", "many", "hang", "stall", "deaf", "sandbox", "warm", "answer"}
 
 
 def parse() -> argparse.Namespace:
@@ -82,6 +84,7 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "many": lambda: many.run(options.many, many.QUICK_REST_S if quick else many.REST_S),
         "leak": lambda: leak.run(quick=quick),
         "hang": lambda: hang.run(QUICK_HANGS if quick else HANGS),
+        "stall": lambda: stall.run(options.bots, 1 if quick else STALLS),
         "crashing": lambda: crashing.run(crash_bots, options.seconds, crash_peers),
         "warm": lambda: warm.run(*((QUICK_RESTARTS, QUICK_RESTARTS) if quick else (RESTARTS, REFUSED))),
         "deaf": lambda: deaf.run(1 if quick else DEAF_BOTS, quick=quick),

@@ -1,5 +1,6 @@
 """Flotilla as a contender: its supervisor on a home of its own."""
 
+import asyncio
 import contextlib
 import json
 import signal
@@ -62,6 +63,24 @@ class Flotilla(Running):
         await self._program.end(signal.SIGKILL)
         await self.start()
         return self._program
+
+    async def stall_supervisor(self, seconds: float) -> None:
+        """Stop the supervisor, and let it go on after some seconds."""
+        assert self._program is not None
+        self._program.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(seconds)
+        self._program.process.send_signal(signal.SIGCONT)
+
+    async def caught_up_s(self, number: int) -> float:
+        """Return how long after the stall of that number, from 1 on, the supervisor had heard every bot again."""
+        program = self._program
+        assert program is not None
+
+        def told() -> list[str]:
+            return [line for line in program.text().splitlines() if '"supervisor.caught_up"' in line]
+
+        await until(lambda: len(told()) >= number, "the supervisor has heard its bots")
+        return float(json.loads(told()[number - 1])["after_s"])
 
     async def noticed_s(self, kill: Kill) -> float | None:
         """Return seconds until the supervisor wrote of the exit; by then it has got the exit code as well."""

@@ -15,16 +15,22 @@ EX_CONFIG = 78
 """Exit codes of sysexits.h. supervisord.conf treats 78 as final: no restart mends a wrong setting."""
 
 
-def run_program(name: str, main: Callable[[Settings], Awaitable[None]]) -> int:
+def run_program(
+    name: str,
+    main: Callable[[Settings], Awaitable[None]],
+    loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> int:
     """Run `main` with settings and logging in place; return the process's exit code.
 
+    loop: makes the event loop; None: asyncio's own.
     A FlotillaError ends as one sentence on stderr: 78 for a misconfiguration, 69 for something that is away.
     """
     try:
         settings = load_settings()
         wear_mark(settings.home)
         configure_logging(name, settings.log_level, json=settings.log_format == "json")
-        asyncio.run(_as_coroutine(main, settings))
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(_as_coroutine(main, settings))
     except FlotillaError as fault:
         print(f"{name}: {redact_text(fault.message)}", file=sys.stderr)  # noqa: T201 - the sentence an operator reads
         return EX_CONFIG if isinstance(fault, SetupError) else EX_UNAVAILABLE

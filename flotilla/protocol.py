@@ -120,7 +120,7 @@ class Without(_Message, frozen=True, tag=True):
     """
 
     what: Literal["log", "session"]
-    error: Annotated[str, msgspec.Meta(max_length=32)]
+    error: Annotated[str, msgspec.Meta(max_length=32, pattern=PLAIN)]
 
 
 class Sealed(_Message, frozen=True, tag=True):

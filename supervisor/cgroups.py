@@ -101,10 +101,11 @@ def find(proc: Path) -> Path | None:
 
 def _own(proc: Path) -> tuple[str, str] | None:
     """Return where cgroup v2 is mounted and the path of our own cgroup in it."""
-    mounts = [line.split() for line in (proc / "mountinfo").read_text().splitlines()]
+    mountinfo, cgroup = (os.fsdecode((proc / name).read_bytes()) for name in ("mountinfo", "cgroup"))  # names are bytes
+    mounts = [line.split() for line in mountinfo.splitlines()]
     # Source: proc(5), mountinfo: field 5 is the mount point, the type follows the separator.
     points = [fields[4] for fields in mounts if fields[fields.index("-") + 1] == "cgroup2"]
-    paths = [line[3:] for line in (proc / "cgroup").read_text().splitlines() if line.startswith("0::")]
+    paths = [line[3:] for line in cgroup.splitlines() if line.startswith("0::")]
     return (points[0], paths[0]) if points and paths else None
 
 

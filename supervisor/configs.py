@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -255,12 +254,11 @@ class Configs:
             await asyncio.sleep(LOOK_S + wait_s)
 
     def _look(self) -> None:
-        now = time.monotonic()
         for member in list(self._trials.values()):
             ready_at = member.worker.ready_at
             if member.worker.state is not State.RUNNING:
                 continue
-            if ready_at is not None and now - ready_at >= member.policy.stable_after_s:
+            if ready_at is not None and member.clock() - ready_at >= member.policy.stable_after_s:
                 if member.config is None or member.config_version is None:
                     del self._trials[member.bot.id]
                 else:

@@ -37,6 +37,7 @@ from flotilla.protocol import (
     WorkerLimits,
 )
 from supervisor.configs import Configs
+from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.link import Link
@@ -78,6 +79,7 @@ class ControlServer:
         sessions: Sessions,
         configs: Configs,
         takers: Mapping[type, Taker],
+        containment: Containment,
         users: BotUsers | None = None,
         offended: Callable[[Member, str], object] = lambda _member, _why: None,
     ) -> None:
@@ -90,6 +92,7 @@ class ControlServer:
         self._users = users
         self._takers = takers
         self._offended = offended
+        self._containment = containment
         self._sessions = sessions
         self._configs = configs
         self._server: asyncio.Server | None = None
@@ -192,12 +195,22 @@ class ControlServer:
 
     def meet(self, link: Link, hello: Hello) -> None:
         """Let a worker in that proves itself: at once if it has its token already."""
+        if self._fleet.awaits(hello.bot_id):
+            link.close()  # whether it is the worker that it says it is will be known when its bot is adopted
+            return
         member = self._fleet.get(hello.bot_id)
+        if member is None or not self._containment.attempt(member.bot, "greeting", self._meet, link, hello, member):
+            self._refuse(link, hello, "there is no such bot") if member is None else link.close()
+
+    def _refuse(self, link: Link, hello: Hello, why: str) -> None:
+        log.warning("control.refused", bot_id=hello.bot_id, generation=hello.generation, pid=link.pid, why=why)
+        link.send(Refused(why))
+        link.close()
+
+    def _meet(self, link: Link, hello: Hello, member: Member) -> None:
         why = self._objection(hello, member, link.pid, link.uid)
-        if why or member is None:
-            log.warning("control.refused", bot_id=hello.bot_id, generation=hello.generation, pid=link.pid, why=why)
-            link.send(Refused(why))
-            link.close()
+        if why:
+            self._refuse(link, hello, why)
             return
         link.belongs_to(member, hello.generation)
         self._fleet.forked(hello.bot_id, hello.generation, link.pid, None)
@@ -213,10 +226,10 @@ class ControlServer:
 
     async def _give_token(self, link: Link, member: Member, hello: Hello) -> None:
         token = await self._token(member)
-        if token is None:
+        welcome = self._welcome
+        if token is None or not self._containment.attempt(member.bot, "greeting", welcome, link, member, hello, token):
             link.close()
         elif link.is_open:
-            self._welcome(link, member, hello, token)
             link.go_on()
 
     def _welcome(self, link: Link, member: Member, hello: Hello, token: str | None) -> None:
@@ -243,15 +256,13 @@ class ControlServer:
             self._fleet.apply(member, LostReady(hello.generation))
         self._fleet.apply(member, Heartbeat(hello.generation))
 
-    def _objection(self, hello: Hello, member: Member | None, pid: int, uid: int) -> str:
+    def _objection(self, hello: Hello, member: Member, pid: int, uid: int) -> str:
         """Return why this peer is not the worker it says it is, or an empty string."""
         if hello.version != VERSION:
             return f"it speaks protocol {hello.version}, this supervisor {VERSION}"
         own = None if self._users is None else self._users.known(hello.bot_id)
         if uid not in {os.getuid(), own}:
             return "it runs as another user"
-        if member is None:
-            return "there is no such bot"
         if hello.generation != member.worker.generation:
             return f"generation {member.worker.generation} has replaced it"
         proof = hashlib.sha256(hello.secret).digest()
@@ -288,7 +299,13 @@ class ControlServer:
             member.process.terminate()
 
     def take(self, member: Member, generation: int, message: FromWorker) -> None:
-        """Let a worker's message have its effect."""
+        """Let a worker's message have its effect; what breaks over it is set aside for this bot alone."""
+        if isinstance(message, Hello):
+            raise ProtocolError("Hello comes once")
+        what = f"message {type(message).__name__}"
+        self._containment.attempt(member.bot, what, self._take, member, generation, message)
+
+    def _take(self, member: Member, generation: int, message: FromWorker) -> None:
         taker = self._takers.get(type(message))
         if taker is not None:
             taker(member, generation, message)
@@ -307,8 +324,6 @@ class ControlServer:
             case Failing(code, detail):
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, self._configs.cause(member, generation, code, detail)))
-            case Hello():
-                raise ProtocolError("Hello comes once")
 
     def _take_beat(self, member: Member, generation: int, beat: Beat) -> None:
         if member.worker.generation == generation:

@@ -147,13 +147,14 @@ class Diagnosis:
             return None, "The bot has no process now."
         if not self.dump(member, "they were asked for"):
             return None, "This worker cannot tell: it is only starting, or another release started it. Try again."
-        deadline = time.monotonic() + STACKS_WAIT_S
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + STACKS_WAIT_S
         while True:
             await asyncio.sleep(STACKS_POLL_S)
             text = clean(await asyncio.to_thread(read_range, path, start, None, STACKS_BYTES))
             if END_OF_TASKS in text:
                 return text.partition(END_OF_TASKS)[0].rstrip() + "\n", None
-            if time.monotonic() > deadline:
+            if loop.time() > deadline:
                 return text + "\nThe event loop did not turn meanwhile, so its tasks are not shown.\n", None
 
     def _path(self, member: Member) -> Path:

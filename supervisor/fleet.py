@@ -10,13 +10,13 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 from ulid import ULID
 
-from flotilla.domain.bots import Bot, Desired, Transition
+from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.lifecycle import IllegalTransition, step
 from flotilla.domain.policy import Policy
@@ -47,55 +47,42 @@ from flotilla.domain.worker import (
     Worker,
 )
 from flotilla.ports import FleetRow
+from supervisor.adoption import Adoption
+from supervisor.containment import Containment
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted, remembered
 from supervisor.predecessors import Predecessors
 from supervisor.processes import WorkerProcess
 from supervisor.reconcile import may_be_dropped, order
+from supervisor.shell import Shell
 
 log = structlog.get_logger()
 _FOUND_LOST = Exited | LostReady | DeadlinePassed
 _OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
 
 
-def _never(_member: Member) -> None:
-    return None
+class Fleet:
+    """Bots by id. policy: the fleet's; a bot may have some of it of its own.
 
-
-def _at_once(act: Callable[[], None]) -> None:
-    act()
-
-
-@dataclass(frozen=True, slots=True)
-class Shell:
-    """What the fleet has others do.
-
-    spawn: fork a worker, which will prove itself with the secret. on_exit: a process (generation, pid) is gone; call
-    `Fleet.exited` when its exit code is known. dump_stacks: have a hanging worker write down where it hangs.
-    on_gone: told how an incarnation ended, first of all. on_policy: told of a live worker whose policy has changed.
-    on_config: told of a member whose config, or one of its guilds', has changed.
-    withhold: why a worker is not to be spawned now, and for how many seconds; None: spawn it. on_fatal: told of a bot
-    that is given up. when_stored: have something done once all that the journal was given is safe.
+    clock: seconds that leave out what this program slept through, so that nobody is late for it meanwhile.
     """
 
-    spawn: Callable[[Member, bytes], None]
-    on_exit: Callable[[Member, int, int], None]
-    dump_stacks: Callable[[Member], object]
-    on_gone: Callable[[Member, Exit], None]
-    on_policy: Callable[[Member], None]
-    withhold: Callable[[Member], tuple[str, float] | None] = _never
-    on_config: Callable[[Member], None] = _never
-    on_fatal: Callable[[Member], object] = _never
-    when_stored: Callable[[Callable[[], None]], None] = _at_once
-
-
-class Fleet:
-    """Bots by id. policy: the fleet's; a bot may have some of it of its own."""
-
-    def __init__(self, policy: Policy, journal: Journal, shell: Shell, *, spawn_concurrency: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        journal: Journal,
+        shell: Shell,
+        *,
+        spawn_concurrency: int,
+        clock: Callable[[], float] = time.monotonic,
+        containment: Containment | None = None,
+    ) -> None:
         self._policy = policy
         self._journal = journal
         self._shell = shell
+        self.now = clock
+        self._containment = containment or Containment(clock=clock)
+        self._adoption = Adoption(self._containment)
         self._spawn_concurrency = spawn_concurrency
         self._members: dict[str, Member] = {}
         self._predecessors = Predecessors()
@@ -149,7 +136,7 @@ class Fleet:
     def _apply(self, member: Member, event: Event) -> None:
         before = member.worker
         try:
-            after, effects = step(before, event, time.monotonic(), member.policy)
+            after, effects = step(before, event, self.now(), member.policy)
         except IllegalTransition as fault:
             log.error("worker.illegal_transition", bot=member.bot.name, what=repr(event), error=str(fault))  # noqa: TRY400
             return
@@ -180,7 +167,7 @@ class Fleet:
         if process is None:
             self.exited(bot_id, generation, None)
         elif member.process is process:
-            process.watch(lambda: self._shell.on_exit(member, generation, pid))
+            process.watch(lambda: self._shell.on_exit(member, generation, process))
         else:
             process.kill()
             process.release()
@@ -221,13 +208,13 @@ class Fleet:
 
     def _tell_gone(self, member: Member, generation: int, exit_code: int | None, why: str | None) -> None:
         now = datetime.now(UTC)
-        self._shell.on_gone(member, Exit(str(ULID.from_datetime(now)), member.bot.id, now, generation, exit_code, why))
+        end = Exit(str(ULID.from_datetime(now)), member.bot.id, now, generation, exit_code, why)
+        self._containment.attempt(member.bot, "record of its exit", self._shell.on_gone, member, end)
 
     def _let_go(self, member: Member, before: Worker) -> None:
         """The next incarnation begins while the process of this one, which has handed over, still lives."""
         if member.process is not None:
-            now = time.monotonic()
-            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, now)
+            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, self.now())
         self._without_process(member)
 
     def _without_process(self, member: Member) -> None:
@@ -239,7 +226,7 @@ class Fleet:
 
     def tick(self) -> None:
         """Let the deadlines that have come happen."""
-        now = time.monotonic()
+        now = self.now()
         self._predecessors.tick(now)
         if now < self._soonest:
             return
@@ -247,30 +234,44 @@ class Fleet:
         for member in self:
             deadline = member.worker.deadline
             if deadline is not None and now >= deadline:
-                self.apply(member, DeadlinePassed(self._random.random()))
+                self._containment.retry(member.bot, "deadline", self._pass_deadline, member)
                 deadline = member.worker.deadline
             if deadline is not None and deadline < self._soonest:
                 self._soonest = deadline
+
+    def _pass_deadline(self, member: Member) -> None:
+        worker = member.worker
+        if worker.pid is not None and member.process is None:
+            # Its exit could not be dealt with when it was seen.
+            self.exited(member.bot.id, worker.generation, None)
+        else:
+            self.apply(member, DeadlinePassed(self._random.random()))
 
     # Desired state ---------------------------------------------------------------------------------------------------
 
     def reconcile(self, bots: Iterable[Bot]) -> list[str]:
         """Bring every worker nearer to what is wanted; return the ids of removed bots that may be dropped now."""
-        droppable = []
+        droppable: list[str] = []
         wanted = {bot.id: bot for bot in bots}
+        self._adopt_rest()
         for gone in self._members.keys() - wanted.keys():
-            self._forget(gone)
+            self._containment.retry(self._members[gone].bot, "removal", self._forget, gone)
         for bot in wanted.values():
-            member = self._meet(bot)
-            command = order(bot, member.worker, member.epoch)
-            if isinstance(command, Start):
-                self._waiting[bot.id] = None
-            elif command is not None:
-                self.apply(member, command)
-            if may_be_dropped(bot, member.worker):
-                droppable.append(bot.id)
+            # Of one that could not be adopted a process may live, so no other is started.
+            if not self._adoption.awaits(bot.id):
+                self._containment.retry(bot, "reconciliation", self._reconcile, bot, droppable)
         self.admit()
         return droppable
+
+    def _reconcile(self, bot: Bot, droppable: list[str]) -> None:
+        member = self._meet(bot)
+        command = order(bot, member.worker, member.epoch)
+        if isinstance(command, Start):
+            self._waiting[bot.id] = None
+        elif command is not None:
+            self.apply(member, command)
+        if may_be_dropped(bot, member.worker):
+            droppable.append(bot.id)
 
     def _meet(self, bot: Bot) -> Member:
         """Return the member of a bot as it is wanted now; a policy that has changed holds from now on."""
@@ -279,7 +280,7 @@ class Fleet:
             return member
         if member is None:
             policy = bot.overrides.on(self._policy)
-            member = self._members[bot.id] = Member(bot, policy, epoch=bot.desired_epoch)
+            member = self._members[bot.id] = Member(bot, policy, epoch=bot.desired_epoch, clock=self.now)
         elif bot.overrides != member.bot.overrides:
             member.policy = bot.overrides.on(self._policy)
             if member.process is not None:
@@ -299,21 +300,21 @@ class Fleet:
             member = self._members.get(bot_id)
             # What was wanted when it was put in line may not be wanted any more.
             if member is not None and order(member.bot, member.worker, member.epoch) == Start():
-                self.apply(member, Start())
+                self._containment.attempt(member.bot, "start", self.apply, member, Start())
 
     def stop_all(self) -> None:
         """Stop every worker; what is wanted stays, so that the next supervisor starts them again."""
         for member in self:
             member.bot = _unwanted(member.bot)
             if member.worker.state is not State.STOPPED:
-                self.apply(member, Stop())
+                self._containment.attempt(member.bot, "stop", self.apply, member, Stop())
 
     def kill_all(self) -> None:
         """End every process that is left, now."""
         self._predecessors.kill_all()
         for member in self:
             if member.process is not None:
-                member.process.kill()
+                self._containment.attempt(member.bot, "stop", member.process.kill)
 
     def idle(self) -> bool:
         """Return whether no process is left."""
@@ -337,33 +338,47 @@ class Fleet:
         A worker that is alive goes on as it is and has the liveness timeout to make itself known. One that died
         meanwhile is treated as an exit that nobody saw.
         """
-        adopted = 0
         self._soonest = -math.inf
-        for row in rows:
-            policy = row.bot.overrides.on(self._policy)
-            member = self._members[row.bot.id] = remembered(row, policy, time.monotonic(), self._random.random())
-            member.unheard_since = seen_at
+        self._adoption.of(rows, seen_at)
+        return self._adopt_rest()
+
+    def _adopt_rest(self) -> int:
+        """Adopt those that were not yet; return how many of them live."""
+        adopted = 0
+        for found in self._adoption.attempt(self._found):
+            member, process, status = found
             self._starting += member.worker.state is State.STARTING
-            status = row.status
-            if status.pid is None:
-                if member.worker.state in _OWNS_PROCESS:
-                    self.exited(row.bot.id, status.generation, None)
-                continue
-            # Without a start time it may be any process; if it is ours, its Hello is refused as of an old generation.
-            known = status.process_started_at is not None
-            process = WorkerProcess.find(status.pid, status.process_started_at) if known else None
-            if process is None:
-                self.exited(row.bot.id, status.generation, None)
-                continue
-            member.process = process
-            self.processes += 1
-            self._watch_adopted(member, process)
-            adopted += 1
+            if process is not None:
+                self.processes += 1
+                adopted += 1
+            elif member.worker.state in _OWNS_PROCESS or member.worker.pid is not None:
+                self._containment.attempt(member.bot, "remains", self._shell.on_lost, member, status)
+                generation = member.worker.generation
+                self._containment.attempt(member.bot, "exit", self.exited, member.bot.id, generation, None)
         return adopted
 
-    def _watch_adopted(self, member: Member, process: WorkerProcess) -> None:
-        generation = member.worker.generation
-        process.watch(lambda: self._shell.on_exit(member, generation, process.pid))
+    def _found(self, row: FleetRow, seen_at: datetime | None) -> tuple[Member, WorkerProcess | None, BotStatus]:
+        """Return a bot of the supervisor before and its live process, if it has one. Changes nothing if it raises."""
+        member = remembered(row, row.bot.overrides.on(self._policy), self.now, self._random.random())
+        member.unheard_since = seen_at
+        pid, generation = row.status.pid, row.status.generation
+        started_at = row.status.process_started_at
+        # Without a start time it may be any process; if it is ours, its Hello is refused as of an old generation.
+        process = None if pid is None or started_at is None else WorkerProcess.find(pid, started_at)
+        if process is not None:
+            process.watch(lambda: self._shell.on_exit(member, generation, process))
+        member.process = process
+        self._members[row.bot.id] = member
+        return member, process, row.status
+
+    def awaits(self, bot_id: str) -> bool:
+        """Return whether a bot of the supervisor before could not be adopted yet."""
+        return self._adoption.awaits(bot_id)
+
+    def stored(self, bot_id: str) -> BotStatus | None:
+        """Return what the supervisor before stored of a bot that could not be adopted yet."""
+        row = self._adoption.row(bot_id)
+        return None if row is None else row.status
 
     # Effects ---------------------------------------------------------------------------------------------------------
 
@@ -409,7 +424,9 @@ class Fleet:
             return
         now = datetime.now(UTC)
         if before.ready and not after.ready and isinstance(event, _FOUND_LOST):
-            self._record_loss(member, before, now)
+            loss = member.loss(before, now)
+            if loss is not None:
+                self._journal.put(member.status(), loss)
         member.since = now
         if after.state is State.FATAL and before.state is not State.FATAL:
             self._shell.on_fatal(member)
@@ -427,25 +444,6 @@ class Fleet:
             pid=after.pid,
             reason=after.reason,
             event_name=type(event).__name__,
-        )
-
-    def _record_loss(self, member: Member, before: Worker, now: datetime) -> None:
-        """Of a worker adopted and never heard of, say that it may have been lost since the last supervisor was seen."""
-        if member.unheard_since is None:
-            return
-        at = min(now, max(member.unheard_since, member.since or member.unheard_since))
-        expected = is_wanted(member.bot)
-        self._journal.put(
-            member.status(),
-            Transition(
-                member.bot.id,
-                at,
-                before.state,
-                ready=False,
-                generation=before.generation,
-                reason=None,
-                expected=expected,
-            ),
         )
 
     def _forget(self, bot_id: str) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import signal
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -143,7 +142,7 @@ class ForkServer:
             return
         self._unanswered += 1
         if self._asked_at is None:
-            self._asked_at = time.monotonic()
+            self._asked_at = asyncio.get_running_loop().time()
             self._writer.write(encode(Ping()))
 
     @property
@@ -156,7 +155,7 @@ class ForkServer:
     @property
     def silent_s(self) -> float:
         """Seconds since it was asked something that it has not answered."""
-        return 0.0 if self._asked_at is None else time.monotonic() - self._asked_at
+        return 0.0 if self._asked_at is None else asyncio.get_running_loop().time() - self._asked_at
 
     def is_parent_of(self, pid: int) -> bool:
         """Return whether it forked the worker whose exit code was not asked for yet."""

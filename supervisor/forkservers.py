@@ -70,6 +70,10 @@ class ForkServers:
         parent = next((server for server in self._living if server.is_parent_of(pid)), None)
         return None if parent is None else await parent.exit_code(pid)
 
+    def is_parent_of(self, pid: int) -> bool:
+        """Return whether a living fork server forked a worker, and so ends what is left of its group."""
+        return any(server.is_parent_of(pid) for server in self._living)
+
     def need(self) -> None:
         """Start the first one now, if it was not started before; the first order does the same."""
         self._needed.set()

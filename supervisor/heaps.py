@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -87,16 +86,17 @@ class Heaps:
         """Return a worker's report; None if it is not there, ends meanwhile, or takes too long."""
         number, generation = next(self._numbers), member.worker.generation
         key = member.bot.id, generation, number
-        waiting: asyncio.Future[HeapReport] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[HeapReport] = loop.create_future()
         self._asked[key] = waiting
-        deadline, told = time.monotonic() + timeout_s, False
+        deadline, told = loop.time() + timeout_s, False
         try:
             while member.worker.generation == generation and member.process is not None:
                 # An adopted worker may not have found this supervisor yet.
                 told = told or self.tell(member.bot.id, TakeHeap(number, brief, trace_s))
                 if waiting.done():
                     return waiting.result()
-                left_s = deadline - time.monotonic()
+                left_s = deadline - loop.time()
                 if left_s <= 0:
                     return None
                 await asyncio.wait({waiting}, timeout=min(left_s, POLL_S))

@@ -1,10 +1,13 @@
 """One bot of the fleet with its worker, as the shell sees it and as the database remembers it."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from flotilla.domain.bots import Bot, BotStatus, Desired
+from msgspec import structs
+
+from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.config import BotConfig
 from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome
 from flotilla.domain.policy import Policy, backoff_delay_s
@@ -31,7 +34,7 @@ class Member:
     that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
     the current incarnation was started, of `sessions.Cause`. config, config_version: that the worker runs with, or the
     last one did; None: not known. outcome: what came of its configs. met_generation: of the last new worker that proved
-    itself to this supervisor.
+    itself to this supervisor. clock: the seconds that its worker's times are in.
     """
 
     bot: Bot
@@ -55,11 +58,12 @@ class Member:
     config_version: int | None = None
     outcome: ConfigOutcome = NO_OUTCOME
     met_generation: int = 0
+    clock: Callable[[], float] = time.monotonic
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""
         worker, process = self.worker, self.process
-        wall_clock_ahead_s = time.time() - time.monotonic()
+        wall_clock_ahead_s = time.time() - self.clock()
         return BotStatus(
             bot_id=self.bot.id,
             state=worker.state,
@@ -81,13 +85,23 @@ class Member:
             config_version=self.config_version,
         )
 
+    def loss(self, before: Worker, now: datetime) -> Transition | None:
+        """Of a worker adopted and never heard of, say that it may have been lost since the last supervisor was seen."""
+        if self.unheard_since is None:
+            return None
+        at = min(now, max(self.unheard_since, self.since or self.unheard_since))
+        wanted = is_wanted(self.bot)
+        return Transition(
+            self.bot.id, at, before.state, ready=False, generation=before.generation, reason=None, expected=wanted
+        )
 
-def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Member:
+
+def remembered(row: FleetRow, policy: Policy, clock: Callable[[], float], jitter: float) -> Member:
     """Return a bot as the supervisor before left it.
 
-    policy: the bot's own, not the fleet's. now: monotonic second. jitter: uniform draw in [0, 1).
+    policy: the bot's own, not the fleet's. clock: as `Member` has it. jitter: uniform draw in [0, 1).
     """
-    status = row.status
+    status, now = row.status, clock()
     waited = status.state is State.BACKOFF and reason(status.reason or "").verdict is Verdict.WAIT
     waits = REMEMBERED_WAITS if waited else 0
     deadlines = {
@@ -120,7 +134,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
         latency_ms=status.latency_ms,
         since=status.since,
         heartbeat_at=status.heartbeat_at,
-        vitals=status.vitals,
+        vitals=structs.replace(status.vitals, set_aside=None),  # by the supervisor before, if it was
         fork_server=status.fork_server,
         config=_config_of(row),
         config_version=status.config_version,
@@ -132,6 +146,7 @@ def remembered(row: FleetRow, policy: Policy, now: float, jitter: float) -> Memb
             ready=status.ready,
             reason=status.reason,
         ),
+        clock=clock,
     )
 
 
@@ -142,7 +157,7 @@ def _config_of(row: FleetRow) -> BotConfig | None:
 
 
 def _failures_of_before(failed_at: tuple[float, ...], now: float, period_s: float) -> tuple[float, ...]:
-    """Return wall-clock times as monotonic ones; one that a moved clock puts into the future was just now."""
+    """Return wall-clock times by the clock that says `now`; one that the future has, for a set clock, was just now."""
     ages_s = (max(0.0, time.time() - at) for at in failed_at)
     return tuple(now - age_s for age_s in ages_s if age_s < period_s)
 

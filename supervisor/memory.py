@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil
+import structlog
 
 NEAR_SHARE = 0.8
 """Of the limit or of the soft limit, whichever is lower: above it figures must be fresh."""
@@ -26,6 +27,8 @@ NEAR_EVERY_S = 1.0
 MOVED_EVERY_S = 10.0
 AT_REST_EVERY_S = 120.0
 """Pages that a worker stops sharing with its siblings do not move its RSS."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,11 @@ class MemoryProbe:
                     self._let_go(target.pid)
                     known = self._known[target.pid] = _Known(target, now)
                 samples.append(known.sample(target, now))
-            except (psutil.Error, OSError):
-                # Gone, or it cannot be looked at now; whoever still wants to know asks again.
+            except (psutil.NoSuchProcess, ProcessLookupError, FileNotFoundError):
+                self._let_go(target.pid)
+            except (psutil.Error, OSError, ValueError, IndexError) as fault:
+                # It cannot be looked at now; the others are, and this one anew at the next look.
+                log.warning("memory.unread", pid=target.pid, error=str(fault))
                 self._let_go(target.pid)
         return samples
 

@@ -13,6 +13,7 @@ from flotilla.domain.memory import Finding, Memory, Reading, judge, next_look_s
 from flotilla.domain.policy import Policy
 from flotilla.domain.worker import MemoryExceeded, Renew, State
 from supervisor.chronicle import Chronicle
+from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
@@ -56,11 +57,19 @@ class MemoryWatch:
     snapshot: asks a worker what its memory is made of; returns what can be told in a second, or nothing.
     """
 
-    def __init__(self, fleet: Fleet, journal: Journal, chronicle: Chronicle, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        journal: Journal,
+        chronicle: Chronicle,
+        snapshot: Snapshot,
+        containment: Containment | None = None,
+    ) -> None:
         self._fleet = fleet
         self._journal = journal
         self._chronicle = chronicle
         self._snapshot = snapshot
+        self._containment = containment or Containment()
         self._probe = MemoryProbe()
         self._watched: dict[str, _Watched] = {}
         self._soon: dict[str, _Watched] = {}
@@ -73,8 +82,13 @@ class MemoryWatch:
         while True:
             targets = self.due(time.monotonic())
             for sample in await self._probe.sample(targets) if targets else ():
-                self.take(sample, time.monotonic())
+                self._contained(sample)
             await asyncio.sleep(self.pause_s(time.monotonic()))
+
+    def _contained(self, sample: MemorySample) -> None:
+        member = self._fleet.get(sample.bot_id)
+        if member is not None:
+            self._containment.attempt(member.bot, "memory", self.take, sample, time.monotonic())
 
     def due(self, now: float) -> list[MemoryTarget]:
         """Return the live processes that must be looked at now."""
@@ -86,7 +100,7 @@ class MemoryWatch:
             if watched.due <= now:
                 member = self._fleet.get(bot_id)
                 if member is not None and member.process is not None:
-                    targets.append(_target(member, member.process.pid, now))
+                    targets.append(_target(member, member.process.pid))
         return targets
 
     def pause_s(self, now: float) -> float:
@@ -101,15 +115,17 @@ class MemoryWatch:
             self._tidy()
         self._soon = {}
         for member in self._fleet:
-            if member.process is None:
-                continue
-            watched = self._of(member)
-            if member.memory_bytes is None and _is_wanted(member, now):
-                watched.due = 0.0
-            if watched.due < self._scan_at:
-                if watched.every_s >= PATIENT_S:
-                    watched.due = now  # a little early, in one pass with the others
-                self._soon[member.bot.id] = watched
+            if member.process is not None:
+                self._containment.retry(member.bot, "looks at its memory", self._line_up, member, now)
+
+    def _line_up(self, member: Member, now: float) -> None:
+        watched = self._of(member)
+        if member.memory_bytes is None and _is_wanted(member):
+            watched.due = 0.0
+        if watched.due < self._scan_at:
+            if watched.every_s >= PATIENT_S:
+                watched.due = now  # a little early, in one pass with the others
+            self._soon[member.bot.id] = watched
 
     def _tidy(self) -> None:
         """Forget what is gone."""
@@ -123,7 +139,7 @@ class MemoryWatch:
         if member is None or member.worker.pid != sample.pid:
             return
         worker, policy, watched = member.worker, member.policy, self._of(member)
-        settled = worker.ready_at is not None and now - worker.ready_at >= policy.stable_after_s
+        settled = worker.ready_at is not None and member.clock() - worker.ready_at >= policy.stable_after_s
         renewable = worker.state is State.RUNNING and self._may_renew(now)
         reading = Reading(now, sample.used_bytes, sample.exact, settled, renewable)
         watched.memory, finding = judge(watched.memory, reading, policy)
@@ -209,15 +225,15 @@ _CODES = {
 }
 
 
-def _is_wanted(member: Member, now: float) -> bool:
+def _is_wanted(member: Member) -> bool:
     """Return whether there should be a figure to show by now. Before READY it says nothing, and the limit holds."""
     ready_at = member.worker.ready_at
     if member.memory_bytes is not None or not member.worker.ready or ready_at is None:
         return False
-    return member.shared_bytes > 0 or now - ready_at >= WORD_S
+    return member.shared_bytes > 0 or member.clock() - ready_at >= WORD_S
 
 
-def _target(member: Member, pid: int, now: float) -> MemoryTarget:
+def _target(member: Member, pid: int) -> MemoryTarget:
     policy = member.policy
     return MemoryTarget(
         member.bot.id,
@@ -225,5 +241,5 @@ def _target(member: Member, pid: int, now: float) -> MemoryTarget:
         policy.memory_limit_bytes,
         policy.memory_soft_bytes,
         member.shared_bytes,
-        not _is_wanted(member, now),
+        not _is_wanted(member),
     )

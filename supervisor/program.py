@@ -21,6 +21,7 @@ from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from supervisor.awake_loop import AwakeLoop
 from supervisor.late_nudges import LateNudges
 from supervisor.parent import everything_stops
 from supervisor.supervisor import Supervisor
@@ -30,7 +31,7 @@ from supervisor.zygote import ForkServerProcess
 def run(fork_server: ForkServerProcess | None) -> int:
     """Run the program, with a fork server if one is warming up already; return the exit code."""
     try:
-        return run_program("supervisor", lambda settings: main(settings, fork_server))
+        return run_program("supervisor", lambda settings: main(settings, fork_server), AwakeLoop)
     finally:
         if fork_server is not None:
             fork_server.end()
@@ -38,6 +39,8 @@ def run(fork_server: ForkServerProcess | None) -> int:
 
 async def main(settings: Settings, fork_server: ForkServerProcess | None) -> None:
     """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, AwakeLoop)  # noqa: S101 - `run` asked for it
     forbid_core_dumps()
     prepare_home(settings)
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
@@ -60,6 +63,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             SqlConfigs(database),
             SqlUptime(database),
             SqlStock(database),
+            loop,
             fork_server,
         )
         stop = asyncio.Event()

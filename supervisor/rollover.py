@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import random
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -195,7 +194,7 @@ class _Run:
 
     def _give(self, event: Event) -> tuple[Effect, ...]:
         before = self._plan.phase
-        self._plan, effects = step(self._plan, event, time.monotonic(), self._pace)
+        self._plan, effects = step(self._plan, event, self._fleet.now(), self._pace)
         for effect in effects:
             self._carry(effect)
         if self._plan.phase is not before:
@@ -257,7 +256,7 @@ class _Run:
 
     async def _save_now_and_then(self) -> None:
         """Store what has changed, a new phase at once. A database that is away does not hold the bots up."""
-        now, status = time.monotonic(), self._observe()
+        now, status = self._fleet.now(), self._observe()
         due = self._saved is None or self._saved.phase is not status.phase or now - self._saved_at >= SAVE_EVERY_S
         if not due or status == self._saved or status.phase in FINISHED:
             return

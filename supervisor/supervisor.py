@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -11,16 +10,17 @@ from importlib import import_module
 import structlog
 
 from flotilla.botlog import log_file
+from flotilla.domain.bots import BotStatus
 from flotilla.domain.bounds import plain
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
-from flotilla.domain.vitals import HostVitals
-from flotilla.domain.worker import Failed, HandedOver, MemoryExceeded, State
+from flotilla.domain.worker import HandedOver, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.ports import (
     CommandLogStore,
     ConfigStore,
+    FleetRow,
     FleetStore,
     LiveMetrics,
     NudgeListener,
@@ -30,7 +30,6 @@ from flotilla.ports import (
     UptimeStore,
 )
 from flotilla.protocol import (
-    EXIT_HOST_FAULT,
     Ask,
     AskIdentify,
     CommandsRan,
@@ -57,14 +56,16 @@ from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.about import About
 from supervisor.answers import LOOKS_AT_ONCE, Answers
+from supervisor.awake_loop import AwakeLoop
 from supervisor.chronicle import Chronicle
 from supervisor.command_logs import CommandLogs
 from supervisor.command_orders import CommandOrders
 from supervisor.configs import Configs
+from supervisor.containment import Containment
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
 from supervisor.findings import Findings
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.forkserver import ForkHandlers
 from supervisor.forkservers import ForkServers
 from supervisor.heaps import Heaps
@@ -76,17 +77,19 @@ from supervisor.memory_watch import MemoryWatch
 from supervisor.metrics import Away, Metrics
 from supervisor.occurrences import Occurrences
 from supervisor.places import Places
+from supervisor.processes import WorkerProcess
+from supervisor.reaper import Reaper
 from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
+from supervisor.shell import Shell
+from supervisor.shown import SLOT, Shown
 from supervisor.spool import Spool
+from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
 from supervisor.tokens import Tokens
 from supervisor.zygote import ForkServerProcess
 
-TICK_S = 0.05
-SEEN_INTERVAL_S = 2.0
-VITALS_INTERVAL_S = 5.0
 FORK_SERVER_AFTER_S = 3.0
 """The fork server starts when all workers have been adopted, but no later than this, however slow one of them is."""
 
@@ -95,7 +98,6 @@ SHUTDOWN_GRACE_S = 5.0
 SHUTDOWN_S = 6.5
 """However patient the settings are, everything is down within the 8 s that supervisord.conf gives this program."""
 
-SLOT = 0
 TOLD_CHARS = 200
 log = structlog.get_logger()
 
@@ -115,6 +117,7 @@ class Supervisor:
         configs: ConfigStore,
         uptimes: UptimeStore,
         stock: StockStore,
+        loop: AwakeLoop,
         fork_server: ForkServerProcess | None = None,
     ) -> None:
         self._settings = settings
@@ -122,7 +125,6 @@ class Supervisor:
         self._nudges = nudges
         self._look_now = asyncio.Event()
         self._stopping = False
-        self._exits: set[asyncio.Task[None]] = set()
         self._afterwards: set[asyncio.Task[None]] = set()
         self._journal = Journal(store)
         self._isolation = Isolation(settings)
@@ -140,6 +142,7 @@ class Supervisor:
         self._chronicle = Chronicle(store)
         self._host_faults = HostFaults(self._chronicle)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
+        self._containment = Containment(self._chronicle.note)
         self._sessions = Sessions(
             sessions,
             self._chronicle,
@@ -153,6 +156,7 @@ class Supervisor:
             Shell(
                 spawn=self._spawn,
                 on_exit=self._ended,
+                on_lost=self._lost,
                 dump_stacks=self._diagnosis.dump,
                 on_gone=self._gone,
                 on_policy=self._configure,
@@ -162,8 +166,11 @@ class Supervisor:
                 when_stored=self._do_when_stored,
             ),
             spawn_concurrency=settings.spawn_concurrency,
+            clock=loop.time,
+            containment=self._containment,
         )
         self._host_faults.on_mended = self._fleet.host_mended
+        self._stalls = Stalls(loop.clock, self._chronicle, self._fleet, self._tick)
         self._rollover_store = rollovers
         self._rollovers = Rollovers(
             rollovers, self._fleet, self._forks, self._chronicle, settings.pace, settings.poll_interval_s
@@ -177,8 +184,11 @@ class Supervisor:
             self._chronicle,
             self._tell,
         )
+        self._shown = Shown(
+            store, self._fleet, self._journal, self._sessions, self._requests, self._forks, self._containment
+        )
         self._heaps = Heaps(store)
-        self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief)
+        self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief, self._containment)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
         self._command_logs = CommandLogs(command_logs, spool, self._tell)
         self._configs = Configs(
@@ -226,12 +236,22 @@ class Supervisor:
                 Happened: self._occurrences.take,
                 Without: self._host_faults.take,
             },
+            self._containment,
             self._isolation.users,
             lambda member, why: self._chronicle.note(
                 "protocol_violation", member.bot.id, member.bot.name, why=plain(why, TOLD_CHARS)
             ),
         )
         self._heaps.tell = self._control.tell
+        self._reaper = Reaper(
+            self._fleet,
+            self._forks,
+            self._isolation,
+            self._configs,
+            self._host_faults,
+            self._containment,
+            self._control.heard_out,
+        )
         self._control.on_new = lambda _: self._host_faults.worker_met()
 
     async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
@@ -248,9 +268,9 @@ class Supervisor:
                     self._journal.run(),
                     self._reconcile_for_ever(),
                     self._listen_for_nudges(),
-                    self._tick_for_ever(),
+                    self._stalls.run(),
                     self._memory.run(),
-                    self._show_for_ever(),
+                    self._shown.run(),
                     self._diagnosis.store_exits(),
                     self._chronicle.run(),
                     self._requests.run(),
@@ -271,6 +291,8 @@ class Supervisor:
             rolling.cancel()
             if await stop_bots:
                 await self._stop_bots()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._reaper.drain(), FINAL_FLUSH_TIMEOUT_S)
             self._control.close(for_good=self._fleet.idle())
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
@@ -324,13 +346,13 @@ class Supervisor:
             return
         self._isolation.prepare(row.bot.id for row in rows)
         droppable = self._fleet.reconcile(row.bot for row in rows)
-        self._diagnosis.answer_requests(self._fleet, rows)
-        self._heaps.answer_requests(self._fleet, rows)
-        self._command_orders.tell_news(row.bot for row in rows)
+        for row in rows:
+            self._containment.retry(row.bot, "requests", self._answer_requests, row)
         if droppable:
             await self._store.drop(droppable)
             await self._isolation.forget(droppable)
             for bot_id in droppable:
+                self._containment.forget(bot_id)
                 self._chronicle.forget(bot_id)
                 self._heaps.forget(bot_id)
                 self._sessions.forget(bot_id)
@@ -341,6 +363,15 @@ class Supervisor:
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
+    def _tick(self) -> None:
+        self._reaper.look()
+        self._fleet.tick()
+
+    def _answer_requests(self, row: FleetRow) -> None:
+        self._diagnosis.answer_requests(self._fleet, (row,))
+        self._heaps.answer_requests(self._fleet, (row,))
+        self._command_orders.tell_news((row.bot,))
+
     async def _listen_for_nudges(self) -> None:
         async with self._nudges.listen() as taps:
             async for _ in taps:
@@ -349,11 +380,12 @@ class Supervisor:
 
     async def _note_adoption(self) -> None:
         """Say when every adopted worker has made itself known, and store that they were heard of."""
-        began = time.monotonic()
+        now = asyncio.get_running_loop().time
+        began = now()
         adopted = [member for member in self._fleet if member.process is not None]
         waiting = {member.bot.id: member.worker.generation for member in adopted}
         while waiting:
-            if time.monotonic() - began > FORK_SERVER_AFTER_S:
+            if now() - began > FORK_SERVER_AFTER_S:
                 self._forks.need()
             for bot_id, generation in list(waiting.items()):
                 member = self._fleet.get(bot_id)
@@ -365,38 +397,14 @@ class Supervisor:
                     self._journal.put(member.status())
             await asyncio.sleep(TICK_S)
         self._forks.need()
-        log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
+        log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(now() - began, 2))
         # Not sooner: the digest takes as long as to adopt a few bots.
         await asyncio.to_thread(record_release, self._settings, "supervisor")
-
-    async def _tick_for_ever(self) -> None:
-        while True:
-            self._fleet.tick()
-            await asyncio.sleep(TICK_S)
-
-    async def _show_for_ever(self) -> None:
-        """Store memory and latency of running workers now and then, and that this supervisor lives."""
-        started_at = datetime.now(UTC)
-        last_vitals = 0.0
-        while True:
-            with contextlib.suppress(RetryError):
-                await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC), self._host_vitals())
-            if time.monotonic() - last_vitals >= VITALS_INTERVAL_S:
-                last_vitals = time.monotonic()
-                self._forks.ask()
-                for member in self._fleet:
-                    if member.process is not None:
-                        self._sessions.show(member)
-                        self._journal.put(member.status())
-            await asyncio.sleep(SEEN_INTERVAL_S)
 
     def _open_metrics(self) -> tuple[LiveMetrics, Away]:
         # Imported late, as the client of the nudges: it takes as long as to start a few bots.
         live, valkey = import_module("flotilla.live_metrics"), import_module("flotilla.valkey")
         return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
-
-    def _host_vitals(self) -> HostVitals:
-        return self._forks.show(self._requests.vitals())
 
     def _preload(self) -> Preload:
         """Return what a fork server that is started now imports: the code of the bots that may start.
@@ -446,15 +454,28 @@ class Supervisor:
             )
         )
 
-    def _fork_failed(self, message: ForkFailed) -> None:
-        self._host_faults.note(message.why)
-        self._fleet.fork_failed(message.bot_id, message.generation, message.why)
-
     def _forked(self, message: Forked, fork_server: int) -> None:
         member = self._fleet.get(message.bot_id)
-        if member is not None and member.worker.generation == message.generation:
+        if member is not None:
+            self._containment.attempt(member.bot, "fork", self._hold, member, message, fork_server)
+
+    def _hold(self, member: Member, message: Forked, fork_server: int) -> None:
+        if member.worker.generation == message.generation:
             member.fork_server = fork_server
         self._fleet.forked(message.bot_id, message.generation, message.pid, message.started_at or None)
+
+    def _fork_failed(self, message: ForkFailed) -> None:
+        self._host_faults.note(message.why)
+        member = self._fleet.get(message.bot_id)
+        if member is not None:
+            fail = self._fleet.fork_failed
+            self._containment.attempt(member.bot, "fork", fail, message.bot_id, message.generation, message.why)
+
+    def _ended(self, member: Member, generation: int, process: WorkerProcess) -> None:
+        self._reaper.ended(member, generation, process)
+
+    def _lost(self, member: Member, status: BotStatus) -> None:
+        self._reaper.lost(member, status)
 
     def _gone(self, member: Member, end: Exit) -> None:
         self._diagnosis.note_exit(member, end)
@@ -473,23 +494,3 @@ class Supervisor:
     def _given_up(self, member: Member) -> None:
         why = member.worker.reason or ""
         self._chronicle.note("fatal", member.bot.id, member.bot.name, distinct=why, reason=why)
-
-    def _ended(self, member: Member, generation: int, pid: int) -> None:
-        task = asyncio.create_task(self._tell_exit(member, generation, pid))
-        self._exits.add(task)
-        task.add_done_callback(self._exits.discard)
-
-    async def _tell_exit(self, member: Member, generation: int, pid: int) -> None:
-        exit_code = await self._forks.exit_code(pid)
-        if exit_code is None:  # then its own last word is all there is
-            await self._control.heard_out(member.bot.id, generation)
-        if exit_code == EXIT_HOST_FAULT and member.met_generation != generation:
-            self._host_faults.note("a new process could not become a worker; see the bot's log")
-            self._fleet.apply(member, Failed(generation, "spawn_failed"))
-        log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
-        if self._isolation.ended_by_memory(member, generation, exit_code):
-            limit_bytes = member.policy.memory_limit_bytes
-            log.warning("worker.memory_exceeded", bot=member.bot.name, limit_bytes=limit_bytes, by="kernel")
-            self._fleet.apply(member, MemoryExceeded(generation))
-        self._configs.ended(member, generation, exit_code)
-        self._fleet.exited(member.bot.id, generation, exit_code)

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import setproctitle
 
+from flotilla.processes import start_ticks
 from flotilla.protocol import (
     VERSION,
     Fork,
@@ -106,7 +107,7 @@ class ForkServer:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-        self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, process_start_ticks(pid))))
+        self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, _started_at(pid))))
 
     def _descriptors(self) -> tuple[int, ...]:
         return (self._supervisor.fileno(), self._wake_read, self._wake_write)
@@ -126,16 +127,15 @@ class ForkServer:
             self._supervisor.sendall(encode(Reaped(ended.si_pid, os.waitstatus_to_exitcode(status))))
 
 
-def process_start_ticks(pid: int) -> int:
-    """Return a process's start time in clock ticks since boot (field 22 of /proc/PID/stat; proc(5)).
+def _started_at(pid: int) -> int:
+    """Return a process's start time in clock ticks since boot.
 
-    0 if it cannot be looked at, for want of descriptors say: the supervisor looks by itself then.
+    0 if it has ended already, or cannot be looked at for want of descriptors: the supervisor looks by itself then.
     """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return start_ticks(pid) or 0
     except OSError:
         return 0
-    return int(stat.rpartition(b")")[2].split()[19])
 
 
 def _ignore(_number: int, _frame: object) -> None:

@@ -26,6 +26,7 @@ UNTOLD_MAX = 100
 KEPT_S = 30.0
 """An answer serves a later attempt of its shard for so long: a connection that fails has not spent the start."""
 
+HEAR_S = 0.1
 log = logging.getLogger("flotilla.identify")
 
 
@@ -112,6 +113,10 @@ class IdentifyGate:
                 message = await asyncio.wait_for(asyncio.shield(answer), patience_s)
                 break
             except TimeoutError:
+                # Perhaps it is this worker that was not there: what waits in its socket is read first.
+                await asyncio.sleep(HEAR_S)
+                if answer.done():
+                    continue
                 if self._alone > 0:
                     self._identify_alone(shard_id)
                     return

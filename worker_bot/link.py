@@ -36,6 +36,10 @@ RETRY_MAX_S = 0.5
 """A new supervisor should have adopted every worker within 2 s, so a worker never waits longer than this to try."""
 
 DRAIN_TIMEOUT_S = 2.0
+UNREAD_BYTES = 256 * 1024
+"""What is kept for a supervisor that does not read, beside what the kernel keeps. Beyond it the connection is given up:
+the next one begins with what is true then, and what must not be lost is told again until it is safe."""
+
 READ_BYTES = 64 * 1024
 log = logging.getLogger("flotilla.link")
 
@@ -65,6 +69,11 @@ class Link:
         self.ready = False
         self._sealed = False
 
+    @property
+    def unread_bytes(self) -> int:
+        """What waits here because the supervisor does not read, beside what the kernel keeps."""
+        return 0 if self._writer is None else self._writer.transport.get_write_buffer_size()
+
     async def keep(self, on_message: Callable[[ToWorker], None]) -> None:
         """Stay connected for ever. Raises RefusedError when the supervisor refuses this worker.
 
@@ -86,7 +95,8 @@ class Link:
 
     def report_beat(self, latency_ms: float | None, shared_bytes: int | None) -> None:
         """Tell that the event loop turns, and the vital signs that come with it."""
-        self.send(Beat(latency_ms, shared_bytes))
+        if not self.unread_bytes:
+            self.send(Beat(latency_ms, shared_bytes))  # behind others that nobody has read yet it says nothing new
 
     def report_invalid(self, message: InvalidRequests) -> None:
         """Tell of invalid requests."""
@@ -121,6 +131,10 @@ class Link:
     def send(self, message: FromWorker) -> bool:
         """Send a message; return False if the supervisor is away."""
         if self._writer is None or self._writer.is_closing():
+            return False
+        if self.unread_bytes > UNREAD_BYTES:
+            log.warning("the supervisor does not read; the connection to it is made anew")
+            self._writer.transport.abort()
             return False
         self._writer.write(encode(message))
         return True

@@ -74,7 +74,9 @@ EXIT_REFUSED = 3
 HAND_OVER = signal.SIGUSR1
 """Asks a worker to leave its session to the next one; SIGTERM asks it to end the session."""
 
-WELCOME_TIMEOUT_S = 60.0
+WELCOME_TIMEOUT_S = 300.0
+"""A supervisor may stand still for a while, and ends by its own deadline whom it does not welcome."""
+
 CLOSE_TIMEOUT_S = 4.0
 CANCEL_TIMEOUT_S = 1.0
 MAX_LOOKS = 4

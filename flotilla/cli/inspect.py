@@ -119,6 +119,8 @@ def inspection(
     if bot.get("reason"):
         facts.add_row("Why", str(bot["reason"]) + (f": {explanation}" if explanation else ""))
         facts.add_row("Do", str(bot.get("remedy") or "-"))
+    if (found.get("vitals") or {}).get("set_aside"):
+        facts.add_row("Set aside", f"{found['vitals']['set_aside']}; the supervisor's log has the traceback")
     files = "not readable" if open_files is None else str(open_files)
     running = f"{bot['pid']}; open files: {files}" if bot.get("pid") else "none"
     facts.add_row("Process", running)

@@ -212,6 +212,12 @@ def fleet_summary(status: Mapping[str, Any], readiness: Mapping[str, Any], now: 
         for row in status["supervisors"]
         if "vitals" in row
     ]
+    lines += [
+        f"✖ Bots for which the supervisor of slot {row['slot']} cannot do something: {row['vitals']['set_aside']}. "
+        "Which and why: flotilla doctor"
+        for row in status["supervisors"]
+        if row.get("vitals", {}).get("set_aside")
+    ]
     return [*lines, *readiness_lines(readiness), f"Version: {status['version']}"]
 
 

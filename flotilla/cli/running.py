@@ -13,7 +13,8 @@ from flotilla.db.engine import Database
 from flotilla.db.looks import require_writable
 from flotilla.db.schema import Shape, shape
 from flotilla.db.supervisors import SqlSupervisors, SupervisorSeen
-from flotilla.db.tables import bots
+from flotilla.db.tables import bot_status, bots
+from flotilla.domain.vitals import parse_vitals
 from flotilla.errors import FlotillaError, RetryError, SetupError
 from flotilla.home import ProgramLock
 from flotilla.launch import probes, programs
@@ -138,6 +139,16 @@ class DatabaseLook:
         """It is there, in this release's shape, and takes writes; or will be made."""
         return asyncio.run(self._look()) if self._made() else "not made yet; the first start makes it"
 
+    def set_aside(self) -> str:
+        """There is no bot for which the supervisor cannot do something. Raises SetupError if there is one."""
+        found = asyncio.run(self._set_aside()) if self._made() else []
+        if found:
+            raise SetupError(
+                f"The supervisor cannot do all it should for a fault of its own: {'; '.join(found)}. "
+                f"It tries again by itself; the traceback is in {self._settings.log_dir}/supervisor.log. Report it."
+            )
+        return "none is set aside"
+
     def supervisors(self) -> list[SupervisorSeen]:
         """Return who supervises, as last reported."""
         return asyncio.run(self._supervisors()) if self._made() else []
@@ -159,6 +170,16 @@ class DatabaseLook:
         finally:
             await database.close()
         return f"{database.url.get_backend_name()}, this release's shape, {self.bots} bots"
+
+    async def _set_aside(self) -> list[str]:
+        database = Database(self._settings.effective_database_url)
+        try:
+            async with database.read() as connection:
+                query = sa.select(bots.c.name, bot_status.c.vitals).join(bot_status, bot_status.c.bot_id == bots.c.id)
+                found = [(row.name, parse_vitals(row.vitals)) for row in await connection.execute(query)]
+        finally:
+            await database.close()
+        return [f"{name}: {vitals.set_aside}" for name, vitals in found if vitals.set_aside]
 
     async def _supervisors(self) -> list[SupervisorSeen]:
         database = Database(self._settings.effective_database_url)

@@ -168,6 +168,20 @@ _ROWS = (
         "Do what its detail says; then, if it does not come back by itself: flotilla bots restart NAME",
     ),
     Kind(
+        "set_aside",
+        Severity.CRITICAL,
+        "something cannot be done for it",
+        "A fault of Flotilla's own, which keeps to this bot and is tried again: the detail says what, and the "
+        "supervisor's log has the traceback. Report it.",
+    ),
+    Kind(
+        "supervisor_stalled",
+        Severity.WARNING,
+        "the supervisor stood still",
+        "No bot is blamed for it. Find out what held it: a paused container, a suspended machine, a disk that hangs, "
+        "too little CPU.",
+    ),
+    Kind(
         "webhook_disabled",
         Severity.WARNING,
         "an operators' webhook was switched off",

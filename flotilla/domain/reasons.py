@@ -168,7 +168,7 @@ _ROWS = (
         "spawn_failed",
         "could not start a process",
         "This host could not start the worker, for a reason that is not the bot's: disk, memory, limits, folders.",
-        "Mend what flotilla happenings --code spawns_fail names. Flotilla tries again by itself, and counts nothing.",
+        "Mend what `flotilla happenings --code spawns_fail` names. Flotilla tries again by itself, and counts nothing.",
         Verdict.WAIT,
         ran=False,
         cap_s=SPAWN_CAP_S,

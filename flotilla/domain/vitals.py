@@ -19,7 +19,8 @@ class Vitals(msgspec.Struct, frozen=True):
     minutes, `responses` their number. invalid_requests_10m: HTTP answers that count against the address' ban, in the
     last ten minutes; `quarantined`: its requests are held back for them. session_starts_24h: IDENTIFYs spent,
     `session_starts_left`: of the `session_starts_total` that Discord allows, given back at `session_starts_back_at`.
-    session_start_at: of a bot that waits for its session starts, when the next automatic one may be.
+    session_start_at: of a bot that waits for its session starts, when the next automatic one may be. set_aside: what
+    the supervisor cannot do for it at the moment for a fault of its own, and why; it tries again by itself.
     """
 
     memory_slope_bytes_s: float | None = None
@@ -35,6 +36,7 @@ class Vitals(msgspec.Struct, frozen=True):
     session_starts_total: int | None = None
     session_starts_back_at: datetime | None = None
     session_start_at: datetime | None = None
+    set_aside: str | None = None
 
 
 class ForkServerState(enum.StrEnum):
@@ -52,7 +54,7 @@ class HostVitals(msgspec.Struct, frozen=True):
 
     invalid_requests_10m: of all its bots; at `invalid_requests_limit` Discord bans the address. brake: `none`, `slow`,
     or `vital` (nothing but answers to interactions). fork_server_silent_s: since it was asked something that it has not
-    answered.
+    answered. set_aside: bots for which something cannot be done at the moment.
     """
 
     invalid_requests_10m: int = 0
@@ -61,6 +63,7 @@ class HostVitals(msgspec.Struct, frozen=True):
     fork_server: ForkServerState = ForkServerState.UNNEEDED
     fork_server_pid: int | None = None
     fork_server_silent_s: float = 0.0
+    set_aside: int = 0
 
 
 NO_VITALS = Vitals()

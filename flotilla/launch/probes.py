@@ -248,7 +248,7 @@ def _by_whom(port: int) -> str:
             for connection in psutil.net_connections("tcp")
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,) and connection.pid
         ]
-        return f" by process {listening[0]} ({psutil.Process(listening[0]).name()})" if listening else ""
+        return f" by process {listening[0]} ({psutil.Process(listening[0]).name()!a})" if listening else ""
     except (psutil.Error, OSError):
         return ""
 

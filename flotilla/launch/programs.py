@@ -95,7 +95,9 @@ def one_release(settings: Settings) -> str:
     old = {name: told for name in PROGRAMS if (told := running_release(settings, name)) not in {None, wanted}}
     if old:
         told = ", ".join(f"{name} runs {release}" for name, release in old.items())
-        raise RetryError(f"{told}, but {wanted} is installed. Replace every program in the right order: flotilla upgrade")
+        raise RetryError(
+            f"{told}, but {wanted} is installed. Replace every program in the right order: flotilla upgrade"
+        )
     return wanted
 
 

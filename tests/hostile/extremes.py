@@ -30,6 +30,7 @@ from flotilla.protocol import (
     Probed,
     Ready,
     Sealed,
+    Without,
 )
 
 EXTREMES: tuple[Any, ...] = (
@@ -79,6 +80,7 @@ USUAL: tuple[FromWorker, ...] = (
     Probed("ok", "", 1.0, 1, 1.0),
     Failing("crashed", "why"),
     Sealed(),
+    Without("log", "ENOSPC"),
     InvalidRequests(((1, 1),), "403 GET /"),
     Heap(1, REPORT),
     AskIdentify(0, 1, renewed=False),

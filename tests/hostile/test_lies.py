@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from flotilla.db.tables import happenings
 from flotilla.domain.worker import State
-from supervisor.processes import start_ticks
+from flotilla.processes import start_ticks
 from tests.stack import Stack, until
 
 SECRET = b"s" * 32

@@ -21,9 +21,10 @@ from sandbox.messages.rules import EPHEMERAL
 from supervisor.about import About
 from supervisor.answers import Answers
 from supervisor.chronicle import Chronicle
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.shell import Shell
 from supervisor.stock import Stock
 from tests.builders import T0, a_bot
 from tests.contract.sandbox.conftest import Sandbox

@@ -20,11 +20,12 @@ from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, Ro
 from flotilla.domain.vitals import ForkServerState, HostVitals
 from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Preloaded, Warm, encode
 from supervisor.chronicle import Chronicle
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.forkserver import MAX_SILENT_LOOKS, ForkHandlers, ForkServer, NotUpError
 from supervisor.forkservers import ForkServers
 from supervisor.journal import Journal
 from supervisor.rollover import Rollovers
+from supervisor.shell import Shell
 from supervisor.zygote import ForkServerProcess
 from tests.builders import T0
 from tests.fakes.fleet import MemoryFleetStore

@@ -22,9 +22,10 @@ from supervisor.about import About
 from supervisor.answers import LOOKS_AT_ONCE
 from supervisor.chronicle import Chronicle
 from supervisor.command_orders import CommandOrders
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
+from supervisor.shell import Shell
 from supervisor.stock import Stock
 from tests.builders import T0, a_bot
 from tests.fakes.fleet import MemoryFleetStore

@@ -17,11 +17,12 @@ from flotilla.domain.policy import MIB, Overrides, Policy
 from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import BecameReady, Exited, HandedOver, Heartbeat, LostReady, Renew, Restart, State
 from flotilla.ports import FleetRow
-from supervisor.fleet import Fleet, Shell
+from flotilla.processes import start_ticks
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.predecessors import LATE_S
-from supervisor.processes import start_ticks
+from supervisor.shell import Shell
 from tests.fakes.fleet import MemoryFleetStore
 from tests.stack import until
 
@@ -42,6 +43,7 @@ class Host:
         self.configured: list[Member] = []
         self.withheld: tuple[str, float] | None = None
         self.database_hangs = False
+        self.later_s = 0.0
         self.afterwards: list[Callable[[], None]] = []
         self.store = MemoryFleetStore()
         self.journal = Journal(self.store)
@@ -58,6 +60,7 @@ class Host:
                 when_stored=self.when_stored,
             ),
             spawn_concurrency=concurrency,
+            clock=lambda: time.monotonic() + self.later_s,
         )
 
     def when_stored(self, act: Callable[[], None]) -> None:
@@ -404,16 +407,12 @@ async def test_stop_ends_a_worker_that_has_handed_over_too(host: Host, handed_ov
 
 
 @pytest.mark.usefixtures("handed_over")
-async def test_worker_that_does_not_end_after_it_has_handed_over_is_killed(
-    host: Host, child: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_worker_that_does_not_end_after_it_has_handed_over_is_killed(host: Host, child: int) -> None:
     os.kill(child, signal.SIGSTOP)
     host.fleet.tick()
     assert start_ticks(child) is not None
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now + LATE_S)
+    host.later_s = LATE_S
     host.fleet.tick()
-    monkeypatch.undo()
     await until(lambda: start_ticks(child) is None, "it is killed")
 
 

@@ -198,8 +198,6 @@ async def test_only_who_is_due_is_looked_at_and_new_workers_soon(host: Watched) 
 
 async def test_figure_is_wanted_when_the_worker_has_said_what_it_shares_or_had_time_to(host: Watched) -> None:
     host.ready(2, memory_limit_mb=8192)
-    for member in host.fleet:
-        member.worker = replace(member.worker, ready_at=100.0)
     for index in range(2):
         host.watch.take(MemorySample(str(index), host.member(index).worker.pid or 0, 60 * MIB, exact=False), 100)
     assert host.watch.due(100.3) == []
@@ -207,6 +205,7 @@ async def test_figure_is_wanted_when_the_worker_has_said_what_it_shares_or_had_t
     (target,) = host.watch.due(100.6)
     assert (target.bot_id, target.measured) == ("1", False)
     host.reads(100.6, 12 * MIB, 1)
+    host.later_s = WORD_S
     (target,) = host.watch.due(100 + WORD_S)
     assert (target.bot_id, target.measured) == ("0", False), "it kept silent"
 

@@ -11,10 +11,11 @@ from flotilla.domain.vitals import HostVitals
 from flotilla.protocol import InvalidRequests, RequestLimits, Throttle, ToWorker
 from supervisor import requests as module
 from supervisor.chronicle import Chronicle
-from supervisor.fleet import Fleet, Shell
+from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.requests import Requests
+from supervisor.shell import Shell
 from tests.builders import a_bot
 from tests.fakes.fleet import MemoryFleetStore
 from tests.stack import until

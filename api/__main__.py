@@ -13,7 +13,7 @@ import uvicorn
 
 from api.app import create_app
 from api.services import open_services
-from flotilla.db.schema import require_current
+from flotilla.db.start import begin_with
 from flotilla.errors import SetupError
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
@@ -59,7 +59,7 @@ async def serve(settings: Settings) -> None:
     ProgramLock(settings, "api").acquire()
     listener = bind(settings.http_host, settings.http_port)
     async with open_services(settings) as services:
-        await require_current(services.database)
+        await begin_with(services.database, settings, "api")
         config = uvicorn.Config(
             create_app(services),
             log_config=None,

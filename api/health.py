@@ -54,6 +54,10 @@ class HealthRoutes:
     async def _database(self) -> Check:
         async with self._services.database.read() as connection:
             await connection.execute(sa.select(1))
+        # It may answer reads and take no writes: the programs that write all the time know.
+        missed = await asyncio.to_thread(self._services.database.availability.missed_by)
+        if missed:
+            return Check(ok=False, detail=f"away from the {missed[0].program}: {missed[0].why}")
         return Check(ok=True, detail="answers")
 
     async def _valkey(self) -> Check:

@@ -10,8 +10,8 @@ import structlog
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
-from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
+from flotilla.db.start import begin_with
 from flotilla.db.uptime import SqlUptime
 from flotilla.db.webhooks import SqlWebhooks
 from flotilla.home import ProgramLock, prepare_home
@@ -39,7 +39,7 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await require_current(database)
+        await begin_with(database, settings, "jobs")
         operations, webhooks = SqlOperations(database), SqlWebhooks(database)
         forgetting = forget_for_ever(
             SqlUptime(database),

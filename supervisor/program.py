@@ -12,8 +12,8 @@ from flotilla.db.configs import SqlConfigs
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rollovers import SqlRollovers
-from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
+from flotilla.db.start import begin_with
 from flotilla.db.stock import SqlStock
 from flotilla.db.uptime import SqlUptime
 from flotilla.hardening import forbid_core_dumps
@@ -46,7 +46,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     database = Database(settings.effective_database_url)
     nudges = LateNudges(settings)
     try:
-        await require_current(database)
+        await begin_with(database, settings, "supervisor")
         supervisor = Supervisor(
             settings,
             SqlFleetStore(database),
@@ -60,6 +60,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             SqlStock(database),
             fork_server,
         )
+        database.availability.report("supervisor", settings, supervisor.database_was_away)
         stop = asyncio.Event()
         signals: list[signal.Signals] = []
         _install_handlers(stop, signals)

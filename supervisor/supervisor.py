@@ -89,6 +89,9 @@ SHUTDOWN_GRACE_S = 5.0
 SHUTDOWN_S = 6.5
 """However patient the settings are, everything is down within the 8 s that supervisord.conf gives this program."""
 
+TOLD_FROM_S = 1.0
+"""A database that is away for less is no happening: a connection was renewed."""
+
 SLOT = 0
 TOLD_CHARS = 200
 log = structlog.get_logger()
@@ -272,6 +275,11 @@ class Supervisor:
                 loop.cancel()
             self._requests.save()
         self._fleet.release()
+
+    def database_was_away(self, why: str, away_s: float) -> None:
+        """Tell people of it, now that it can be stored; not of a mere hiccup."""
+        if away_s >= TOLD_FROM_S:
+            self._chronicle.note("database_away", distinct=why, why=why, away_s=round(away_s, 1))
 
     # Beginning and end -----------------------------------------------------------------------------------------------
 

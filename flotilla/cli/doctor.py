@@ -60,6 +60,7 @@ def _examine_installation(settings: Settings) -> list[Finding]:
         _look("Home", lambda: probes.home_writable(settings)),
         _look("Token keys", lambda: probes.key_file_private(settings)),
         _look("Database", database.look),
+        _look("Database in use", lambda: probes.database_in_use(settings)),
         _look("Redis", lambda: probes.redis_reachable(settings)),
         _look("Port", lambda: _port(settings)),
         _look("Discord", lambda: _discord(settings)),

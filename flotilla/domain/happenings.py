@@ -141,6 +141,12 @@ _ROWS = (
         "See why: flotilla bots inspect NAME. Mend that, then: flotilla bots start NAME",
     ),
     Kind(
+        "database_away",
+        Severity.WARNING,
+        "the database was away",
+        "Nothing now: it is back, and what was observed meanwhile is stored. The detail says what it was.",
+    ),
+    Kind(
         "webhook_disabled",
         Severity.WARNING,
         "an operators' webhook was switched off",

@@ -5,6 +5,7 @@ import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 
@@ -12,6 +13,7 @@ import structlog
 
 from flotilla.botlog import log_file
 from flotilla.domain.bounds import plain
+from flotilla.domain.claims import SLOT
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
@@ -92,7 +94,6 @@ SHUTDOWN_S = 6.5
 TOLD_FROM_S = 1.0
 """A database that is away for less is no happening: a connection was renewed."""
 
-SLOT = 0
 TOLD_CHARS = 200
 log = structlog.get_logger()
 
@@ -225,12 +226,24 @@ class Supervisor:
         )
         self._heaps.tell = self._control.tell
 
-    async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        stop_bots: Awaitable[bool],
+        *,
+        own_boot: bool = True,
+        taken_over: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
+
+        own_boot: whether the processes that are recorded are of this run of the kernel; those of another are gone.
+        taken_over: awaited once they are ours, or known to be gone.
 
         A failed loop ends the program loudly, and supervisord starts it again; the bots do not notice.
         """
-        await self._take_over()
+        await self._take_over(own_boot=own_boot)
+        if taken_over is not None:
+            await taken_over()
         async with asyncio.TaskGroup() as group:
             loops = [
                 group.create_task(loop)
@@ -283,8 +296,10 @@ class Supervisor:
 
     # Beginning and end -----------------------------------------------------------------------------------------------
 
-    async def _take_over(self) -> None:
+    async def _take_over(self, *, own_boot: bool) -> None:
         rows = await self._store.wanted()  # kept, so the first reconciliation reads nothing anew
+        if not own_boot:
+            rows = [replace(row, status=replace(row.status, pid=None, process_started_at=None)) for row in rows]
         self._forks.count_from(await self._rollover_store.last_server())
         await self._sessions.load()
         adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))

@@ -8,6 +8,10 @@ import typer
 
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="Demo bots on a local sandbox instead of Discord.")] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Also if another installation runs this database's bots; it stops them."),
+    ] = False,
 ) -> None:
     """Run everything in the foreground: supervisor, API, jobs and, unless you bring your own, Valkey."""
     from flotilla.launch.layout import Mode  # noqa: PLC0415 - database, migrations and Redis are slow to load
@@ -16,7 +20,7 @@ def up(
 
     os.umask(0o077)
     settings = load_settings()
-    environment = prepare(settings, Mode.DEMO if demo else Mode.REAL)
+    environment = prepare(settings, Mode.DEMO if demo else Mode.REAL, take_over=take_over)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
     become_supervisord(environment)
 

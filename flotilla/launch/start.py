@@ -8,11 +8,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from flotilla.claiming import acquire
+from flotilla.db.claims import SqlClaims
 from flotilla.db.engine import Database
 from flotilla.db.schema import upgrade
+from flotilla.domain.claims import SLOT
 from flotilla.errors import SetupError
 from flotilla.hardening import adopt_orphans
 from flotilla.home import prepare_home
+from flotilla.installation import claimant
 from flotilla.launch import probes
 from flotilla.launch.admin_key import ensure_admin_key
 from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_CONF, Mode, admin_key_file, supervisord_socket
@@ -25,8 +29,10 @@ from flotilla.settings import Settings
 STDOUT = 1
 
 
-def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
+def prepare(settings: Settings, mode: Mode, *, take_over: bool = False) -> dict[str, str]:
     """Make the installation ready to run; return the environment supervisord is to be started with.
+
+    take_over: also if another installation runs the bots of the database; it is told to stop them.
 
     Raises SetupError or RetryError, with one sentence on how to mend it, and then has started nothing.
     """
@@ -37,7 +43,7 @@ def prepare(settings: Settings, mode: Mode) -> dict[str, str]:
     probes.port_free(settings)
     probes.redis_reachable(settings)
     valkey = probes.valkey_binary() if settings.redis_url is None else None
-    asyncio.run(_prepare_database(settings, mode))
+    asyncio.run(_prepare_database(settings, mode, take_over=take_over))
     port = sandbox_port(settings) if mode is Mode.DEMO else None
     return compose_environment(settings, os.environ, valkey, port, console_target(STDOUT, settings))
 
@@ -108,11 +114,17 @@ def console_target(descriptor: int, settings: Settings) -> str:
     return name if usable and os.access(name, os.W_OK) else str(settings.log_dir / "welcome.log")
 
 
-async def _prepare_database(settings: Settings, mode: Mode) -> None:
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - `flotilla up` is at a terminal
+
+
+async def _prepare_database(settings: Settings, mode: Mode, *, take_over: bool) -> None:
     database = Database(settings.effective_database_url)
     try:
         await upgrade(database)
         await claim_mode(settings, mode, database)
+        # Before anything is started, so that people read it here; the supervisor finds the claim to be its own.
+        await acquire(SqlClaims(database), SLOT, claimant(settings), take_over=take_over, say=_say)
         await ensure_admin_key(database, admin_key_file(settings, mode))
     finally:
         await database.close()

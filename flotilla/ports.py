@@ -100,6 +100,9 @@ class SessionStore(Protocol):
     async def ledgers(self, now: datetime) -> dict[str, Ledger]:
         """Return the ledger of every application, by its id; starts that no longer count at `now` are left out."""
 
+    async def redate(self, seen_at: datetime, now: datetime) -> int:
+        """Move what was recorded until `seen_at` as the clock has jumped since; return how many starts that were."""
+
     async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
         """Store starts, and what Discord said, by application id; all or nothing.
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from flotilla.db.clocks import SqlClocks
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
@@ -21,7 +22,7 @@ from flotilla.queue import open_arq
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from jobs.advance import AdvanceOperation
-from jobs.retention import forget_for_ever
+from jobs.retention import RetentionClock, forget_for_ever
 from jobs.sweep import sweep_for_ever
 from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
@@ -41,7 +42,9 @@ async def run(settings: Settings) -> None:
     try:
         await begin_with(database, settings, "jobs")
         operations, webhooks = SqlOperations(database), SqlWebhooks(database)
+        clock = RetentionClock(SqlClocks(database))
         forgetting = forget_for_ever(
+            clock,
             SqlUptime(database),
             SqlSessions(database),
             SqlCommandLogs(database),
@@ -53,7 +56,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
                 group.create_task(sweep_for_ever(operations, arq)),
                 group.create_task(forgetting),
-                group.create_task(deliver(webhooks, settings)),
+                group.create_task(deliver(webhooks, settings, clock)),
             ]
             await stop.wait()
             log.info("jobs.stopping")
@@ -65,11 +68,11 @@ async def run(settings: Settings) -> None:
         await database.close()
 
 
-async def deliver(webhooks: SqlWebhooks, settings: Settings) -> None:
+async def deliver(webhooks: SqlWebhooks, settings: Settings, clock: RetentionClock) -> None:
     """Deliver operators' webhooks until cancelled."""
     give_up = timedelta(days=settings.webhooks_give_up_days)
     async with Sender(allow_private=settings.webhooks_allow_private) as sender:
-        await Deliveries(webhooks, TokenVault(settings.key_file), sender, give_up).run()
+        await Deliveries(webhooks, TokenVault(settings.key_file), sender, give_up, clock.now).run()
 
 
 if __name__ == "__main__":

@@ -301,8 +301,9 @@ class Supervisor:
         if not own_boot:
             rows = [replace(row, status=replace(row.status, pid=None, process_started_at=None)) for row in rows]
         self._forks.count_from(await self._rollover_store.last_server())
-        await self._sessions.load()
-        adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
+        seen_at = await self._store.last_seen(SLOT)
+        await self._sessions.load(seen_at)
+        adopted = self._fleet.adopt(rows, seen_at)
         self._requests.remember()
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)

@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -26,6 +26,7 @@ from flotilla.db.tables import (
 )
 from flotilla.db.upsert import upsert
 from flotilla.domain.bots import BotStatus, Transition
+from flotilla.domain.clock import FUTURE
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
@@ -149,7 +150,9 @@ class SqlFleetStore:
 
 def _superfluous_exits(bot_ids: set[str]) -> sa.Delete:
     table = bot_exits
-    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
+    # Those that a clock ahead has dated would stand before all that follow until their time has come.
+    ahead = sa.case((table.c.at > datetime.now(UTC) + FUTURE, 1), else_=0)
+    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=(ahead, table.c.id.desc())).label("age")
     ranked = sa.select(table.c.id, age).where(table.c.bot_id.in_(bot_ids)).subquery()
     return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > EXITS_KEPT)))
 

@@ -8,7 +8,7 @@ once where that can be done without the database, else right after.
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from ulid import ULID
 from flotilla.db.availability import absences
 from flotilla.db.engine import Database
 from flotilla.db.happenings import HappeningFilter, SqlHappenings
+from flotilla.domain.bots import BotStatus
 from supervisor.supervisor import TOLD_FROM_S
 from tests.services import Postgres, Valkey, running_postgres, running_valkey
 from tests.stack import Stack, until
@@ -143,15 +144,17 @@ async def test_every_program_outlives_each_refusal_and_goes_on_by_itself(stack: 
             await until(lambda n=number: supervisor.text().count("worker.exited") >= n, f"{how}: the exit was noticed")
         finally:
             await refused(by, how, on=False)
-        await stack.observed(
-            first, lambda s, b=before: s.generation > b.generation and s.ready, f"{how}: the killed bot is back"
-        )
+        await stack.observed(first, _newer_than(before), f"{how}: the killed bot is back")
         await until(lambda: not absences(stack.settings), f"{how}: it is over for everybody")
         assert supervisor.process.returncode is None, supervisor.text()
         assert jobs.process.returncode is None, jobs.text()
     assert (await stack.status(second)).pid == untouched
     for part in ("refuses this user", "of this name", "takes no writes", "no connection left", "is full"):
         await until(partial(_told, stack, part), f"people were told: {part}")
+
+
+def _newer_than(before: BotStatus) -> Callable[[BotStatus], bool]:
+    return lambda status: status.ready and status.generation > before.generation
 
 
 def _away_for_s(stack: Stack) -> float:

@@ -6,7 +6,7 @@ backup and a moved home are no second installation.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from flotilla.claiming import acquire
 from flotilla.db.claims import SqlClaims
 from flotilla.db.tables import supervisor_claims
+from flotilla.domain.bots import BotStatus
 from flotilla.domain.claims import SLOT
 from flotilla.installation import claimant
 from flotilla.program import EX_CONFIG
@@ -59,12 +60,16 @@ async def test_the_second_is_refused_until_it_is_told_to_take_over(homes: tuple[
     assert "claim.waiting" not in two.text()
     for id_ in ids:
         old = before[id_].generation
-        await second.observed(id_, lambda s, old=old: s.ready and s.generation > old, "the other one runs it")
+        await second.observed(id_, _newer_than(old), "the other one runs it")
     after = await second.statuses()
 
     again = await first.start("supervisor")
     assert await asyncio.wait_for(again.process.wait(), 60) == EX_CONFIG
     assert {status.pid for status in (await second.statuses()).values()} == {after[id_].pid for id_ in ids}
+
+
+def _newer_than(generation: int) -> Callable[[BotStatus], bool]:
+    return lambda status: status.ready and status.generation > generation
 
 
 async def test_a_killed_supervisor_and_a_restored_backup_are_no_second_one(stack: Stack) -> None:

@@ -15,6 +15,7 @@ from weakref import WeakSet
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from flotilla.db import postgresql_url
 from flotilla.db.availability import Availability
 from flotilla.db.faults import Blame, judge
 from flotilla.db.sqlite_file import require_file, watch_file
@@ -44,7 +45,7 @@ def parse_url(url: str) -> sa.URL:
     Raises SetupError (`database_url_invalid`) for anything else; a password never appears in the message.
     """
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(postgresql_url.with_hosts_in_query(url))
     except (sa.exc.ArgumentError, ValueError) as fault:
         raise SetupError(
             "FLOTILLA_DATABASE_URL is not a database URL. Use sqlite:////path/to/file.db or "
@@ -69,11 +70,12 @@ class Database:
     """
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self.url = parse_url(url)
+        parsed = parse_url(url)
+        self.url = postgresql_url.without_secrets(parsed)
         self.availability = Availability()
         self._has_answered = False
         self._threads: WeakSet[Thread] = WeakSet()
-        self.engine = _create_engine(self.url, pool_size, partial(_connect_sqlite, self._threads, self.has_answered))
+        self.engine = _create_engine(parsed, pool_size, partial(_connect_sqlite, self._threads, self.has_answered))
 
     def has_answered(self) -> bool:
         """Return whether it ever did."""
@@ -129,14 +131,11 @@ class Database:
 
 def _create_engine(url: sa.URL, pool_size: int, connect_sqlite: Callable[..., Any]) -> AsyncEngine:
     if url.get_backend_name() == "postgresql":
+        found = postgresql_url.options(url)
+        pool = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": CONNECT_TIMEOUT_S} | found.pool
+        limits = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S}
         return create_async_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=CONNECT_TIMEOUT_S,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+            found.url, **pool, pool_pre_ping=True, hide_parameters=True, connect_args=limits | found.arguments
         )
     # At DEBUG it would log every statement with its values.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)

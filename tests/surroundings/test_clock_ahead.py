@@ -4,6 +4,7 @@ Nothing that is kept for a time is deleted: command logs, transitions, session s
 what it was, during and after; it never says that starts come back in 41 days.
 """
 
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,7 +89,7 @@ async def _run(stack: Stack, valkey: Valkey, environment: dict[str, str]) -> Non
     await stack.observed(bot_id, lambda status: status.vitals.session_starts_24h, "its budget is shown")
     await until(lambda: "retention.swept" in jobs.text(), "the sweep is done")
     await jobs.end()
-    await supervisor.end(2)
+    await supervisor.end(signal.SIGINT)
 
 
 def _log(at: datetime) -> CommandLog:

@@ -78,6 +78,7 @@ from supervisor.sessions import Sessions
 from supervisor.spool import Spool
 from supervisor.stock import Stock
 from supervisor.tokens import Tokens
+from supervisor.unstored import Unstored, newest
 from supervisor.zygote import ForkServerProcess
 
 TICK_S = 0.05
@@ -122,7 +123,9 @@ class Supervisor:
         self._stopping = False
         self._exits: set[asyncio.Task[None]] = set()
         self._afterwards: set[asyncio.Task[None]] = set()
-        self._journal = Journal(store)
+        self._unstored = Unstored(settings.run_dir / "unstored.json")
+        self._journal = Journal(store, self._unstored)
+        self._tokens = Tokens(store, vault)
         self._isolation = Isolation(settings)
         self._forks = ForkServers(
             ForkHandlers(
@@ -194,7 +197,7 @@ class Supervisor:
             settings.control_socket,
             self._fleet,
             self._journal,
-            Tokens(store, vault),
+            self._tokens,
             WorkerConfig(
                 settings.discord_url,
                 settings.extensions,
@@ -298,7 +301,9 @@ class Supervisor:
 
     async def _take_over(self, *, own_boot: bool) -> None:
         rows = await self._store.wanted()  # kept, so the first reconciliation reads nothing anew
-        if not own_boot:
+        if own_boot:
+            rows = newest(rows, self._unstored.read())
+        else:
             rows = [replace(row, status=replace(row.status, pid=None, process_started_at=None)) for row in rows]
         self._forks.count_from(await self._rollover_store.last_server())
         seen_at = await self._store.last_seen(SLOT)
@@ -349,6 +354,7 @@ class Supervisor:
                 self._configs.forget(bot_id)
                 self._metrics.forget(bot_id)
                 self._command_orders.forget(bot_id)
+                self._tokens.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -376,6 +382,9 @@ class Supervisor:
                     self._journal.put(member.status())
             await asyncio.sleep(TICK_S)
         self._forks.need()
+        if adopted:
+            with contextlib.suppress(RetryError):
+                await self._tokens.learn(member.bot.id for member in adopted)
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(time.monotonic() - began, 2))
 
     async def _tick_for_ever(self) -> None:

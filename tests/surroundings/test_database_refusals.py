@@ -24,10 +24,11 @@ from flotilla.db.happenings import HappeningFilter, SqlHappenings
 from flotilla.domain.bots import BotStatus
 from supervisor.supervisor import TOLD_FROM_S
 from tests.services import Postgres, Valkey, running_postgres, running_valkey
-from tests.stack import Stack, until
+from tests.stack import Program, Stack, alive, until
 
 pytestmark = pytest.mark.postgres
 NAME = "fleet"
+SLOW_S = 90.0
 
 
 @pytest.fixture
@@ -133,24 +134,52 @@ async def test_every_program_outlives_each_refusal_and_goes_on_by_itself(stack: 
     by = Administrator(postgres)
     first, second = await stack.add_bots(2)
     supervisor, jobs = await stack.start_supervisor(), await stack.start("jobs")
-    untouched = (await stack.all_ready(2))[second].pid
-    await until(lambda: "jobs.ready" in jobs.text(), "the jobs program is ready")
-    for number, how in enumerate(WAYS, 1):
+    untouched = (await stack.all_ready(2, SLOW_S))[second].pid
+    await until(lambda: "jobs.ready" in jobs.text(), "the jobs program is ready", SLOW_S)
+    for how in WAYS:
         before = await stack.status(first)
         await refused(by, how, on=True)
         try:
-            await until(lambda: _away_for_s(stack) > TOLD_FROM_S, f"{how}: noticed")
+            await until(lambda: _away_for_s(stack) > TOLD_FROM_S, f"{how}: noticed", SLOW_S)
             os.kill(before.pid or 0, signal.SIGKILL)
-            await until(lambda n=number: supervisor.text().count("worker.exited") >= n, f"{how}: the exit was noticed")
+            await until(
+                partial(_is_back, supervisor, before.generation + 1), f"{how}: the killed bot is back meanwhile"
+            )
         finally:
             await refused(by, how, on=False)
-        await stack.observed(first, _newer_than(before), f"{how}: the killed bot is back")
-        await until(lambda: not absences(stack.settings), f"{how}: it is over for everybody")
+        back = await stack.observed(first, _newer_than(before), f"{how}: that is stored", SLOW_S)
+        assert back.generation == before.generation + 1, "it was not started again for it"
+        await until(lambda: not absences(stack.settings), f"{how}: it is over for everybody", SLOW_S)
         assert supervisor.process.returncode is None, supervisor.text()
         assert jobs.process.returncode is None, jobs.text()
     assert (await stack.status(second)).pid == untouched
     for part in ("refuses this user", "of this name", "takes no writes", "no connection left", "is full"):
         await until(partial(_told, stack, part), f"people were told: {part}")
+
+
+def _is_back(supervisor: Program, generation: int) -> bool:
+    moves = [line for line in supervisor.text().splitlines() if "worker.moved" in line and "bot=bot-0" in line]
+    return any("ready=True" in line and f"generation={generation} " in line for line in moves)
+
+
+async def test_a_bot_that_came_back_meanwhile_is_found_by_the_next_supervisor(stack: Stack, postgres: Postgres) -> None:
+    by = Administrator(postgres)
+    [bot_id] = await stack.add_bots(1)
+    supervisor = await stack.start_supervisor()
+    before = (await stack.all_ready(1, SLOW_S))[bot_id]
+    await refused(by, "password changed", on=True)
+    try:
+        os.kill(before.pid or 0, signal.SIGKILL)
+        await until(partial(_is_back, supervisor, before.generation + 1), "the killed bot is back", SLOW_S)
+        await supervisor.end(signal.SIGKILL)
+    finally:
+        await refused(by, "password changed", on=False)
+    assert (await stack.status(bot_id)).pid == before.pid, "the database knows of the one before"
+    successor = await stack.start_supervisor()
+    assert "adopted=1" in successor.text()
+    status = await stack.observed(bot_id, _newer_than(before), "it is stored", SLOW_S)
+    assert status.generation == before.generation + 1
+    assert alive(status.pid)
 
 
 def _newer_than(before: BotStatus) -> Callable[[BotStatus], bool]:

@@ -13,6 +13,9 @@ from flotilla.home import ProgramLock
 from flotilla.settings import Settings
 
 PROGRAMS = ("supervisor", "jobs", "api")
+WRITES_MISSED_S = 15.0
+"""So long after a write that failed, reads do not show that it is over; a program that writes seldom asks no sooner."""
+
 WHYS_KEPT = 4
 """Reasons told of one absence: the connections are cut, then the password is refused."""
 
@@ -35,6 +38,7 @@ class Availability:
         self._absence: Absence | None = None
         self._began = 0.0
         self._of_writes = False
+        self._write_failed_at = 0.0
         self._whys: list[str] = []
         self._program = ""
         self._settings: Settings | None = None
@@ -57,6 +61,8 @@ class Availability:
     def failed(self, why: str, *, write: bool) -> None:
         """Note that the database did not take something."""
         self._of_writes = self._of_writes or write
+        if write:
+            self._write_failed_at = time.monotonic()
         if self._absence is not None:
             if why not in self._whys and len(self._whys) < WHYS_KEPT:
                 self._whys.append(why)
@@ -79,7 +85,9 @@ class Availability:
 
     def worked(self, *, write: bool) -> None:
         """Note that the database took something."""
-        if self._absence is None or (self._of_writes and not write):
+        if self._absence is None:
+            return
+        if self._of_writes and not write and time.monotonic() - self._write_failed_at < WRITES_MISSED_S:
             return
         why, away_s = " ".join(self._whys), time.monotonic() - self._began
         self._absence, self._of_writes = None, False

@@ -27,6 +27,9 @@ from tests.stack import Stack, until
 DAYS = timedelta(days=40)
 
 
+pytestmark = pytest.mark.timeout(300)
+
+
 @pytest.fixture
 def ahead(tmp_path: Path) -> dict[str, str]:
     """Environment in which the clock is forty days ahead."""

@@ -26,7 +26,7 @@ from supervisor.supervisor import TOLD_FROM_S
 from tests.services import Postgres, Valkey, running_postgres, running_valkey
 from tests.stack import Program, Stack, alive, until
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(400)]
 NAME = "fleet"
 SLOW_S = 90.0
 

@@ -21,6 +21,8 @@ from flotilla.installation import claimant
 from flotilla.program import EX_CONFIG
 from tests.stack import Stack, alive, until
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 async def homes(tmp_path: Path) -> AsyncIterator[tuple[Stack, Stack]]:

@@ -13,7 +13,7 @@ import uvicorn
 from api.app import create_app
 from api.services import open_services
 from flotilla.address import listen, why_not
-from flotilla.db.schema import require_current
+from flotilla.db.start import begin_with
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
@@ -51,7 +51,7 @@ async def serve(settings: Settings) -> None:
     record_release(settings, "api")
     listener = bind(settings.http_host, settings.http_port)
     async with open_services(settings) as services:
-        await require_current(services.database)
+        await begin_with(services.database, settings, "api")
         config = uvicorn.Config(
             create_app(services),
             log_config=None,

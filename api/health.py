@@ -1,5 +1,6 @@
 """Whether the API lives (`/healthz`) and whether all it depends on is there (`/readyz`)."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import structlog
@@ -13,6 +14,7 @@ from api.wire import answer
 from flotilla import checks
 from flotilla.checks import InThread
 from flotilla.db.looks import require_writable
+from flotilla.errors import RetryError
 from flotilla.launch import probes, programs
 from flotilla.settings import Settings
 from flotilla.valkey import AWAY, refusal
@@ -74,6 +76,10 @@ class HealthRoutes:
 
     async def _database(self) -> str:
         await require_writable(self._services.database)
+        # It may be well here, and away where it is written to all the time: those programs know.
+        missed = await asyncio.to_thread(self._services.database.availability.missed_by)
+        if missed:
+            raise RetryError(f"It is away from the {missed[0].program}: {missed[0].why}", code="database_unavailable")
         return "answers"
 
     async def _valkey(self) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from flotilla.domain.bots import Bot, BotStatus, Transition
+from flotilla.domain.claims import Claim, Claimant
 from flotilla.domain.command_logs import CommandLog
 from flotilla.domain.config_record import NO_OUTCOME, ConfigOutcome, GuildVersion, Version
 from flotilla.domain.diagnosis import Exit, Stacks
@@ -99,6 +100,9 @@ class SessionStore(Protocol):
     async def ledgers(self, now: datetime) -> dict[str, Ledger]:
         """Return the ledger of every application, by its id; starts that no longer count at `now` are left out."""
 
+    async def redate(self, seen_at: datetime, now: datetime) -> int:
+        """Move what was recorded until `seen_at` as the clock has jumped since; return how many starts that were."""
+
     async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
         """Store starts, and what Discord said, by application id; all or nothing.
 
@@ -183,3 +187,28 @@ class Nudges(NudgeListener, Protocol):
 
     async def send(self) -> None:
         """Tap. Never raises: the poll finds the change anyway."""
+
+
+class ClaimStore(Protocol):
+    """Who runs the bots of a slot. Each call is one transaction and raises RetryError when the database is away."""
+
+    async def read(self, slot: int) -> Claim | None:
+        """Return the claim as it is."""
+
+    async def take(self, slot: int, mine: Claimant, over: Claim | None = None) -> Claim:
+        """Make the slot ours if nobody else's claim stands in the way; return the claim that holds then.
+
+        over: another's claim that is to be taken over, if it still is as it was read.
+        """
+
+    async def beat(self, slot: int, epoch: int) -> bool:
+        """Say that the holder of `epoch` lives; return False if that is not what holds any more."""
+
+    async def adopted(self, slot: int, epoch: int, boot_id: str) -> None:
+        """Record that the processes in `bot_status` are of this boot from now on."""
+
+    async def release(self, slot: int, epoch: int) -> None:
+        """Say that the holder of `epoch` runs no bot any more; the slot is free."""
+
+    async def yield_to(self, slot: int, epoch: int) -> None:
+        """Say to whoever has taken over as `epoch` that the one before runs no bot any more."""

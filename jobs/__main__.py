@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import structlog
 
+from flotilla.db.clocks import SqlClocks
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
-from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
+from flotilla.db.start import begin_with
 from flotilla.db.uptime import SqlUptime
 from flotilla.db.webhooks import SqlWebhooks
 from flotilla.home import ProgramLock, prepare_home
@@ -22,7 +23,7 @@ from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from jobs.advance import AdvanceOperation
-from jobs.retention import forget_for_ever
+from jobs.retention import RetentionClock, forget_for_ever
 from jobs.sweep import sweep_for_ever
 from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
@@ -44,9 +45,11 @@ async def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await require_current(database)
+        await begin_with(database, settings, "jobs")
         operations, webhooks = SqlOperations(database), SqlWebhooks(database)
+        clock = RetentionClock(SqlClocks(database))
         forgetting = forget_for_ever(
+            clock,
             SqlUptime(database),
             SqlSessions(database),
             SqlCommandLogs(database),
@@ -58,7 +61,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(work(url, AdvanceOperation(operations, nudges).run)),
                 group.create_task(sweep_for_ever(operations, arq)),
                 group.create_task(forgetting),
-                group.create_task(deliver(webhooks, settings)),
+                group.create_task(deliver(webhooks, settings, clock)),
                 group.create_task(beat_for_ever(lock)),
             ]
             await stop.wait()
@@ -79,11 +82,11 @@ async def beat_for_ever(lock: ProgramLock) -> None:
         await asyncio.sleep(BEAT_S)
 
 
-async def deliver(webhooks: SqlWebhooks, settings: Settings) -> None:
+async def deliver(webhooks: SqlWebhooks, settings: Settings, clock: RetentionClock) -> None:
     """Deliver operators' webhooks until cancelled."""
     give_up = timedelta(days=settings.webhooks_give_up_days)
     async with Sender(allow_private=settings.webhooks_allow_private) as sender:
-        await Deliveries(webhooks, TokenVault(settings.key_file), sender, give_up).run()
+        await Deliveries(webhooks, TokenVault(settings.key_file), sender, give_up, clock.now).run()
 
 
 if __name__ == "__main__":

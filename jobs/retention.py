@@ -1,16 +1,22 @@
-"""Forgets transitions, session starts, command logs and deliveries that nobody needs any more, a little at a time."""
+"""Forgets transitions, session starts, command logs and deliveries that nobody needs any more, a little at a time.
+
+Their age is judged by a clock that does not jump: a start with the system's forty days ahead forgets nothing.
+"""
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from flotilla.db.clocks import SqlClocks
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import FORGET_BATCH, SqlUptime
 from flotilla.db.webhooks import SqlWebhooks
+from flotilla.domain.clock import confirmed
 from flotilla.domain.uptime import KEPT
 from flotilla.errors import FlotillaError
 
@@ -23,7 +29,36 @@ TIMEOUT_S = 600.0
 log = structlog.get_logger()
 
 
+class RetentionClock:
+    """Until when time has passed for certain. clock: the system's, for tests; elapsed: of a clock that nobody sets."""
+
+    def __init__(
+        self,
+        clocks: SqlClocks,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        elapsed: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        self._clocks, self._clock, self._elapsed = clocks, clock, elapsed
+        self._at: datetime | None = None
+        self._since = elapsed()
+
+    async def confirm(self) -> datetime:
+        """Note in the database how far time has got, and return that. Raises RetryError."""
+        since, self._since = self._since, self._elapsed()
+        try:
+            self._at = await self._clocks.confirm(self._clock(), self._since - since)
+        except BaseException:
+            self._since = since
+            raise
+        return self._at
+
+    def now(self) -> datetime | None:
+        """Return the same without the database; None before anything was confirmed."""
+        return None if self._at is None else confirmed(self._at, self._clock(), self._elapsed() - self._since)
+
+
 async def forget_for_ever(
+    clock: RetentionClock,
     history: SqlUptime,
     sessions: SqlSessions,
     command_logs: SqlCommandLogs,
@@ -34,10 +69,12 @@ async def forget_for_ever(
     while True:
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                await forget(history, datetime.now(UTC))
-                await forget_starts(sessions, datetime.now(UTC))
-                await forget_command_logs(command_logs, datetime.now(UTC) - command_logs_kept)
-                await forget_deliveries(webhooks, datetime.now(UTC))
+                now = await clock.confirm()
+                await forget(history, now)
+                await forget_starts(sessions, now)
+                await forget_command_logs(command_logs, now - command_logs_kept)
+                await forget_deliveries(webhooks, now)
+                log.info("retention.swept", until=now.isoformat(timespec="seconds"))
         except FlotillaError as fault:
             log.warning("retention.failed", error=fault.message)
         except TimeoutError:

@@ -8,6 +8,7 @@ import asyncio
 import random
 import socket
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
@@ -125,10 +126,22 @@ def _why(fault: BaseException) -> str:
 
 
 class Deliveries:
-    """Carries deliveries out until cancelled. give_up: for how long a webhook may fail before it is switched off."""
+    """Carries deliveries out until cancelled.
 
-    def __init__(self, store: SqlWebhooks, vault: TokenVault, sender: Sender, give_up: timedelta) -> None:
+    give_up: for how long a webhook may fail before it is switched off. passed: until when time has passed for certain;
+    by that it is judged, since a clock that jumped would give up at the first failure. None: nobody knows yet.
+    """
+
+    def __init__(
+        self,
+        store: SqlWebhooks,
+        vault: TokenVault,
+        sender: Sender,
+        give_up: timedelta,
+        passed: Callable[[], datetime | None] = lambda: datetime.now(UTC),
+    ) -> None:
         self._store, self._vault, self._sender, self._give_up = store, vault, sender, give_up
+        self._passed = passed
         self._busy: Counter[str] = Counter()
         self._room = asyncio.Event()
         self._random = random.Random()  # noqa: S311 - jitter, not a secret
@@ -168,7 +181,9 @@ class Deliveries:
         webhook_id = claimed.delivery.webhook_id
         try:
             attempt = await self._attempt(claimed)
-            await self._store.finish(claimed, attempt, datetime.now(UTC), self._random.random(), self._give_up)
+            now, passed = datetime.now(UTC), self._passed()
+            give_up = timedelta.max if passed is None else self._give_up + (now - passed)
+            await self._store.finish(claimed, attempt, now, self._random.random(), give_up)
             self._tell(claimed, attempt)
         except RetryError as fault:
             # Its claim ends, and it is attempted again under the same id.

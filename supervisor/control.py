@@ -277,13 +277,13 @@ class ControlServer:
     async def _token(self, member: Member) -> str | None:
         """Return the token for a worker's first start, or None if it must not start.
 
-        Not before the worker's pid is stored: should this supervisor die now, the next one finds the worker. A worker
-        without its token is harmless.
+        Not before the worker's pid is written down: should this supervisor die now, the next one finds the worker. A
+        worker without its token is harmless.
         """
         generation = member.worker.generation
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
-                await self._journal.stored()
+                await self._journal.safe()
                 token = await self._tokens.of(member.bot.id)
         except (FlotillaError, OSError, TimeoutError) as fault:
             code = getattr(fault, "code", "database_unavailable")

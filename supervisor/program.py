@@ -6,26 +6,36 @@ SIGTERM: end and leave the bots running, unless supervisord itself shuts down. S
 import asyncio
 import resource
 import signal
+from functools import partial
 
+import structlog
+
+from flotilla.claiming import ClaimedError, acquire
+from flotilla.db.claims import SqlClaims
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.configs import SqlConfigs
 from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rollovers import SqlRollovers
-from flotilla.db.schema import require_current
 from flotilla.db.sessions import SqlSessions
+from flotilla.db.start import begin_with
 from flotilla.db.stock import SqlStock
 from flotilla.db.uptime import SqlUptime
+from flotilla.domain.claims import SLOT, Claim, Claimant
 from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
+from flotilla.installation import claimant
 from flotilla.program import run_program
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.awake_loop import AwakeLoop
+from supervisor.claim import HeldClaim, turn_away
 from supervisor.late_nudges import LateNudges
 from supervisor.parent import everything_stops
 from supervisor.supervisor import Supervisor
 from supervisor.zygote import ForkServerProcess
+
+log = structlog.get_logger()
 
 
 def run(fork_server: ForkServerProcess | None) -> int:
@@ -51,10 +61,12 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     database = Database(settings.effective_database_url)
     nudges = LateNudges(settings)
     try:
-        await require_current(database)
+        await begin_with(database, settings, "supervisor")
+        claims, mine, store = SqlClaims(database), claimant(settings), SqlFleetStore(database)
+        held = await _claim(claims, mine, settings)
         supervisor = Supervisor(
             settings,
-            SqlFleetStore(database),
+            store,
             nudges,
             TokenVault(settings.key_file),
             SqlRollovers(database),
@@ -66,17 +78,42 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             loop,
             fork_server,
         )
+        database.availability.report("supervisor", settings, supervisor.database_was_away)
         stop = asyncio.Event()
         signals: list[signal.Signals] = []
         _install_handlers(stop, signals)
 
-        async def stop_bots() -> bool:
-            return signal.SIGINT in signals or await everything_stops()
+        claim = HeldClaim(claims, SLOT, mine, held, stop.set, lambda epoch: setattr(store, "fence", (SLOT, epoch)))
+        stopped = False
 
-        await supervisor.run(stop, stop_bots())
+        async def stop_bots() -> bool:
+            nonlocal stopped
+            stopped = claim.lost_to is not None or signal.SIGINT in signals or await everything_stops()
+            return stopped
+
+        holding = asyncio.create_task(claim.run())
+        try:
+            own_boot = held.processes_boot_id in {None, mine.boot_id}
+            await supervisor.run(stop, stop_bots(), own_boot=own_boot, taken_over=partial(_adopted, claims, mine, held))
+        finally:
+            holding.cancel()
+        await claim.end(bots_stopped=stopped)
     finally:
         staying.cancel()
         await database.close()
+
+
+async def _claim(claims: SqlClaims, mine: Claimant, settings: Settings) -> Claim:
+    """Return our claim. Raises ClaimedError when somebody else runs the bots; then none of this home runs either."""
+    try:
+        return await acquire(claims, SLOT, mine, say=lambda text: log.info("claim.waiting", why=text))
+    except ClaimedError as fault:
+        await turn_away(settings.control_socket, fault.message)
+        raise
+
+
+async def _adopted(claims: SqlClaims, mine: Claimant, held: Claim) -> None:
+    await claims.adopted(SLOT, held.epoch, mine.boot_id)
 
 
 def _install_handlers(stop: asyncio.Event, received: list[signal.Signals]) -> None:

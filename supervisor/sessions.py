@@ -25,7 +25,9 @@ from flotilla.domain.sessions import (
     Start,
     cold_cost,
     decide,
+    is_ahead,
     is_fresh,
+    jumped,
     standing,
 )
 from flotilla.errors import RetryError
@@ -110,9 +112,22 @@ class Sessions:
         self._wake = asyncio.Event()
         self._progress = Progress()
 
-    async def load(self) -> None:
-        """Read what is recorded, before anybody asks. Raises RetryError."""
-        self._ledgers = await self._store.ledgers(self._now())
+    async def load(self, seen_at: datetime | None = None) -> None:
+        """Read what is recorded, before anybody asks. Raises RetryError.
+
+        seen_at: when a supervisor was last here. Should the clock have jumped since, no start is forgotten for it.
+        """
+        now = self._now()
+        if seen_at is not None and jumped(seen_at, now):
+            await self._redate(seen_at, now)
+        self._ledgers = await self._store.ledgers(now)
+        if any(is_ahead(ledger, now) for ledger in self._ledgers.values()):
+            await self._redate(now, now)
+            self._ledgers = await self._store.ledgers(now)
+
+    async def _redate(self, seen_at: datetime, now: datetime) -> None:
+        starts = await self._store.redate(seen_at, now)
+        log.warning("sessions.clock_jumped", starts=starts, by_s=round((now - seen_at).total_seconds()))
 
     # Asked by the fleet ----------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from msgspec import structs
 
+from flotilla.domain.claims import SLOT
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
 from flotilla.ports import FleetStore
@@ -21,7 +22,6 @@ from supervisor.sessions import Sessions
 
 SEEN_INTERVAL_S = 2.0
 VITALS_INTERVAL_S = 5.0
-SLOT = 0
 
 
 class Shown:

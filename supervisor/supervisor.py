@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
 
@@ -12,6 +13,7 @@ import structlog
 from flotilla.botlog import log_file
 from flotilla.domain.bots import BotStatus
 from flotilla.domain.bounds import plain
+from flotilla.domain.claims import SLOT
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
@@ -83,11 +85,12 @@ from supervisor.requests import Requests
 from supervisor.rollover import Rollovers
 from supervisor.sessions import Sessions
 from supervisor.shell import Shell
-from supervisor.shown import SLOT, Shown
+from supervisor.shown import Shown
 from supervisor.spool import Spool
 from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
 from supervisor.tokens import Tokens
+from supervisor.unstored import Unstored, newest
 from supervisor.zygote import ForkServerProcess
 
 FORK_SERVER_AFTER_S = 3.0
@@ -97,6 +100,9 @@ FINAL_FLUSH_TIMEOUT_S = 1.0
 SHUTDOWN_GRACE_S = 5.0
 SHUTDOWN_S = 6.5
 """However patient the settings are, everything is down within the 8 s that supervisord.conf gives this program."""
+
+TOLD_FROM_S = 1.0
+"""A database that is away for less is no happening: a connection was renewed."""
 
 TOLD_CHARS = 200
 log = structlog.get_logger()
@@ -126,7 +132,9 @@ class Supervisor:
         self._look_now = asyncio.Event()
         self._stopping = False
         self._afterwards: set[asyncio.Task[None]] = set()
-        self._journal = Journal(store)
+        self._unstored = Unstored(settings.run_dir / "unstored.json")
+        self._journal = Journal(store, self._unstored)
+        self._tokens = Tokens(store, vault)
         self._isolation = Isolation(settings)
         self._forks = ForkServers(
             ForkHandlers(
@@ -210,7 +218,7 @@ class Supervisor:
             settings.control_socket,
             self._fleet,
             self._journal,
-            Tokens(store, vault),
+            self._tokens,
             WorkerConfig(
                 settings.discord_url,
                 settings.extensions,
@@ -254,12 +262,24 @@ class Supervisor:
         )
         self._control.on_new = lambda _: self._host_faults.worker_met()
 
-    async def run(self, stop: asyncio.Event, stop_bots: Awaitable[bool]) -> None:
+    async def run(
+        self,
+        stop: asyncio.Event,
+        stop_bots: Awaitable[bool],
+        *,
+        own_boot: bool = True,
+        taken_over: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         """Supervise until `stop` is set. stop_bots: awaited then; True stops every bot first, False leaves them.
+
+        own_boot: whether the processes that are recorded are of this run of the kernel; those of another are gone.
+        taken_over: awaited once they are ours, or known to be gone.
 
         A failed loop ends the program loudly, and supervisord starts it again; the bots do not notice.
         """
-        await self._take_over()
+        await self._take_over(own_boot=own_boot)
+        if taken_over is not None:
+            await taken_over()
         async with asyncio.TaskGroup() as group:
             loops = [
                 group.create_task(loop)
@@ -308,13 +328,23 @@ class Supervisor:
             self._requests.save()
         self._fleet.release()
 
+    def database_was_away(self, why: str, away_s: float) -> None:
+        """Tell people of it, now that it can be stored; not of a mere hiccup."""
+        if away_s >= TOLD_FROM_S:
+            self._chronicle.note("database_away", distinct=why, why=why, away_s=round(away_s, 1))
+
     # Beginning and end -----------------------------------------------------------------------------------------------
 
-    async def _take_over(self) -> None:
+    async def _take_over(self, *, own_boot: bool) -> None:
         rows = await self._store.wanted()  # kept, so the first reconciliation reads nothing anew
+        if own_boot:
+            rows = newest(rows, self._unstored.read())
+        else:
+            rows = [replace(row, status=replace(row.status, pid=None, process_started_at=None)) for row in rows]
         self._forks.count_from(await self._rollover_store.last_server())
-        await self._sessions.load()
-        adopted = self._fleet.adopt(rows, await self._store.last_seen(SLOT))
+        seen_at = await self._store.last_seen(SLOT)
+        await self._sessions.load(seen_at)
+        adopted = self._fleet.adopt(rows, seen_at)
         self._requests.remember()
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
@@ -360,6 +390,7 @@ class Supervisor:
                 self._configs.forget(bot_id)
                 self._metrics.forget(bot_id)
                 self._command_orders.forget(bot_id)
+                self._tokens.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -397,6 +428,9 @@ class Supervisor:
                     self._journal.put(member.status())
             await asyncio.sleep(TICK_S)
         self._forks.need()
+        if adopted:
+            with contextlib.suppress(RetryError):
+                await self._tokens.learn(member.bot.id for member in adopted)
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(now() - began, 2))
         # Not sooner: the digest takes as long as to adopt a few bots.
         await asyncio.to_thread(record_release, self._settings, "supervisor")

@@ -69,6 +69,7 @@ def _of_installation(settings: Settings) -> list[Check]:
         _check("Home", lambda: probes.home_writable(settings), disk),
         _check("Token keys", lambda: probes.key_file_private(settings), disk),
         _check("Database", running.database.look, "It hangs, or the network to it does: look at its server."),
+        _check("Database in use", lambda: probes.database_in_use(settings), disk),
         _check("Bots", running.database.set_aside, "It hangs, or the network to it does: look at its server."),
         _check("Redis", running.redis, "It hangs: look at its server."),
         _check("Port", running.port, "What listens there hangs."),

@@ -13,6 +13,10 @@ def up(
     new_database: Annotated[
         bool, typer.Option("--new-database", help="Take an empty database though bots have run in this home.")
     ] = False,
+    take_over: Annotated[
+        bool,
+        typer.Option("--take-over", help="Also if another installation runs this database's bots; it stops them."),
+    ] = False,
 ) -> None:
     """Run everything in the foreground: supervisor, API, jobs and, unless you bring your own, Valkey."""
     from flotilla.errors import SetupError  # noqa: PLC0415
@@ -25,13 +29,13 @@ def up(
     settings = load_settings()
     mode = Mode.DEMO if demo else Mode.REAL
     try:
-        environment = prepare(settings, mode, new_database=new_database)
+        environment = prepare(settings, mode, new_database=new_database, take_over=take_over)
     except SetupError as fault:
         if fault.code != "database_lost" or not sys.stdin.isatty():
             raise
         print(fault.message)
         typer.confirm("Begin anew without these bots?", abort=True)
-        environment = prepare(settings, mode, new_database=True)
+        environment = prepare(settings, mode, new_database=True, take_over=take_over)
     for remark in remarks(settings):
         print(remark, flush=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)

@@ -5,18 +5,20 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from flotilla.db import postgresql_url
+from flotilla.db.availability import Availability
+from flotilla.db.faults import Blame, judge
+from flotilla.db.sqlite_file import require_file, watch_file
 from flotilla.errors import RetryError, SetupError
 
 if TYPE_CHECKING:
@@ -28,10 +30,6 @@ BUSY_TIMEOUT_S = 10
 CONNECT_TIMEOUT_S = 10
 STATEMENT_TIMEOUT_S = 30
 CLOSE_TIMEOUT_S = 1.0
-
-# Classes of PostgreSQL's error codes. Source: PostgreSQL documentation, appendix A.
-_REFUSED = ("28", "3D")  # invalid authorization, invalid catalog name
-_AWAY = ("08", "40", "53", "57")  # connection lost, deadlock, too little of something, shutting down or starting up
 
 _DRIVERS = {
     "sqlite": "sqlite+aiosqlite",
@@ -47,7 +45,7 @@ def parse_url(url: str) -> sa.URL:
     Raises SetupError (`database_url_invalid`) for anything else; a password never appears in the message.
     """
     try:
-        parsed = sa.make_url(url)
+        parsed = sa.make_url(postgresql_url.with_hosts_in_query(url))
     except (sa.exc.ArgumentError, ValueError) as fault:
         raise SetupError(
             "FLOTILLA_DATABASE_URL is not a database URL. Use sqlite:////path/to/file.db or "
@@ -66,18 +64,27 @@ def parse_url(url: str) -> sa.URL:
 class Database:
     """An engine with the two ways to use it: `read()` and `write()`, each one transaction.
 
-    Both raise RetryError (`database_unavailable`) when the database is away or stays locked for BUSY_TIMEOUT_S.
+    Both raise RetryError (`database_unavailable`) when the database is away or stays locked for BUSY_TIMEOUT_S, and
+    whatever else is no fault of the row that is stored (`faults.py`). A refusal is a SetupError (`database_refused`)
+    until the database has answered once: a start is given up, what runs waits until that is mended.
     """
 
     def __init__(self, url: str, *, pool_size: int = 5) -> None:
-        self.url = parse_url(url)
+        parsed = parse_url(url)
+        self.url = postgresql_url.without_secrets(parsed)
+        self.availability = Availability()
+        self._has_answered = False
         self._threads: WeakSet[Thread] = WeakSet()
-        self.engine = _create_engine(self.url, pool_size, self._threads)
+        self.engine = _create_engine(parsed, pool_size, partial(_connect_sqlite, self._threads, self.has_answered))
+
+    def has_answered(self) -> bool:
+        """Return whether it ever did."""
+        return self._has_answered
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """Yield a connection in a transaction that sees one state of the database and changes nothing."""
-        with _translated():
+        with self._translated(write=False):
             async with self.engine.connect() as connection:
                 yield connection
 
@@ -87,11 +94,26 @@ class Database:
 
         On SQLite the first statement takes the write lock: upgrading a read lock later fails at once, without waiting.
         """
-        with _translated():
+        with self._translated(write=True):
             async with self.engine.connect() as connection:
                 await connection.execution_options(flotilla_write=True)
                 async with connection.begin():
                     yield connection
+
+    @contextmanager
+    def _translated(self, *, write: bool) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            verdict = judge(error)
+            if verdict is None or verdict.blame is Blame.ROW:
+                raise
+            if verdict.blame is Blame.REFUSED and not self._has_answered:
+                raise SetupError(verdict.sentence, code="database_refused") from error
+            self.availability.failed(verdict.sentence, write=write)
+            raise RetryError(verdict.sentence, code="database_unavailable") from error
+        self._has_answered = True
+        self.availability.worked(write=write)
 
     async def close(self) -> None:
         """Close all connections.
@@ -107,43 +129,13 @@ class Database:
             await asyncio.sleep(0.005)
 
 
-class _translated:  # noqa: N801 - used as a context manager, reads as one
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        state = _sqlstate(error)
-        if state.startswith(_REFUSED):
-            raise SetupError(
-                "PostgreSQL refuses this user, password or database. Check FLOTILLA_DATABASE_URL.",
-                code="database_refused",
-            ) from error
-        # OSError: no such host or socket, refused, reset, timed out.
-        lost = isinstance(error, OperationalError | InterfaceError | PoolTimeoutError | OSError) or (
-            isinstance(error, DBAPIError) and (error.connection_invalidated or state.startswith(_AWAY))
-        )
-        if lost:
-            raise RetryError(
-                "The database does not answer. Check that it runs and that FLOTILLA_DATABASE_URL is right.",
-                code="database_unavailable",
-            ) from error
-
-
-def _sqlstate(error: BaseException | None) -> str:
-    """Return PostgreSQL's five-character code behind `error`, or an empty string."""
-    return str(getattr(error.orig, "sqlstate", None) or "") if isinstance(error, DBAPIError) else ""
-
-
-def _create_engine(url: sa.URL, pool_size: int, threads: WeakSet[Thread]) -> AsyncEngine:
+def _create_engine(url: sa.URL, pool_size: int, connect_sqlite: Callable[..., Any]) -> AsyncEngine:
     if url.get_backend_name() == "postgresql":
+        found = postgresql_url.options(url)
+        pool = {"pool_size": pool_size, "max_overflow": pool_size, "pool_timeout": CONNECT_TIMEOUT_S} | found.pool
+        limits = {"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S}
         return create_async_engine(
-            url,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_timeout=CONNECT_TIMEOUT_S,
-            pool_pre_ping=True,
-            hide_parameters=True,
-            connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+            found.url, **pool, pool_pre_ping=True, hide_parameters=True, connect_args=limits | found.arguments
         )
     # At DEBUG it would log every statement with its values.
     logging.getLogger("aiosqlite").setLevel(logging.INFO)
@@ -153,16 +145,29 @@ def _create_engine(url: sa.URL, pool_size: int, threads: WeakSet[Thread]) -> Asy
         max_overflow=pool_size,
         poolclass=sa.pool.AsyncAdaptedQueuePool,
         hide_parameters=True,
-        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": partial(_connect_sqlite, threads)},
+        connect_args={"timeout": BUSY_TIMEOUT_S, "async_creator_fn": connect_sqlite},
     )
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    if url.database not in {None, "", ":memory:"}:
+        watch_file(engine.sync_engine, str(url.database))
     return engine
 
 
-def _connect_sqlite(threads: WeakSet[Thread], *arguments: Any, **named: Any) -> "OneHopConnection":  # noqa: ANN401
-    """Return a connection that is still to be awaited, as the dialect would make it, and note its thread."""
+def _connect_sqlite(
+    threads: WeakSet[Thread],
+    is_made: Callable[[], bool],
+    *arguments: Any,  # noqa: ANN401
+    **named: Any,  # noqa: ANN401
+) -> "OneHopConnection":
+    """Return a connection that is still to be awaited, as the dialect would make it, and note its thread.
+
+    is_made: whether the file has been there. Then it is not made anew: an empty one would be taken for the truth.
+    """
     from flotilla.db.sqlite import connect  # noqa: PLC0415 - not needed with PostgreSQL
+
+    if is_made():
+        require_file(str(arguments[0]))
 
     connection = connect(*arguments, **named)
     thread: Thread = connection._thread  # noqa: SLF001 - it has no public name; SQLAlchemy's dialect uses it too

@@ -4,13 +4,14 @@ import functools
 import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flotilla.db.claims import holds
 from flotilla.db.engine import Database
 from flotilla.db.outbox import record
 from flotilla.db.rows import bot_of, bots_with_status, outcome_of, status_of
@@ -25,10 +26,12 @@ from flotilla.db.tables import (
 )
 from flotilla.db.upsert import upsert
 from flotilla.domain.bots import BotStatus, Transition
+from flotilla.domain.clock import FUTURE
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
+from flotilla.errors import RetryError
 from flotilla.ports import FleetRow
 
 
@@ -55,6 +58,9 @@ class SqlFleetStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._wanted: tuple[str, list[FleetRow]] | None = None
+        self.fence: tuple[int, int] | None = None
+        """Slot and epoch of the claim under which is written; None: whoever asks may. Once it is somebody else's, what
+        was observed is not stored: it would stand in place of what the other one observes."""
 
     async def wanted(self) -> list[FleetRow]:
         async with self._database.read() as connection:
@@ -84,7 +90,7 @@ class SqlFleetStore:
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         ids = {row.bot_id for row in statuses} | {row.bot_id for row in transitions}
         async with self._database.write() as connection:
-            known = await _known(connection, ids)
+            known = await self._known(connection, ids)
             rows = [_row_of(status) for status in statuses if status.bot_id in known]
             if rows:
                 await connection.execute(upsert(connection.dialect.name, bot_status, "bot_id"), rows)
@@ -94,7 +100,7 @@ class SqlFleetStore:
 
     async def record_exits(self, exits: Sequence[Exit]) -> None:
         async with self._database.write() as connection:
-            known = await _known(connection, {row.bot_id for row in exits})
+            known = await self._known(connection, {row.bot_id for row in exits})
             rows = [asdict(row) for row in exits if row.bot_id in known]
             if rows:
                 await connection.execute(bot_exits.insert(), rows)
@@ -102,19 +108,27 @@ class SqlFleetStore:
 
     async def record_stacks(self, stacks: Stacks) -> None:
         async with self._database.write() as connection:
-            if await _known(connection, {stacks.bot_id}):
+            if await self._known(connection, {stacks.bot_id}):
                 await connection.execute(upsert(connection.dialect.name, bot_stacks, "bot_id"), [asdict(stacks)])
 
     async def record_heap(self, heap: Heap) -> None:
         row = {field.name: getattr(heap, field.name) for field in fields(heap)}
         async with self._database.write() as connection:
-            if await _known(connection, {heap.bot_id}):
+            if await self._known(connection, {heap.bot_id}):
                 row["report"] = msgspec.to_builtins(heap.report)
                 await connection.execute(upsert(connection.dialect.name, bot_heaps, "bot_id"), [row])
 
     async def record_happenings(self, events: Sequence[Happening]) -> None:
         async with self._database.write() as connection:
             await record(connection, events)
+
+    async def _known(self, connection: AsyncConnection, ids: set[str]) -> set[str]:
+        """Return which of these bots there are. Raises RetryError when the claim is not ours any more."""
+        ours = sa.true() if self.fence is None else holds(*self.fence)
+        rows = (await connection.execute(sa.select(bots.c.id, ours.label("ours")).where(bots.c.id.in_(ids)))).all()
+        if not all(row.ours for row in rows):
+            raise RetryError("Another installation has claimed the bots of this database.", code="database_claimed")
+        return {row.id for row in rows}
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         async with self._database.write() as connection:
@@ -134,13 +148,11 @@ class SqlFleetStore:
             return (await connection.execute(query)).scalar_one_or_none()
 
 
-async def _known(connection: AsyncConnection, ids: set[str]) -> set[str]:
-    return set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars())
-
-
 def _superfluous_exits(bot_ids: set[str]) -> sa.Delete:
     table = bot_exits
-    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=table.c.id.desc()).label("age")
+    # Those that a clock ahead has dated would stand before all that follow until their time has come.
+    ahead = sa.case((table.c.at > datetime.now(UTC) + FUTURE, 1), else_=0)
+    age = sa.func.row_number().over(partition_by=table.c.bot_id, order_by=(ahead, table.c.id.desc())).label("age")
     ranked = sa.select(table.c.id, age).where(table.c.bot_id.in_(bot_ids)).subquery()
     return table.delete().where(table.c.id.in_(sa.select(ranked.c.id).where(ranked.c.age > EXITS_KEPT)))
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from ulid import ULID
 
 from flotilla.db.tables import bot_tags, bots, happenings, webhook_deliveries, webhooks
+from flotilla.domain.clock import FUTURE
 from flotilla.domain.happenings import DISCORD_CODES, HAPPENINGS_KEPT, KINDS, Happening
 from flotilla.domain.webhooks import MAX_PENDING, Delivery, DeliveryState, Webhook, body_of
 
@@ -35,7 +37,10 @@ async def record(connection: AsyncConnection, events: Sequence[Happening]) -> No
 def _superfluous(bot_ids: set[str | None]) -> sa.Delete:
     table = happenings
     source = sa.case((table.c.code.in_(sorted(DISCORD_CODES)), 1), else_=0)
-    age = sa.func.row_number().over(partition_by=(table.c.bot_id, source), order_by=table.c.id.desc()).label("age")
+    # Those that a clock ahead has dated would stand before all that follow until their time has come.
+    ahead = sa.case((table.c.at > datetime.now(UTC) + FUTURE, 1), else_=0)
+    order = ahead, table.c.id.desc()
+    age = sa.func.row_number().over(partition_by=(table.c.bot_id, source), order_by=order).label("age")
     of_bots = table.c.bot_id.in_([bot_id for bot_id in bot_ids if bot_id is not None])
     wanted = sa.or_(of_bots, table.c.bot_id.is_(None)) if None in bot_ids else of_bots
     ranked = sa.select(table.c.id, age).where(wanted).subquery()

@@ -7,10 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from flotilla.db.clocks import remember
 from flotilla.db.engine import Database
 from flotilla.db.tables import session_limits, session_starts
 from flotilla.db.upsert import upsert
-from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, merged
+from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, limit_moved, merged, moved
 
 FORGET_BATCH = 5000
 
@@ -43,6 +44,28 @@ class SqlSessions:
             if told:
                 statement = upsert(connection.dialect.name, session_limits, "application_id")
                 await connection.execute(statement, list(told.values()))
+
+    async def redate(self, seen_at: datetime, now: datetime) -> int:
+        earliest = min(seen_at - WINDOW, now)
+        starts = sa.select(session_starts.c.id, session_starts.c.at).where(session_starts.c.at > earliest)
+        async with self._database.write() as connection:
+            if seen_at < now:
+                await remember(connection, seen_at)
+            found = (await connection.execute(starts)).all()
+            news = [{"row": row.id, "then": at} for row in found if (at := moved(row.at, seen_at, now)) != row.at]
+            if news:
+                change = session_starts.update().where(session_starts.c.id == sa.bindparam("row"))
+                await connection.execute(change.values(at=sa.bindparam("then")), news)
+            limits = [(row.application_id, _limit(row)) for row in await connection.execute(sa.select(session_limits))]
+            told = [
+                {"application_id": key, **asdict(new)}
+                for key, limit in limits
+                if (new := limit_moved(limit, seen_at, now)) != limit
+            ]
+            if told:
+                statement = upsert(connection.dialect.name, session_limits, "application_id")
+                await connection.execute(statement, told)
+        return len(news)
 
     async def forget(self, now: datetime, batch: int = FORGET_BATCH) -> int:
         old = sa.select(session_starts.c.id).where(session_starts.c.at <= now - WINDOW).limit(batch)

@@ -205,6 +205,34 @@ supervisors = sa.Table(
     sa.Column("vitals", sa.JSON),
 )
 
+# Which installation runs the bots of a slot. Written by the supervisor and by `flotilla up`.
+supervisor_claims = sa.Table(
+    "supervisor_claims",
+    metadata,
+    sa.Column("slot", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("epoch", sa.BigInteger, nullable=False),
+    sa.Column("installation_id", sa.String(26), nullable=False),
+    sa.Column("boot_id", sa.String(64), nullable=False),
+    sa.Column("place", sa.String(64), nullable=False),
+    sa.Column("home", sa.Text, nullable=False),
+    sa.Column("hostname", sa.Text, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("claimed_at", UtcDateTime, nullable=False),
+    sa.Column("beat_at", UtcDateTime, nullable=False),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+    sa.Column("yielded", sa.Boolean, nullable=False),
+    sa.Column("processes_boot_id", sa.String(64)),
+)
+
+# How far time is known to have passed, whatever the system's clock says: what is forgotten by age is judged by it.
+clocks = sa.Table(
+    "clocks",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("confirmed_at", UtcDateTime, nullable=False),
+)
+
 happenings = sa.Table(
     "happenings",
     metadata,

@@ -127,7 +127,7 @@ class SqlWebhooks:
         table = webhook_deliveries
         claim = (
             table.update()
-            .where(table.c.id.in_(chosen), PENDING, table.c.next_at <= now)  # not if another program was quicker
+            .where(table.c.id.in_(chosen), PENDING, _has_come(table.c.next_at, now))  # unless another was quicker
             .values(next_at=now + timedelta(seconds=LEASE_S), attempts=table.c.attempts + 1)
             .returning(table.c.id)
         )
@@ -202,14 +202,19 @@ def _due(now: datetime, each: int) -> sa.Select[Any]:
     """Select what is due, at most `each` of one webhook, so that a long queue does not stand before the others."""
     table = webhook_deliveries
     rank = sa.func.row_number().over(partition_by=table.c.webhook_id, order_by=(table.c.next_at, table.c.id))
-    open_now = sa.or_(webhooks.c.retry_at.is_(None), webhooks.c.retry_at <= now)
+    open_now = sa.or_(webhooks.c.retry_at.is_(None), _has_come(webhooks.c.retry_at, now))
     due = (
         sa.select(table, webhooks.c.url, webhooks.c.secret_encrypted, webhooks.c.failures, rank.label("rank"))
         .join(webhooks)
-        .where(PENDING, table.c.next_at <= now, webhooks.c.enabled, open_now)
+        .where(PENDING, _has_come(table.c.next_at, now), webhooks.c.enabled, open_now)
         .subquery()
     )
     return sa.select(due).where(due.c.rank <= each).order_by(due.c.next_at)
+
+
+def _has_come(at: sa.Column[Any], now: datetime) -> sa.ColumnElement[bool]:
+    """Return whether the time to try again has come; one further off than any pause was made by a clock ahead."""
+    return sa.or_(at <= now, at > now + timedelta(seconds=2 * domain.RETRY_CAP_S))
 
 
 def _webhooks() -> sa.Select[Any]:

@@ -182,6 +182,12 @@ _ROWS = (
         "too little CPU.",
     ),
     Kind(
+        "database_away",
+        Severity.WARNING,
+        "the database was away",
+        "Nothing now: it is back, and what was observed meanwhile is stored. The detail says what it was.",
+    ),
+    Kind(
         "webhook_disabled",
         Severity.WARNING,
         "an operators' webhook was switched off",

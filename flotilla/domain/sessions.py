@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from flotilla.domain.clock import FUTURE
 from flotilla.domain.reasons import Verdict, reason
 from flotilla.domain.worker import State, Worker
 
@@ -211,6 +212,39 @@ def cause_of(before: Worker, *, asked: bool) -> Cause:
         return Cause.FIRST
     planned = before.reason is not None and reason(before.reason).verdict is Verdict.RESTART
     return Cause.PLANNED if planned else Cause.CRASH
+
+
+def jumped(seen_at: datetime, now: datetime) -> timedelta:
+    """Return by how much to move what was recorded until `seen_at`, the last sign of life, so that its age is right.
+
+    Zero, unless the clock says that the supervisor was away for longer than starts count, or that it was here later
+    than now. Either may be a clock that was wrong, and then no time has passed; if it was right, and nothing ran for
+    days, starts of then count for at most WINDOW from now on: too many rather than none.
+    """
+    gap = now - seen_at
+    return gap if gap > WINDOW or gap < -FUTURE else timedelta()
+
+
+def moved(start_at: datetime, seen_at: datetime, now: datetime) -> datetime:
+    """Return when a start was, by the clock that says `now`; see `jumped`. None is in the future."""
+    gap = jumped(seen_at, now)
+    at = start_at + gap if start_at > seen_at - WINDOW else start_at
+    return now if at > now + FUTURE else at
+
+
+def limit_moved(limit: Limit, seen_at: datetime, now: datetime) -> Limit:
+    """Return what Discord said, by the clock that says `now`. After a jump ahead it is over, and is asked for anew."""
+    gap = min(timedelta(), jumped(seen_at, now))
+    if limit.seen_at + gap > now + FUTURE:
+        gap = now - limit.seen_at
+    return replace(limit, seen_at=limit.seen_at + gap, resets_at=limit.resets_at + gap)
+
+
+def is_ahead(ledger: Ledger, now: datetime) -> bool:
+    """Return whether something in it was dated by a clock that was ahead."""
+    latest = ledger.starts[-1].at if ledger.starts else now
+    told_at = now if ledger.limit is None else ledger.limit.seen_at
+    return max(latest, told_at) > now + FUTURE
 
 
 def merged(rows: Iterable[tuple[str, Start]], limits: Iterable[tuple[str, Limit]]) -> dict[str, Ledger]:

@@ -27,6 +27,11 @@ def read_mode(settings: Settings) -> Mode | None:
     return Mode(lines[0]) if lines and lines[0] in set(Mode) else None
 
 
+def is_known(settings: Settings, database: Database) -> bool:
+    """Return whether this home was started with this database before."""
+    return _marker(settings)[1:] == [_name(settings, database)]
+
+
 def require_mode(settings: Settings, mode: Mode) -> None:
     """Raise SetupError (`mode_mismatch`) if this home belongs to the other mode."""
     if read_mode(settings) is _OTHER[mode]:

@@ -160,6 +160,17 @@ def port_free(settings: Settings) -> str:
     return f"{host}, port {port} is free"
 
 
+def database_in_use(settings: Settings) -> str:
+    """The programs that run can use their database. Raises RetryError (`database_unavailable`) that says since when."""
+    from flotilla.db.availability import absences  # noqa: PLC0415 - slow to import, and most commands need none of it
+
+    found = absences(settings)
+    if found:
+        told = " ".join(f"Since {it.since:%H:%M:%S} UTC the {it.program} cannot use it: {it.why}" for it in found)
+        raise RetryError(told, code="database_unavailable")
+    return "no program misses it"
+
+
 def redis_reachable(settings: Settings) -> str:
     """The operator's own Redis answers and takes writes. Raises as `redis_takes_writes`."""
     return "a private Valkey, started with the rest" if settings.redis_url is None else redis_takes_writes(settings)

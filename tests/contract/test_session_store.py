@@ -1,5 +1,6 @@
 """One suite for every store of session starts: the fake in memory, SQLite and PostgreSQL."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -89,3 +90,24 @@ async def test_store_that_is_away_says_so(sqlite_gone: Database) -> None:
             await store.record([("1", start(0))], [])
         with pytest.raises(RetryError):
             await store.forget(T0, 1)
+
+
+async def test_a_clock_that_jumped_moves_starts_and_what_discord_said_and_forgets_none(store: SessionStore) -> None:
+    days, seen_at = timedelta(days=40), T0 + timedelta(hours=4)
+    await store.record([("1", start(1)), ("1", start(3))], [("1", LIMIT)])
+    assert await store.redate(seen_at, seen_at + days) == 2
+    assert (await store.ledgers(seen_at + days))["1"].starts == (start(1 + 960), start(3 + 960))
+    assert await store.redate(seen_at + days, seen_at) == 2
+    ledger = (await store.ledgers(seen_at))["1"]
+    assert ledger.starts == (start(1), start(3))
+    assert ledger.limit is not None
+    assert ledger.limit.resets_at <= seen_at + timedelta(hours=24)
+
+
+async def test_what_was_dated_ahead_was_just_now(store: SessionStore) -> None:
+    far = replace(LIMIT, seen_at=T0 + timedelta(days=40), resets_at=T0 + timedelta(days=41))
+    await store.record([("1", start(960))], [("1", far)])
+    assert await store.redate(T0, T0) == 1
+    ledger = (await store.ledgers(T0))["1"]
+    assert ledger.starts == (start(0),)
+    assert ledger.limit == replace(far, seen_at=T0, resets_at=T0 + timedelta(days=1))

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
-from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, merged
+from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, limit_moved, merged, moved
 from flotilla.errors import RetryError
 
 
@@ -23,6 +24,13 @@ class MemorySessionStore:
         # As in the database: which shard it was is not kept.
         counting = [(key, Start(start.at, start.cause)) for key, start in self.starts if start.at > now - WINDOW]
         return merged(counting, self.limits.items())
+
+    async def redate(self, seen_at: datetime, now: datetime) -> int:
+        self._require_there()
+        before = self.starts
+        self.starts = [(key, replace(start, at=moved(start.at, seen_at, now))) for key, start in before]
+        self.limits = {key: limit_moved(limit, seen_at, now) for key, limit in self.limits.items()}
+        return sum(old != new for old, new in zip(before, self.starts, strict=True))
 
     async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
         if self.slow is not None:

@@ -73,3 +73,16 @@ async def test_each_learns_why_there_is_no_token(vault: TokenVault) -> None:
     store.away = False
     with pytest.raises(NotFoundError):
         await tokens.of("gone")
+
+
+async def test_a_token_that_is_known_is_given_while_the_database_is_away(vault: TokenVault) -> None:
+    store = Store()
+    store.tokens = {"1": vault.encrypt("token"), "2": vault.encrypt("other")}
+    tokens = Tokens(store, vault)
+    assert await tokens.of("1") == "token"
+    await tokens.learn(["2"])
+    store.away = True
+    assert [await tokens.of("1"), await tokens.of("2")] == ["token", "other"]
+    tokens.forget("1")
+    with pytest.raises(RetryError):
+        await tokens.of("1")

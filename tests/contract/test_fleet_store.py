@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from ulid import ULID
@@ -305,7 +306,8 @@ async def test_a_host_reports_its_vitals_with_its_life(sqlite_database: Database
     await SqlFleetStore(sqlite_database).seen(0, 1, T0, T0, HostVitals(7, "slow"))
     async with sqlite_database.read() as connection:
         stored = (await connection.execute(sa.select(supervisors.c.vitals))).scalar_one()
-    assert stored == {"invalid_requests_10m": 7, "brake": "slow", "invalid_requests_limit": 10_000}
+    assert stored == msgspec.to_builtins(HostVitals(7, "slow"))
+    assert stored["invalid_requests_limit"] == 10_000
 
 
 CHANGES: dict[str, dict[str, object]] = {

@@ -153,7 +153,7 @@ def test_a_program_of_another_release_is_named_and_the_api_is_merely_degraded(in
     record.write_text(json.dumps(json.loads(told) | {"release": "0.0.9+0123456789ab"}))
     try:
         said = installation.wait_for(200, "release", "jobs runs 0.0.9+0123456789ab")
-        assert "flotilla supervisor restart" in said
+        assert "flotilla upgrade" in said
         assert installation.flotilla("status").returncode == 1
     finally:
         record.write_text(told)

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.timeout(300)
 async def homes(tmp_path: Path) -> AsyncIterator[tuple[Stack, Stack]]:
     """Two homes with one database and one key."""
     quick = {"poll_interval_s": "0.1", "database_url": f"sqlite:///{tmp_path}/shared.db"}
-    first = await Stack.create(tmp_path / "first", **quick)
-    second = await Stack.create(tmp_path / "second", **quick)
+    first = await Stack.create(tmp_path / "a", **quick)
+    second = await Stack.create(tmp_path / "b", **quick)
     second.settings.key_file.write_bytes(first.settings.key_file.read_bytes())
     try:
         await first.start_sandbox()

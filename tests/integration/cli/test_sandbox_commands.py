@@ -213,7 +213,11 @@ def test_applications_are_listed_shown_and_added_without_their_token(run: Any, b
     assert "/ping" in run("app", "show", bot.id)
     assert run("app", "add", "alpha") == f"{bot.id}\n"
     assert run("app", "add", "alpha", "--show-token") == f"{bot.id}\n{bot.token}\n"
-    assert json.loads(run("app", "add", "alpha", "--json")) == {"id": bot.id, "name": "alpha"}
+    assert json.loads(run("app", "add", "alpha", "--json")) == {
+        "id": bot.id,
+        "name": "alpha",
+        "commands_registered": 14,
+    }
 
 
 def test_guilds_and_channels_are_made_and_listed(run: Any) -> None:

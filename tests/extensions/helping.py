@@ -38,7 +38,7 @@ def process(method: str) -> str:
     helper = context.Process(target=sleep_on)
     helper.start()
     helper.terminate()
-    helper.join(5)
+    helper.join(20)
     if helper.exitcode is None:
         helper.kill()
         helper.join()

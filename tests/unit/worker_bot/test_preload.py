@@ -65,7 +65,7 @@ def test_what_fails_is_told_and_left_out_and_the_rest_is_imported(
 ) -> None:
     write("flotilla_test_loop", "from flotilla_test_broken import X\n")
     broken, fine = write("flotilla_test_broken", source), write("flotilla_test_after", FINE)
-    fault = preload((broken, fine), (str(tmp_path),), timeout_s=6)
+    fault = preload((broken, fine), (str(tmp_path),), timeout_s=20)
     assert broken in fault
     assert words in fault
     assert broken not in sys.modules

@@ -26,8 +26,8 @@ SCENES = (
     ("pkill -9 -f 'flotilla: bot demo-3'; sleep 6; flotilla bots ls", "kill-worker; sleep 6; flotilla bots ls", ""),
     ("flotilla bots restart --all", "flotilla bots restart --all", "y\n"),
     (
-        'kill -9 "$(cat var/run/supervisor.pid)"; sleep 4; flotilla bots ls',
-        'kill -9 "$(cat $FLOTILLA_HOME/run/supervisor.pid)"; sleep 4; flotilla bots ls',
+        'kill -9 "$(head -1 var/run/supervisor.pid)"; sleep 4; flotilla bots ls',
+        'kill -9 "$(head -1 $FLOTILLA_HOME/run/supervisor.pid)"; sleep 4; flotilla bots ls',
         "",
     ),
 )

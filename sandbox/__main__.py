@@ -64,6 +64,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--resume-window-s", type=_seconds, default=limits.RESUME_WINDOW_S)
     parser.add_argument("--identify-interval-s", type=_seconds, default=limits.IDENTIFY_INTERVAL_S)
     parser.add_argument("--heartbeat-interval-ms", type=_milliseconds, default=limits.HEARTBEAT_INTERVAL_MS)
+    parser.add_argument("--initial-response-s", type=_seconds, default=limits.INITIAL_RESPONSE_S)
     options = parser.parse_args(arguments)
     if options.state is not None and options.secret_file is None:
         parser.error("--state needs --secret-file: ids and tokens are derived from that secret")
@@ -75,7 +76,12 @@ async def run(options: argparse.Namespace, secret: bytes) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    rules = Rules(options.resume_window_s, options.identify_interval_s, options.heartbeat_interval_ms)
+    rules = Rules(
+        options.resume_window_s,
+        options.identify_interval_s,
+        options.heartbeat_interval_ms,
+        options.initial_response_s,
+    )
     mint = Mint(secret)
     discord = LocalDiscord(mint, steady_unix_clock(), rules)
     async with _kept(discord, mint, options.state), serve(discord, options.host, options.port) as url:

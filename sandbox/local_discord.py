@@ -57,6 +57,7 @@ class Rules:
     resume_window_s: float = limits.RESUME_WINDOW_S
     identify_interval_s: float = limits.IDENTIFY_INTERVAL_S
     heartbeat_interval_ms: int = limits.HEARTBEAT_INTERVAL_MS
+    initial_response_s: float = limits.INITIAL_RESPONSE_S
 
 
 class LocalDiscord:
@@ -80,7 +81,12 @@ class LocalDiscord:
         self.files = Files(self.ids)
         self.webhooks = Webhooks()
         self.interactions = Interactions(
-            self.ids, lambda: secrets.token_urlsafe(96), self.messages, self.attach, self.world.users
+            self.ids,
+            lambda: secrets.token_urlsafe(96),
+            self.messages,
+            self.attach,
+            self.world.users,
+            rules.initial_response_s,
         )
         self.rate_limiter = RateLimiter()
         self.addresses = Addresses()

@@ -129,10 +129,12 @@ class Stack:
     async def start_sandbox(self, *arguments: str) -> Program:
         """Start a local Discord, with further arguments, and point everything started later at it.
 
-        Neither it nor a supervisor keeps session starts apart, unless told otherwise.
+        Neither it nor a supervisor keeps session starts apart, and an interaction waits long for its first response: a
+        machine that is busy with other tests answers late. Unless told otherwise.
         """
         self.environment.setdefault("FLOTILLA_IDENTIFY_INTERVAL_S", "0")
-        usual = ("--port", "0", "--secret-file", str(self.home / "sandbox.key"), "--identify-interval-s", "0")
+        kept = ("--port", "0", "--secret-file", str(self.home / "sandbox.key"))
+        usual = (*kept, "--identify-interval-s", "0", "--initial-response-s", f"{DEADLINE_S:g}")
         program = await self.start("sandbox", *usual, *arguments)
         line = await until(lambda: program.text().partition("listening on ")[2], "the sandbox listens")
         self.use_sandbox(line.split()[0])
@@ -173,6 +175,29 @@ class Stack:
             answer = await client.request(method, f"{self.sandbox_url}/sandbox{path}", json=body or None)
             answer.raise_for_status()
             return answer.json()
+
+    async def load(self, command: str = "ping", *, users: int = 5, per_second: float = 10, seconds: float) -> int:
+        """Have users use a command from now on, each so many times a second; return the load's id."""
+        body = {"command": command, "users": users, "per_second": per_second, "seconds": seconds}
+        return int((await self.sandbox("POST", "/load", **body))["id"])
+
+    async def load_ended(self, load_id: int) -> dict[str, Any]:
+        """Wait until a load has ended, and whatever was used is answered or never will be; return how it went."""
+
+        async def over() -> dict[str, Any] | None:
+            now = await self.sandbox("GET", f"/load/{load_id}")
+            return dict(now) if now["state"] != "running" and not now["pending"] else None
+
+        found: dict[str, Any] = await until(over, "the load has ended", 3 * DEADLINE_S)
+        return found
+
+    async def all_answered(self, load_id: int) -> int:
+        """Wait until a load has ended, and fail unless every command was answered; return how many there were."""
+        told = await self.load_ended(load_id)
+        answered = told["answered"] + told["deferred"]  # one that is late defers by itself, and is answered then
+        assert (answered, told["timed_out"], told["not_connected"]) == (told["sent"], 0, 0), told
+        assert told["sent"] == told["total"], told
+        return int(told["sent"])
 
     async def add_bot(
         self,

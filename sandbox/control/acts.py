@@ -107,7 +107,7 @@ async def _done(
     interaction, reached = acting.perform(discord, application, user, place, act, body.locale)
     if not reached:
         return answer(acting.report(discord, interaction) | {"status": "not_connected", "sessions": 0})
-    await wait(interaction, min(body.wait_ms / 1000, limits.INITIAL_RESPONSE_S))
+    await wait(interaction, min(body.wait_ms / 1000, discord.rules.initial_response_s))
     outcome = acting.report(discord, interaction) | {"sessions": reached}
     if interaction.response is None:
         outcome |= {"status": "timed_out", "elapsed_ms": round((discord.clock() - interaction.opened_at) * 1000, 3)}

@@ -83,6 +83,7 @@ class Interactions:
     """The interactions of all applications. Raises DiscordError where Discord would refuse.
 
     attach: keeps the files of a request and returns their attachment objects. people: the users of the world.
+    initial_response_s: how long an interaction waits for its first response.
     """
 
     def __init__(
@@ -92,12 +93,14 @@ class Interactions:
         store: MessageStore,
         attach: Attach,
         people: Mapping[str, User],
+        initial_response_s: float = limits.INITIAL_RESPONSE_S,
     ) -> None:
         self._ids = ids
         self._mint_token = mint_token
         self._store = store
         self._attach = attach
         self._people = people
+        self._initial_response_s = initial_response_s
         self._by_id: OrderedDict[str, Interaction] = OrderedDict()
         self._by_token: dict[str, Interaction] = {}
         self._bytes = 0
@@ -140,7 +143,7 @@ class Interactions:
             raise DiscordError(errors.UNKNOWN_INTERACTION)
         if interaction.response is not None:
             raise DiscordError(errors.ALREADY_ACKNOWLEDGED)
-        if now - interaction.opened_at > limits.INITIAL_RESPONSE_S:
+        if now - interaction.opened_at > self._initial_response_s:
             raise DiscordError(errors.UNKNOWN_INTERACTION)
         act = interaction.act
         kind, data = callbacks.check(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from sandbox import acting, limits
+from sandbox import acting
 from sandbox.interactions import acts
 from sandbox.interactions.interactions import Interaction
 from sandbox.interactions.options import ActError, Place
@@ -126,7 +126,7 @@ class Load:
         while self._pending:
             oldest = self._pending[0]
             if oldest.response is None:
-                if now - oldest.opened_at <= limits.INITIAL_RESPONSE_S:
+                if now - oldest.opened_at <= self.discord.rules.initial_response_s:
                     return
                 oldest.on_response = None
                 self.counts["timed_out"] += 1

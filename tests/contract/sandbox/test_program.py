@@ -98,6 +98,7 @@ async def test_port_that_is_taken_is_one_sentence_and_exit_78(start: Start) -> N
         [],
         ["--port", "0", "--resume-window-s", "-1"],
         ["--port", "0", "--heartbeat-interval-ms", "0"],
+        ["--port", "0", "--initial-response-s", "soon"],
         ["--port", "0", "--secret-file", "/"],
         ["--port", "0", "--host", "192.0.2.1"],
     ],

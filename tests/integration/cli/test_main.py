@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +72,9 @@ def test_each_kind_of_fault_has_its_exit_code() -> None:
     assert [exit_code_of(fault("x")) for fault in (SetupError, RetryError, CommandError)] == [78, 69, 1]
 
 
-def test_help_comes_at_once() -> None:
+def test_help_imports_nothing_heavy() -> None:
     command = [sys.executable, "-X", "importtime", "-m", "flotilla", "--help"]
-    begun = time.monotonic()
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert time.monotonic() - begun < 5
     # What makes a command line slow is imported by the commands that need it, and only by them.
     for heavy in ("sqlalchemy", "alembic", "httpx", "pydantic", "redis", "cryptography", "psutil", "hikari"):
         assert f"| {heavy}\n" not in done.stderr.replace(" ", "").replace("|", "| "), heavy

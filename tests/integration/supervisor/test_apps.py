@@ -147,22 +147,17 @@ async def test_a_bot_for_plain_hikari_is_supervised_and_loses_nothing_over_resta
     await scene.stack.start_supervisor()
     await scene.stack.all_ready(1)
     assert (await scene.use()).startswith("one with ")
-    load = await scene.stack.sandbox("POST", "/load", command="ping", users=5, per_second=8, seconds=2)
+    load = await scene.stack.load(per_second=8, seconds=2)
     for generation in range(2, 5):
         await scene.stack.bots.want(bot_id, Desired.RUNNING, again=True)
         await scene.stack.observed(bot_id, partial(is_ready, generation), "READY again")
 
-    async def over() -> dict[str, Any] | None:
-        now = await scene.stack.sandbox("GET", f"/load/{load['id']}")
-        return dict(now) if now["state"] == "done" else None
-
-    ended: dict[str, Any] = await until(over, "the load is done")
-    assert (ended["answered"], ended["timed_out"], ended["not_connected"]) == (ended["sent"], 0, 0), ended
+    sent = await scene.stack.all_answered(load)
 
     async def logged() -> bool:
         async with scene.stack.database.read() as connection:
             query = sa.select(sa.func.count()).select_from(command_logs).where(command_logs.c.outcome == "answered")
-            return bool((await connection.execute(query)).scalar_one() == ended["sent"] + 1)
+            return bool((await connection.execute(query)).scalar_one() == sent + 1)
 
     await until(logged, "what users did is written down")
     os.kill((await scene.stack.status(bot_id)).pid or 0, signal.SIGKILL)
@@ -197,17 +192,12 @@ async def test_a_bot_that_its_module_makes_with_lightbulb_started_late_loses_not
     supervisor = await scene.stack.start_supervisor()
     await scene.stack.all_ready(1)
     assert "preload_failed" not in supervisor.text()
-    load = await scene.stack.sandbox("POST", "/load", command="ping", users=5, per_second=8, seconds=2)
+    load = await scene.stack.load(per_second=8, seconds=2)
     for generation in range(2, 5):
         await scene.stack.bots.want(bot_id, Desired.RUNNING, again=True)
         await scene.stack.observed(bot_id, partial(is_ready, generation), "READY again")
 
-    async def over() -> dict[str, Any] | None:
-        now = await scene.stack.sandbox("GET", f"/load/{load['id']}")
-        return dict(now) if now["state"] == "done" else None
-
-    ended: dict[str, Any] = await until(over, "the load is done")
-    assert (ended["answered"], ended["timed_out"], ended["not_connected"]) == (ended["sent"], 0, 0), ended
+    await scene.stack.all_answered(load)
     assert (await scene.application("module"))["identifies"] == 1
 
 

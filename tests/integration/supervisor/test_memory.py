@@ -94,17 +94,12 @@ class Peak:
 
 async def test_slow_leak_is_restarted_warm_before_its_limit_and_no_command_is_lost(stack: Stack) -> None:
     bot_id, _ = await running(stack, {"memory_limit_mb": 80, "memory_soft_ratio": 0.5, "memory_soft_for_s": 0.5})
-    load = await stack.sandbox("POST", "/load", command="ping", users=5, per_second=20, seconds=4)
+    load = await stack.load(per_second=20, seconds=4)
     await use(stack, "leak", megabytes_s=4, at_once=20)
     after = await stack.observed(bot_id, lambda s: s.generation == 2 and s.ready, "it was restarted")
     assert (after.failures, after.reason) == (0, None)
 
-    async def over() -> dict[str, Any] | None:
-        now = await stack.sandbox("GET", f"/load/{load['id']}")
-        return dict(now) if now["state"] == "done" else None
-
-    ended: dict[str, Any] = await until(over, "the load is done")
-    assert (ended["answered"], ended["timed_out"], ended["not_connected"]) == (ended["sent"], 0, 0), ended
+    await stack.all_answered(load)
     told = await application(stack)
     assert (told["identifies"], told["resumes"], told["answered_twice"]) == (1, 1, 0)
     detail = await happened(stack, "memory_soft_limit")

@@ -17,20 +17,6 @@ async def application(stack: Stack) -> dict[str, Any]:
     return dict(item)
 
 
-async def load(stack: Stack, seconds: float) -> int:
-    body = {"command": "ping", "users": 5, "per_second": 10, "seconds": seconds}
-    return int((await stack.sandbox("POST", "/load", **body))["id"])
-
-
-async def ended(stack: Stack, load_id: int) -> dict[str, Any]:
-    async def over() -> dict[str, Any] | None:
-        now = await stack.sandbox("GET", f"/load/{load_id}")
-        return dict(now) if now["state"] != "running" and not now["pending"] else None
-
-    found: dict[str, Any] = await until(over, "the load is done")
-    return found
-
-
 def log_of(stack: Stack) -> str:
     return log_file(stack.settings.log_dir, "bot-0").read_text()
 
@@ -54,11 +40,10 @@ async def begun(stack: Stack, **settings: str) -> tuple[BotStatus, Any]:
 
 async def test_refused_resume_costs_one_identify_and_no_event(stack: Stack) -> None:
     before, _ = await begun(stack)
-    load_id = await load(stack, 3)
+    load = await stack.load(seconds=3)
     await stack.bots.want(before.bot_id, Desired.RUNNING, again=True)
     after = await ready(stack, before.bot_id, 2)
-    told = await ended(stack, load_id)
-    assert (told["answered"], told["sent"], told["deferred"]) == (told["sent"], 150, 0), told
+    assert await stack.all_answered(load) == 150
     state = await application(stack)
     assert (state["identifies"], state["resumes"], state["answered_twice"]) == (2, 0, 0)
     assert after.pid != before.pid
@@ -91,10 +76,9 @@ async def test_successor_that_dies_without_a_session_is_followed_by_one_that_mis
     dead = await stack.observed(before.bot_id, lambda s: s.generation == 2 and s.pid, "the next worker is known")
     os.kill(dead.pid or 0, signal.SIGKILL)
     await until(lambda: not alive(dead.pid), "it is dead")
-    load_id = await load(stack, 1)
+    load = await stack.load(seconds=1)
     await ready(stack, before.bot_id, 3)
-    told = await ended(stack, load_id)
-    assert (told["answered"], told["not_connected"]) == (told["sent"], 0), told
+    await stack.all_answered(load)
     assert (await application(stack))["identifies"] == 2
 
 

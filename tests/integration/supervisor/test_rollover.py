@@ -105,7 +105,7 @@ class Scene:
 
 
 @pytest.fixture
-async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
+async def scene(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
     code = tmp_path / "code"
     code.mkdir()
     stack = await Stack.create(
@@ -114,7 +114,7 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         stop_grace_s="3",
         startup_timeout_s="10",
         preload_timeout_s="3",
-        rollover_watch_s="0.5",
+        rollover_watch_s=getattr(request, "param", "0.5"),
         rollover_max_unavailable="0.7",
         extensions="worker_bot.extensions.core,versioned",
         extensions_path=str(code),
@@ -134,18 +134,13 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
 async def test_new_code_reaches_all_bots_without_a_lost_event_or_a_session_start(scene: Scene) -> None:
     assert await scene.versions() == ["one"] * 3
     scene.write(SAYS, version="two")
-    load = await scene.stack.sandbox("POST", "/load", command="ping", users=5, per_second=10, seconds=3)
+    load = await scene.stack.load(seconds=3)
     ended = await scene.end(await scene.ask())
     assert (ended.phase, ended.reason, ended.moved, ended.total) == (Phase.DONE, None, 3, 3), ended
     assert await scene.versions() == ["two"] * 3
     assert await scene.servers() == {ended.new_server}
 
-    async def over() -> dict[str, Any] | None:
-        now = await scene.stack.sandbox("GET", f"/load/{load['id']}")
-        return dict(now) if now["state"] == "done" else None
-
-    told: dict[str, Any] = await until(over, "the load is done")
-    assert (told["answered"], told["timed_out"], told["not_connected"]) == (told["sent"], 0, 0), told
+    await scene.stack.all_answered(load)
     for item in await scene.applications():
         assert (item["identifies"], item["resumes"], item["answered_twice"]) == (1, 1, 0), item
     old, new = scene.fork_servers()
@@ -175,6 +170,7 @@ async def test_code_that_cannot_be_imported_restarts_nothing_and_shows_why(scene
     assert alive(old)
 
 
+@pytest.mark.parametrize("scene", ["4"], indirect=True)  # seconds of watch, for a crash that a busy machine holds up
 async def test_code_that_crashes_after_ready_is_taken_back(scene: Scene) -> None:
     scene.write(CRASHES_SOON, version="two")
     ended = await scene.end(await scene.ask())

@@ -53,17 +53,12 @@ async def test_every_command_used_during_restarts_is_answered_once(stack: Stack)
     await stack.start_supervisor()
     await stack.all_ready(1)
     application_id = (await application(stack))["id"]
-    load = await stack.sandbox("POST", "/load", command="ping", users=5, per_second=10, seconds=6)
+    load = await stack.load(seconds=6)
     for generation in range(2, 12):
         await stack.bots.want(bot_id, Desired.RUNNING, again=True)
         await stack.observed(bot_id, partial(is_ready, generation), "READY again")
 
-    async def over() -> dict[str, Any] | None:
-        now = await stack.sandbox("GET", f"/load/{load['id']}")
-        return dict(now) if now["state"] == "done" else None
-
-    ended: dict[str, Any] = await until(over, "the load is done")
-    assert (ended["answered"], ended["timed_out"], ended["not_connected"]) == (ended["sent"], 0, 0), ended
+    sent = await stack.all_answered(load)
     told = await application(stack)
     assert (told["identifies"], told["resumes"], told["answered_twice"]) == (1, 10, 0)
     assert application_id == told["id"]
@@ -71,8 +66,8 @@ async def test_every_command_used_during_restarts_is_answered_once(stack: Stack)
     async def logged() -> bool:
         async with stack.database.read() as connection:
             count = (await connection.execute(sa.select(sa.func.count()).select_from(command_logs))).scalar_one()
-        assert count <= ended["sent"], "each is written down once"
-        return bool(count == ended["sent"])
+        assert count <= sent, "each is written down once"
+        return bool(count == sent)
 
     await until(logged, "all that users did is written down, over ten restarts")
 

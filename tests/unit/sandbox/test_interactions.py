@@ -7,8 +7,9 @@ from sandbox.errors import DiscordError
 from sandbox.interactions import acts
 from sandbox.interactions.interactions import Interaction
 from sandbox.interactions.options import ActError
-from sandbox.local_discord import LocalDiscord
+from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.rest.interactions import callback_result as result_of
+from sandbox.tokens import Mint
 from sandbox.world.applications import Application
 from sandbox.world.guilds import Channel, Guild
 from sandbox.world.objects import Json
@@ -151,6 +152,20 @@ def test_answer_after_three_seconds_is_refused_with_10062(
         respond(discord, interaction, 4, {"content": "x"})
     assert caught.value.fault.code == 10062
     assert interaction.status == "pending"
+
+
+def test_an_interaction_waits_for_its_first_response_as_long_as_the_sandbox_was_told() -> None:
+    clock = FakeClock()
+    discord = LocalDiscord(Mint(b"a secret of the tests"), clock, Rules(initial_response_s=60.0))
+    application = discord.world.register("slow")
+    application.commands.overwrite(application.id, None, COMMANDS, discord.ids, clock.now)
+    in_time, too_late = use(discord, application, "ping"), use(discord, application, "ping")
+    clock.now += 60
+    respond(discord, in_time, 5)
+    clock.now += 0.1
+    with pytest.raises(DiscordError) as caught:
+        respond(discord, too_late, 5)
+    assert caught.value.fault.code == 10062
 
 
 def test_answer_with_a_wrong_token_is_refused_with_10062(discord: LocalDiscord, interaction: Interaction) -> None:

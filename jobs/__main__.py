@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
@@ -29,6 +30,7 @@ from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
 
 BEAT_S = 2.0
+CANCEL_AGAIN_S = 2.0
 log = structlog.get_logger()
 
 
@@ -66,13 +68,23 @@ async def run(settings: Settings) -> None:
             ]
             await stop.wait()
             log.info("jobs.stopping")
-            for task in tasks:
-                task.cancel()
+            await end(tasks)
     finally:
         staying.cancel()
         await nudges.close()
         await arq.aclose(close_connection_pool=True)
         await database.close()
+
+
+async def end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended. One that a library made deaf to the first time is cancelled again."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        if pending:
+            log.warning("jobs.still_ending", tasks=sorted(repr(task.get_coro()) for task in pending))
 
 
 async def beat_for_ever(lock: ProgramLock) -> None:

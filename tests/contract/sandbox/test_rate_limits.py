@@ -228,7 +228,15 @@ async def test_no_request_is_sent_again_before_its_retry_after_is_over(
     assert min(waited(times)) >= 1
 
 
-@pytest.mark.parametrize("limit", [LIMITS[each] for each in ("global", "shared", "of Cloudflare")])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        pytest.param(LIMITS["global"], marks=pytest.mark.nightly),
+        LIMITS["shared"],
+        pytest.param(LIMITS["of Cloudflare"], marks=pytest.mark.nightly),
+    ],
+    ids=["global", "shared", "of Cloudflare"],
+)
 async def test_limit_that_does_not_end_is_given_up_after_a_few_tries(
     place: Place, ours: Run, limit: dict[str, Any]
 ) -> None:
@@ -337,6 +345,7 @@ async def test_new_channels_wait_for_no_limit_but_their_own(place: Place, ours: 
     assert times[-1] - times[0] < 0.4, "all were under way at once"
 
 
+@pytest.mark.nightly
 async def test_plain_hikari_refuses_a_channel_for_the_limit_of_another(place: Place, plain: Run) -> None:
     await place.far_limit(place.channels[0])
     came = await plain("rename", *place.channels)
@@ -366,7 +375,9 @@ async def test_what_waits_is_bounded_and_told(place: Place, ours: Run, monkeypat
     assert came["took_s"] < 4
 
 
-@pytest.mark.parametrize("nonsense", ["nan", "-1", "soon"])
+@pytest.mark.parametrize(
+    "nonsense", ["nan", *(pytest.param(each, marks=pytest.mark.nightly) for each in ("-1", "soon"))]
+)
 async def test_retry_after_that_is_nonsense_is_waited_out_with_patience(place: Place, ours: Run, nonsense: str) -> None:
     place.nonsense = nonsense
     came = await ours("send")

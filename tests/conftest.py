@@ -1,0 +1,14 @@
+"""What all tests need of the process that they run in."""
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Listen to what a terminal would send, also when started by something that ignores it: our programs inherit it.
+
+    A shell that puts a job into the background ignores SIGINT for it, and nohup ignores SIGHUP.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

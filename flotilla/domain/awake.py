@@ -30,15 +30,23 @@ class AwakeClock:
 
     def read(self, now: float) -> float:
         """Return the second it is, between two looks at the sockets."""
-        return now - self.missed_s - max(0.0, now - self._marked_at - TOLERANCE_S)
+        late_s = now - self._marked_at - TOLERANCE_S
+        return now - self.missed_s - late_s if late_s > 0.0 else now - self.missed_s
 
     def waits(self, now: float) -> None:
         """The program begins to wait for its sockets. What it did since it last looked counts up to the tolerance."""
-        self._mark(now, 0.0)
+        self.looked(now, 0.0)
 
     def looked(self, now: float, asked_s: float) -> None:
-        """The program has looked at its sockets again, after it had asked to be woken in `asked_s` at the latest."""
-        self._mark(now, max(0.0, asked_s))
+        """The program has looked at its sockets again, after it had asked to be woken in `asked_s` at the latest.
+
+        asked_s: at least 0, which says that it did not wait.
+        """
+        late_s = now - self._marked_at - asked_s - TOLERANCE_S
+        if late_s > 0.0:
+            self.missed_s += late_s
+            self.stalls += 1
+        self._marked_at = now
 
     def may_judge(self) -> bool:
         """Return whether everybody was heard before they are judged. Never False twice in a row.
@@ -49,10 +57,3 @@ class AwakeClock:
         self._deferred = self.stalls != self._known and not self._deferred
         self._known = self.stalls
         return not self._deferred
-
-    def _mark(self, now: float, due_s: float) -> None:
-        late_s = now - self._marked_at - due_s - TOLERANCE_S
-        if late_s > 0:
-            self.missed_s += late_s
-            self.stalls += 1
-        self._marked_at = now

@@ -33,7 +33,7 @@ up: setup ## Run the whole fleet on Discord, in the foreground
 test: strangers $(if $(filter true,$(CI)),deps-system) lint ## Everything CI runs: linters, then all tests with coverage
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --cov
 
-nightly: setup ## The tests that take long
+nightly: strangers ## The tests that take long
 	$(BIN)/pytest -n $(TEST_PROCESSES) --dist loadfile -m nightly
 
 check: lint ## What to run before a commit, in under a minute: linters, unit and contract tests

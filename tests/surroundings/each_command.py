@@ -60,7 +60,8 @@ def calm() -> None:
     import flotilla.launch.start  # noqa: PLC0415
 
     flotilla.cli.api.TIMEOUT_S = 0.5
-    vars(flotilla.launch.start)["SUPERVISORD"] = "/bin/true"  # becomes that instead
+    assert flotilla.launch.start.SUPERVISORD_PYTHON
+    vars(flotilla.launch.start)["SUPERVISORD_PYTHON"] = "/bin/true"  # becomes that instead
 
 
 def run(arguments: list[str], descriptor: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ async def test_a_supervisor_whose_database_hangs_ends_with_its_bots_before_super
         took_s = time.monotonic() - began
     assert not any(alive(pid) for pid in pids)
     assert "storing.left" in supervisor.text(), "what is lost is said"
-    assert took_s < KILLED_BY_SUPERVISORD_S
+    assert took_s < KILLED_BY_SUPERVISORD_S, supervisor.text()[-2000:]
 
 
 async def test_what_waits_for_the_database_when_the_supervisor_ends_is_stored_once_it_moves(stack: Stack) -> None:

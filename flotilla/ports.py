@@ -106,7 +106,8 @@ class SessionStore(Protocol):
     async def record(self, starts: Sequence[tuple[str, Start]], limits: Sequence[tuple[str, Limit]]) -> None:
         """Store starts, and what Discord said, by application id; all or nothing.
 
-        Of two limits of one application the last one holds.
+        A start that is there already, at the same time to the microsecond, is passed over. Of two limits of one
+        application the last one holds.
         """
 
     async def forget(self, now: datetime, batch: int) -> int:

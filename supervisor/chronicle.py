@@ -1,24 +1,25 @@
 """Writes down what happened to bots and to the host, for operators and for alerts."""
 
-import asyncio
-import random
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 from ulid import ULID
 
+from flotilla.domain.bounds import plain
 from flotilla.domain.happenings import KINDS, Happening
-from flotilla.errors import RetryError
 from flotilla.ports import FleetStore
+from flotilla.redaction import redact_text
+from supervisor.writer import Writer
 
-RETRY_CAP_S = 5.0
 REPEAT_S = 60.0
 """What happens to a bot again within this time is counted and told with the next one: a flood tells nobody anything."""
 
 MAX_WAITING = 10_000
 """Kept while the database is away, some 5 MB. Beyond that the oldest are dropped, and that is logged."""
 
+ERROR_CHARS = 200
 _LEVELS = {"info": "info", "warning": "warning", "critical": "error"}
 log = structlog.get_logger()
 
@@ -27,10 +28,17 @@ class Chronicle:
     """A bounded line of happenings on their way to the database. Nothing waits for it."""
 
     def __init__(self, store: FleetStore) -> None:
-        self._store = store
-        self._waiting: list[Happening] = []
         self._told: dict[tuple[str | None, str, str], tuple[float, int]] = {}
-        self._noted = asyncio.Event()
+        self.rows_refused = 0
+        """By the database, of any kind."""
+        self.writer: Writer[Happening] = Writer(
+            "happenings",
+            store.record_happenings,
+            self.not_stored,
+            owner=lambda row: row.bot_id,
+            lesser=lambda row: replace(row, detail={}),
+            max_waiting=MAX_WAITING,
+        )
 
     def note(
         self,
@@ -55,40 +63,19 @@ class Chronicle:
         if repeated:
             detail["repeated"] = repeated
         at = datetime.now(UTC)
-        self._waiting.append(Happening(str(ULID.from_datetime(at)), bot_id, at, code, detail))
-        if len(self._waiting) > MAX_WAITING:
-            del self._waiting[: MAX_WAITING // 10]
-            log.error("chronicle.dropped", happenings=MAX_WAITING // 10)
-        self._noted.set()
+        self.writer.put(Happening(str(ULID.from_datetime(at)), bot_id, at, code, detail))
         getattr(log, _LEVELS[kind.severity])("happening", bot=bot_name, code=code, title=kind.title, **detail)
         return True
+
+    def not_stored(self, bot_id: str | None, what: str, rows: int, error: Exception) -> None:
+        """Tell that no database takes rows of a bot, or of the host; they are dropped. `Refused` of all writers."""
+        self.rows_refused += rows
+        why = plain(redact_text(f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"), ERROR_CHARS)
+        is_news = self.note("not_stored", bot_id, distinct=what, what=what, rows=rows, error=why)
+        tell = log.error if is_news else log.debug
+        tell("rows.set_aside", what=what, bot_id=bot_id, rows=rows, refused=self.rows_refused, error=why)
 
     def forget(self, bot_id: str) -> None:
         """Drop what is known of a bot that is removed."""
         self._told = {key: value for key, value in self._told.items() if key[0] != bot_id}
-        self._waiting = [row for row in self._waiting if row.bot_id != bot_id]
-
-    async def run(self) -> None:
-        """Store until cancelled. A database that is away is retried with a capped, jittered wait."""
-        failures = 0
-        while True:
-            await self._noted.wait()
-            self._noted.clear()
-            try:
-                await self.flush()
-                failures = 0
-            except RetryError as fault:
-                failures += 1
-                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
-                log.warning("chronicle.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s)
-                self._noted.set()
-
-    async def flush(self) -> None:
-        """Store what is noted so far. Raises RetryError, and then keeps it."""
-        noted, self._waiting = self._waiting, []
-        try:
-            await self._store.record_happenings(noted)
-        except RetryError:
-            self._waiting = noted + self._waiting
-            raise
+        self.writer.forget(bot_id)

@@ -14,6 +14,10 @@ from flotilla.domain.claims import BEAT_S, OBSERVE_S, Claim, Claimant, is_lost, 
 from flotilla.errors import RetryError
 from flotilla.ports import ClaimStore
 from flotilla.protocol import Refused, encode
+from supervisor.storing import Storing
+
+LET_GO_S = 0.5
+"""At the end of the program; a claim that is not let go is taken by the next start of this home nevertheless."""
 
 TURN_AWAY_S = 3.0
 """Workers that lost their supervisor look for the next one every 200 to 500 ms."""
@@ -41,18 +45,20 @@ class HeldClaim:
         self._on_lost, self._on_epoch = on_lost, on_epoch
         self._unclear: tuple[Claim, float] | None = None
         self.lost_to: Claim | None = None
+        self._beating = Storing("claim", self._beat)
         on_epoch(held.epoch)
 
     async def run(self) -> None:
         """Say that we live until cancelled or taken over from. While the database is away nobody can take over."""
         while self.lost_to is None:
-            try:
-                if not await self._claims.beat(self._slot, self._epoch):
-                    await self._look()
-            except RetryError as fault:
-                log.debug("claim.database_away", error=fault.message)
+            await self._beating.attempt()
             await asyncio.sleep(BEAT_S * random.uniform(0.8, 1.0))  # noqa: S311 - jitter
         self._on_lost()
+
+    async def _beat(self) -> float:
+        if not await self._claims.beat(self._slot, self._epoch):
+            await self._look()
+        return 0.0
 
     async def _look(self) -> None:
         """What holds is not what we took: a backup was restored, or somebody has taken over."""
@@ -85,7 +91,7 @@ class HeldClaim:
     async def end(self, *, bots_stopped: bool) -> None:
         """Give way to who has taken over, or let go if no bot runs any more. Raises ClaimedError in the first case."""
         with contextlib.suppress(RetryError, TimeoutError):
-            async with asyncio.timeout(BEAT_S):
+            async with asyncio.timeout(LET_GO_S):
                 if self.lost_to is not None:
                     await self._claims.yield_to(self._slot, self.lost_to.epoch)
                 elif bots_stopped:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -20,12 +20,12 @@ from supervisor.chronicle import Chronicle
 from supervisor.guilds import Guilds
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted
+from supervisor.storing import retry_delay_s
+from supervisor.writer import Writer
 
 LOOK_S = 1.0
-"""How often it is looked which configs have proved themselves, and what came of them is stored."""
+"""How often it is looked which configs have proved themselves, and workers are told what is set in guilds."""
 
-RETRY_CAP_S = 5.0
-STORED_AT_ONCE = 200
 
 log = structlog.get_logger()
 
@@ -52,7 +52,9 @@ class Configs:
         self.guilds = Guilds(store, tell)
         self._trials: dict[str, Member] = {}
         self._came_up: dict[str, int] = {}
-        self._unstored: dict[str, ConfigOutcome] = {}
+        self.writer: Writer[tuple[str, ConfigOutcome]] = Writer(
+            "config outcomes", self._save, chronicle.not_stored, owner=lambda row: row[0], also=self.guilds.flush
+        )
         self._recalling: dict[str, asyncio.Task[None]] = {}
 
     # What workers are given ------------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ class Configs:
             except RetryError as fault:
                 failures += 1
                 log.warning("configs.database_away", error=fault.message)
-                await asyncio.sleep(min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)) * random.random())  # noqa: S311 - jitter
+                await asyncio.sleep(retry_delay_s(failures, random.random()))  # noqa: S311 - jitter
             except NotFoundError:
                 return
         if member.worker.generation == hello.generation:
@@ -225,7 +227,7 @@ class Configs:
     def forget(self, bot_id: str) -> None:
         """Drop what is known of a bot that is removed."""
         self._trials.pop(bot_id, None)
-        self._unstored.pop(bot_id, None)
+        self.writer.forget(bot_id)
         self._came_up.pop(bot_id, None)
         self._recalling.pop(bot_id, None)
         self.guilds.forget(bot_id)
@@ -237,21 +239,14 @@ class Configs:
 
     def _keep(self, member: Member, outcome: ConfigOutcome) -> None:
         member.outcome = outcome
-        self._unstored[member.bot.id] = outcome
+        self.writer.put((member.bot.id, outcome), key=member.bot.id)
 
     async def run(self) -> None:
-        """Look for ever which configs have proved themselves, and store what came of them."""
-        failures = 0
+        """Look for ever which configs have proved themselves, and have workers told what is set in guilds."""
         while True:
             self._look()
-            try:
-                await self.flush()
-                failures = 0
-            except RetryError as fault:
-                failures += 1
-                log.warning("configs.database_away", error=fault.message)
-            wait_s = min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)) * random.random() if failures else 0.0  # noqa: S311 - jitter
-            await asyncio.sleep(LOOK_S + wait_s)
+            self.writer.storing.ask()
+            await asyncio.sleep(LOOK_S)
 
     def _look(self) -> None:
         for member in list(self._trials.values()):
@@ -264,12 +259,5 @@ class Configs:
                 else:
                     self._proved(member, member.config, member.config_version)
 
-    async def flush(self) -> None:
-        """Store what came of configs. Raises RetryError, and then keeps it."""
-        await self.guilds.flush()
-        while self._unstored:
-            now = dict(list(self._unstored.items())[:STORED_AT_ONCE])
-            await self._store.record_outcomes(now, datetime.now(UTC))
-            for bot_id, outcome in now.items():
-                if self._unstored.get(bot_id) is outcome:
-                    del self._unstored[bot_id]
+    async def _save(self, rows: Sequence[tuple[str, ConfigOutcome]]) -> None:
+        await self._store.record_outcomes(dict(rows), datetime.now(UTC))

@@ -1,11 +1,9 @@
 """What is written down of workers for people: their logs within bounds, how they ended, where they are when asked."""
 
 import asyncio
-import contextlib
-import random
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,11 +11,11 @@ import structlog
 
 from flotilla.botlog import END_OF_TASKS, clean, log_file, mark, read_range, size_of, tail
 from flotilla.domain.diagnosis import Exit, Stacks
-from flotilla.errors import RetryError
 from flotilla.ports import FleetRow, FleetStore
 from supervisor.botlogs import FLOOD_LOOK_S, LOOK_S, BotLogs, Key
 from supervisor.fleet import Fleet
 from supervisor.member import Member
+from supervisor.writer import Refused, Writer
 
 STACKS_WAIT_S = 1.5
 """How long a worker may take to write its stacks; one whose event loop is blocked never writes those of its tasks."""
@@ -27,23 +25,41 @@ STACKS_BYTES = 128 * 1024
 MAX_EXITS_WAITING = 2000
 """Kept while the database is away: about 10 MB. Beyond that the oldest are dropped, and that is logged."""
 
-TAIL_READ = -1
-"""In place of a log's size: the tail was read before, when the database was away."""
-
-RETRY_CAP_S = 5.0
+UNSTORABLE = "No database can store what the worker told."
 log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class _Noted:
+    """An exit. path, size: its log as it was; None once its tail was read, and in one that is to have none."""
+
+    end: Exit
+    path: Path | None
+    size: int = 0
 
 
 class Diagnosis:
     """Notes exits, has stacks written, and bounds the logs. Nothing here may delay or fail what keeps bots alive."""
 
-    def __init__(self, store: FleetStore, log_dir: Path, bot_log_bytes: int) -> None:
+    def __init__(self, store: FleetStore, log_dir: Path, bot_log_bytes: int, refused: Refused) -> None:
         self._store = store
         self._log_dir = log_dir
         self._logs = BotLogs(bot_log_bytes)
-        self._exits: list[tuple[Exit, Path, int]] = []
-        self._noted = asyncio.Event()
-        self._storing = asyncio.Lock()
+        self.exits: Writer[_Noted] = Writer(
+            "exits",
+            self._record_exits,
+            refused,
+            owner=lambda row: row.end.bot_id,
+            lesser=lambda row: _Noted(replace(row.end, tail=""), None),
+            max_waiting=MAX_EXITS_WAITING,
+        )
+        self.stacks: Writer[Stacks] = Writer(
+            "stacks",
+            self._record_stacks,
+            refused,
+            owner=lambda row: row.bot_id,
+            lesser=lambda row: replace(row, text=None, fault=UNSTORABLE),
+        )
         self._answered: dict[str, int] = {}
         self._answers: dict[str, asyncio.Task[None]] = {}
 
@@ -69,39 +85,11 @@ class Diagnosis:
     def note_exit(self, member: Member, end: Exit) -> None:
         """Store how a worker ended, with the log as it is at this moment, soon."""
         path = self._path(member)
-        self._exits.append((end, path, size_of(path)))
-        if len(self._exits) > MAX_EXITS_WAITING:
-            del self._exits[: MAX_EXITS_WAITING // 10]
-            log.error("exits.dropped", exits=MAX_EXITS_WAITING // 10)
-        self._noted.set()
+        self.exits.put(_Noted(end, path, size_of(path)))
 
-    async def store_exits(self) -> None:
-        """Store what is noted until cancelled. A database that is away is retried with a capped, jittered wait."""
-        failures = 0
-        while True:
-            await self._noted.wait()
-            self._noted.clear()
-            try:
-                await self.flush()
-                failures = 0
-            except RetryError as fault:
-                failures += 1
-                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
-                log.warning("exits.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s)
-                self._noted.set()
-
-    async def flush(self) -> None:
-        """Store the exits noted so far. Raises RetryError, and then keeps them."""
-        async with self._storing:
-            noted = self._exits
-            self._exits = []
-            exits = await asyncio.to_thread(_with_tails, noted)
-            try:
-                await self._store.record_exits(exits)
-            except RetryError:
-                self._exits = [(end, Path(), TAIL_READ) for end in exits] + self._exits
-                raise
+    async def _record_exits(self, noted: Sequence[_Noted]) -> None:
+        await asyncio.to_thread(_read_tails, noted)
+        await self._store.record_exits([row.end for row in noted])
 
     # Stacks ----------------------------------------------------------------------------------------------------------
 
@@ -134,10 +122,13 @@ class Diagnosis:
     async def _record(self, member: Member, epoch: int) -> None:
         generation = member.worker.generation
         text, fault = await self._stacks(member)
-        # Should the database be away, the request is still there and is answered anew.
-        with contextlib.suppress(RetryError):
-            await self._store.record_stacks(Stacks(member.bot.id, epoch, datetime.now(UTC), generation, text, fault))
-            self._answered[member.bot.id] = epoch
+        answer = Stacks(member.bot.id, epoch, datetime.now(UTC), generation, text, fault)
+        self.stacks.put(answer, key=member.bot.id)
+        self._answered[member.bot.id] = epoch
+
+    async def _record_stacks(self, rows: Sequence[Stacks]) -> None:
+        for row in rows:
+            await self._store.record_stacks(row)
 
     async def _stacks(self, member: Member) -> tuple[str | None, str | None]:
         """Return the stacks, or why there are none."""
@@ -161,5 +152,8 @@ class Diagnosis:
         return log_file(self._log_dir, member.bot.name)
 
 
-def _with_tails(noted: Iterable[tuple[Exit, Path, int]]) -> list[Exit]:
-    return [end if size == TAIL_READ else replace(end, tail=tail(path, size)) for end, path, size in noted]
+def _read_tails(noted: Iterable[_Noted]) -> None:
+    """Read the tails that were not: once, so that they are those of the moment also when the database was away."""
+    for row in noted:
+        if row.path is not None:
+            row.end, row.path = replace(row.end, tail=tail(row.path, row.size)), None

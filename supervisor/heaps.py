@@ -1,27 +1,28 @@
 """Asks workers what their memory is made of, and stores the answers that people asked for."""
 
 import asyncio
-import contextlib
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from flotilla.domain.heap import MAX_TRACE_S, Heap, HeapReport
-from flotilla.errors import RetryError
 from flotilla.ports import FleetRow, FleetStore
 from flotilla.protocol import Heap as HeapMessage
 from flotilla.protocol import TakeHeap
 from supervisor.fleet import Fleet
 from supervisor.member import Member
+from supervisor.writer import Refused, Writer
 
 ANSWER_S = 10.0
 """Of a large heap: measured half a second of processor time for 200,000 objects, in slices between other work."""
 
 BRIEF_S = 1.0
 POLL_S = 0.1
+UNSTORABLE = "No database can store what the worker told."
 Tell = Callable[[str, TakeHeap], bool]
 log = structlog.get_logger()
 
@@ -29,8 +30,15 @@ log = structlog.get_logger()
 class Heaps:
     """Requests under way. tell: sends a message to a bot's worker and returns False if it is not connected."""
 
-    def __init__(self, store: FleetStore) -> None:
+    def __init__(self, store: FleetStore, refused: Refused) -> None:
         self._store = store
+        self.writer: Writer[Heap] = Writer(
+            "heaps",
+            self._save,
+            refused,
+            owner=lambda row: row.bot_id,
+            lesser=lambda row: replace(row, report=None, fault=UNSTORABLE),
+        )
         self.tell: Tell = lambda _bot_id, _message: False
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, int, int], asyncio.Future[HeapReport]] = {}
@@ -73,12 +81,15 @@ class Heaps:
                 report = await self._ask(member, ANSWER_S + trace_s, trace_s=trace_s)
                 if report is None:
                     fault = _no_answer(member, generation)
-            # Should the database be away, the request is still there and is answered anew.
-            with contextlib.suppress(RetryError):
-                await self._store.record_heap(Heap(member.bot.id, epoch, datetime.now(UTC), generation, report, fault))
-                self._answered[member.bot.id] = epoch
+            heap = Heap(member.bot.id, epoch, datetime.now(UTC), generation, report, fault)
+            self.writer.put(heap, key=member.bot.id)
+            self._answered[member.bot.id] = epoch
         finally:
             del self._answers[member.bot.id]
+
+    async def _save(self, rows: Sequence[Heap]) -> None:
+        for row in rows:
+            await self._store.record_heap(row)
 
     async def _ask(
         self, member: Member, timeout_s: float, *, brief: bool = False, trace_s: float = 0.0

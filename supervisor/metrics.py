@@ -18,6 +18,7 @@ from flotilla.domain.metrics import CACHES, NOTHING, BotMetrics, Counts, FleetMe
 from flotilla.ports import LiveMetrics
 from flotilla.protocol import Measured
 from supervisor.member import Member
+from supervisor.storing import Away, Storing
 
 WINDOW_S: Final = 300.0
 """How old a mark becomes before the next one takes its place."""
@@ -28,7 +29,6 @@ AT_ONCE: Final = 25
 AFTER_S: Final = 2.0
 """Adopting or starting bots comes before the import of the store's client."""
 
-Away = tuple[type[BaseException], ...]
 log = structlog.get_logger()
 
 
@@ -72,6 +72,7 @@ class Metrics:
         self._loaded = False
         self._store: LiveMetrics | None = None
         self._away: Away = ()
+        self.storing = Storing("metrics", self._store_all, away=lambda: self._away)
 
     def take(self, member: Member, generation: int, message: Measured) -> None:
         """Take a report; a newer one of the same process takes its place."""
@@ -86,27 +87,21 @@ class Metrics:
         """Add up and store until cancelled; a store that is away is tried again each time."""
         await asyncio.sleep(self._after_s)
         store, self._away = await asyncio.to_thread(self._open_store)
-        self._store, failures = store, 0
+        self._store = store
         try:
             while True:
-                try:
-                    await self.flush()
-                    failures = 0
-                except self._away as fault:
-                    failures += 1
-                    if failures == 1:
-                        log.warning("metrics.store_away", error=str(fault), retry_s=self._every_s)
+                await self.storing.attempt()
                 await asyncio.sleep(self._every_s)
         finally:
             await store.close()
 
-    async def flush(self) -> None:
+    async def _store_all(self) -> float:
         """Add up what came, and store it. Raises what the store raises, and then loses nothing.
 
         Nothing is added up before the store has said what the supervisor before left.
         """
         if self._store is None:
-            return
+            return 0.0
         if not self._loaded:
             await self._load(self._store)
         news, self._news = self._news, {}
@@ -119,6 +114,7 @@ class Metrics:
         await self._store.save(self._of_fleet(), rows, gone)
         self._changed -= rows.keys()
         self._gone = []
+        return 0.0
 
     async def _load(self, store: LiveMetrics) -> None:
         fleet, rows = await store.load()

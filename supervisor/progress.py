@@ -21,12 +21,12 @@ class Progress:
 
     def __init__(self) -> None:
         self.put = 0
-        self._stored = 0
+        self.stored = 0
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     async def until_stored(self, mark: int) -> None:
         """Return when the first `mark` records are stored."""
-        if self._stored >= mark:
+        if self.stored >= mark:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((mark, future))
@@ -34,10 +34,10 @@ class Progress:
 
     def reach(self, mark: int) -> None:
         """Note that the first `mark` records are stored."""
-        self._stored = max(self._stored, mark)
+        self.stored = max(self.stored, mark)
         for _ in range(len(self._waiting)):
             wanted, future = self._waiting.popleft()
-            if wanted > self._stored:
+            if wanted > self.stored:
                 self._waiting.append((wanted, future))
             elif not future.done():
                 future.set_result(None)

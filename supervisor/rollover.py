@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -40,10 +39,10 @@ from supervisor.fleet import Fleet
 from supervisor.forkserver import NotUpError
 from supervisor.forkservers import ForkServers
 from supervisor.member import Member, is_wanted
+from supervisor.writer import Writer
 
 TICK_S = 0.05
 SAVE_EVERY_S = 0.25
-RETRY_CAP_S = 5.0
 _OWNS_PROCESS = {State.STARTING, State.RUNNING, State.STOPPING}
 _RESTS = {State.BACKOFF, State.FATAL}
 log = structlog.get_logger()
@@ -69,6 +68,13 @@ class Rollovers:
         self._poll_s = poll_s
         self._look_now = asyncio.Event()
         self._current: _Run | None = None
+        self.writer: Writer[RolloverStatus] = Writer(
+            "roll-over",
+            self._save,
+            chronicle.not_stored,
+            owner=lambda _: None,
+            lesser=lambda row: replace(row, reason=None, details=None),
+        )
 
     def look(self) -> None:
         """Look now whether there is something to do."""
@@ -85,7 +91,7 @@ class Rollovers:
             try:
                 found = await self._store.unfinished()
                 if found is not None:
-                    self._current = _Run(found, self._store, self._fleet, self._servers, self._pace)
+                    self._current = _Run(found, self.writer, self._fleet, self._servers, self._pace)
                     ended = await self._current.carry_out()
                     if ended.phase is not Phase.DONE:
                         self._tell(ended)
@@ -96,6 +102,10 @@ class Rollovers:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._look_now.wait(), self._poll_s)
             self._look_now.clear()
+
+    async def _save(self, rows: Sequence[RolloverStatus]) -> None:
+        for row in rows:
+            await self._store.save(row)
 
     def _tell(self, ended: RolloverStatus) -> None:
         self._chronicle.note(
@@ -113,9 +123,14 @@ class _Run:
     """One roll-over under way."""
 
     def __init__(
-        self, found: RolloverView, store: RolloverStore, fleet: Fleet, servers: ForkServers, pace: Pace
+        self,
+        found: RolloverView,
+        writer: Writer[RolloverStatus],
+        fleet: Fleet,
+        servers: ForkServers,
+        pace: Pace,
     ) -> None:
-        self._store = store
+        self._writer = writer
         self._fleet = fleet
         self._servers = servers
         patience_s = (m.policy.startup_timeout_s + m.policy.stop_grace_s for m in fleet)
@@ -134,17 +149,21 @@ class _Run:
             self._give(BotFailed(member.bot.id, member.bot.name, end.reason))
 
     async def carry_out(self) -> RolloverStatus:
-        """Go on until it is finished and stored as that; return how. Raises RetryError when it cannot even begin."""
+        """Go on until it is finished and stored as that; return how. It begins when the database has taken that."""
         log.info("rollover.taken_up", rollover_id=self._status.rollover_id, phase=self._status.phase.value)
         if StartServer() in self._give(Begun()):
-            await self._store.save(self._observe())
+            self._put(self._observe())
+            await self._writer.stored()
             self._give(await self._come_up())
         while self._plan.phase not in FINISHED:
             for event in self._events():
                 self._give(event)
-            await self._save_now_and_then()
+            self._save_now_and_then()
             await asyncio.sleep(TICK_S)
-        return await self._save_end()
+        ended = self._observe()
+        self._put(ended)
+        await self._writer.stored()
+        return ended
 
     async def _come_up(self) -> CameUp | NotUp:
         try:
@@ -254,30 +273,14 @@ class _Run:
             finished_at=datetime.now(UTC) if finished else None,
         )
 
-    async def _save_now_and_then(self) -> None:
+    def _save_now_and_then(self) -> None:
         """Store what has changed, a new phase at once. A database that is away does not hold the bots up."""
         now, status = self._fleet.now(), self._observe()
         due = self._saved is None or self._saved.phase is not status.phase or now - self._saved_at >= SAVE_EVERY_S
-        if not due or status == self._saved or status.phase in FINISHED:
-            return
-        self._saved_at = now
-        try:
-            await self._store.save(status)
-        except RetryError as fault:
-            log.warning("rollover.database_away", error=fault.message)
-        else:
+        if due and status != self._saved and status.phase not in FINISHED:
+            self._saved_at = now
             self._saved = self._status = status
+            self._put(status)
 
-    async def _save_end(self) -> RolloverStatus:
-        failures = 0
-        status = self._observe()
-        while True:
-            try:
-                await self._store.save(status)
-            except RetryError as fault:
-                failures += 1
-                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
-                log.warning("rollover.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s)
-            else:
-                return status
+    def _put(self, status: RolloverStatus) -> None:
+        self._writer.put(status, key=status.rollover_id)

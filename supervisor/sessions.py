@@ -2,10 +2,9 @@
 
 import asyncio
 import contextlib
-import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,12 +29,11 @@ from flotilla.domain.sessions import (
     jumped,
     standing,
 )
-from flotilla.errors import RetryError
 from flotilla.ports import SessionStore
 from flotilla.protocol import AskIdentify, GatewayAnswer, GatewaySeen, IdentifiedAlone, MayIdentify, NotYet, ToWorker
 from supervisor.chronicle import Chronicle
 from supervisor.member import Member
-from supervisor.progress import Progress, pause_s
+from supervisor.writer import Writer
 
 HELD = 2 / 3
 """Of the time after which a worker takes this supervisor for dead: for so long a shard waits for its turn with its
@@ -48,7 +46,6 @@ UNSTORED = 3
 ALONE = 2
 """How often a worker may identify by itself when no supervisor answers; never from the reserve."""
 
-RETRY_CAP_S = 5.0
 WARN_AGAIN_S = 3600.0
 FAR_S = 30 * 86_400.0
 URL_MAX = 500
@@ -105,12 +102,10 @@ class Sessions:
         self._grants: dict[tuple[str, int], _Grant] = {}
         self._asking: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._warned: dict[tuple[str, str], float] = {}
-        self._starts: list[tuple[str, Start]] = []
-        self._limits: dict[str, Limit] = {}
         self._shown: dict[str, tuple[tuple[Ledger, int, bool], datetime]] = {}
-        self._away = False
-        self._wake = asyncio.Event()
-        self._progress = Progress()
+        self.writer: Writer[tuple[str, Start | Limit]] = Writer(
+            "session starts", self._save, chronicle.not_stored, owner=lambda _: None
+        )
 
     async def load(self, seen_at: datetime | None = None) -> None:
         """Read what is recorded, before anybody asks. Raises RetryError.
@@ -191,12 +186,11 @@ class Sessions:
             now,
         )
         application_id, ledger = member.bot.application_id, self._ledger(member)
-        foreign = 0 if self._away else foreign_starts(ledger.limit, limit, ledger.starts)
+        foreign = 0 if self.writer.is_away else foreign_starts(ledger.limit, limit, ledger.starts)
         if foreign and self._is_due(member, "second_instance"):
             self._chronicle.note("second_instance", member.bot.id, member.bot.name, session_starts=foreign)
         self._ledgers[application_id] = ledger.with_limit(limit)
-        self._limits[application_id] = limit
-        self._write()
+        self.writer.put((application_id, limit), key=application_id)
         self.show(member)
 
     def _identified_alone(self, member: Member, told: IdentifiedAlone) -> None:
@@ -262,10 +256,11 @@ class Sessions:
         """Return when a record is safe, or if few are not and the database is away: one that is slow is waited for."""
         while True:
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(self.stored(mark), STORE_WAIT_S)
-            waiting = sum(key == member.bot.application_id for key, _ in self._starts)
-            log.warning("sessions.unstored", bot=member.bot.name, starts=waiting, database_away=self._away)
-            if self._away and waiting <= UNSTORED:
+                return await asyncio.wait_for(self.writer.stored(mark), STORE_WAIT_S)
+            application_id, is_away = member.bot.application_id, self.writer.is_away
+            waiting = sum(key == application_id and isinstance(it, Start) for key, it in self.writer.waiting())
+            log.warning("sessions.unstored", bot=member.bot.name, starts=waiting, database_away=is_away)
+            if is_away and waiting <= UNSTORED:
                 return None
 
     def _decide(self, member: Member, cause: str, shard_id: int, *, interval_s: float, count: int) -> Answer:
@@ -289,47 +284,18 @@ class Sessions:
 
     def _record(self, member: Member, start: Start) -> int:
         application_id = member.bot.application_id
+        # Each has a microsecond of its own, by which the database tells it from another.
+        taken = {other.at for other in self._ledger(member).starts}
+        while start.at in taken:
+            start = replace(start, at=start.at + timedelta(microseconds=1))
         self._ledgers[application_id] = self._ledger(member).since(self._now()).with_start(start)
-        self._starts.append((application_id, start))
         self.show(member)
         self._warn_if_few(member)
-        return self._write()
+        return self.writer.put((application_id, start))
 
-    def _write(self) -> int:
-        self._progress.put += 1
-        self._wake.set()
-        return self._progress.put
-
-    async def stored(self, mark: int | None = None) -> None:
-        """Return when everything up to `mark`, or up to now, is in the database."""
-        await self._progress.until_stored(self._progress.put if mark is None else mark)
-
-    async def run(self) -> None:
-        """Store until cancelled, many records in one transaction; a database that is away is retried for ever."""
-        failures = 0
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                stored = await self.flush()
-                failures, self._away = 0, False
-                await asyncio.sleep(pause_s(stored))
-            except RetryError as fault:
-                failures, self._away = failures + 1, True
-                delay_s = random.uniform(0, min(RETRY_CAP_S, 0.1 * 2 ** min(failures, 10)))  # noqa: S311 - jitter
-                log.warning("sessions.database_away", error=fault.message, retry_in_s=round(delay_s, 2))
-                await asyncio.sleep(delay_s)
-                self._wake.set()
-
-    async def flush(self) -> int:
-        """Store what is recorded now; return how many rows that were. Raises RetryError, and then keeps them."""
-        mark, starts, limits = self._progress.put, list(self._starts), dict(self._limits)
-        if starts or limits:
-            await self._store.record(starts, list(limits.items()))
-        del self._starts[: len(starts)]
-        self._limits = {key: limit for key, limit in self._limits.items() if limits.get(key) is not limit}
-        self._progress.reach(mark)
-        return len(starts) + len(limits)
+    async def _save(self, rows: Sequence[tuple[str, Start | Limit]]) -> None:
+        starts = [(key, it) for key, it in rows if isinstance(it, Start)]
+        await self._store.record(starts, [(key, it) for key, it in rows if isinstance(it, Limit)])
 
     def forget(self, bot_id: str) -> None:
         """Drop what is known of a bot that is removed. Its application's ledger stays: its day is spent."""

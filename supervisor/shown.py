@@ -1,7 +1,6 @@
 """What is shown of running bots and of this supervisor, brought up to date now and then."""
 
 import asyncio
-import contextlib
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,8 +9,8 @@ from msgspec import structs
 
 from flotilla.domain.claims import SLOT
 from flotilla.domain.vitals import HostVitals
-from flotilla.errors import RetryError
 from flotilla.ports import FleetStore
+from supervisor.chronicle import Chronicle
 from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.forkservers import ForkServers
@@ -19,6 +18,7 @@ from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.requests import Requests
 from supervisor.sessions import Sessions
+from supervisor.storing import Storing
 
 SEEN_INTERVAL_S = 2.0
 VITALS_INTERVAL_S = 5.0
@@ -36,18 +36,20 @@ class Shown:
         requests: Requests,
         forks: ForkServers,
         containment: Containment,
+        chronicle: Chronicle,
     ) -> None:
         self._store, self._fleet, self._journal = store, fleet, journal
         self._sessions, self._requests, self._forks, self._containment = sessions, requests, forks, containment
+        self._chronicle = chronicle
+        self._started_at = datetime.now(UTC)
+        self._life = Storing("supervisor", self._store_life)
         containment.changed = self._show_set_aside
 
     async def run(self) -> None:
         """Store memory and latency of running workers now and then, and that this supervisor lives."""
-        started_at = datetime.now(UTC)
         last_vitals, now = float("-inf"), asyncio.get_running_loop().time
         while True:
-            with contextlib.suppress(RetryError):
-                await self._store.seen(SLOT, os.getpid(), started_at, datetime.now(UTC), self._of_the_host())
+            await self._life.attempt()
             if now() - last_vitals >= VITALS_INTERVAL_S:
                 last_vitals = now()
                 self._forks.ask()
@@ -55,6 +57,10 @@ class Shown:
                     if member.process is not None:
                         self._containment.retry(member.bot, "status", self._show, member)
             await asyncio.sleep(SEEN_INTERVAL_S)
+
+    async def _store_life(self) -> float:
+        await self._store.seen(SLOT, os.getpid(), self._started_at, datetime.now(UTC), self._of_the_host())
+        return 0.0
 
     def _show(self, member: Member) -> None:
         self._sessions.show(member)
@@ -69,4 +75,6 @@ class Shown:
             self._journal.put(replace(status, vitals=structs.replace(status.vitals, set_aside=told)))
 
     def _of_the_host(self) -> HostVitals:
-        return structs.replace(self._forks.show(self._requests.vitals()), set_aside=self._containment.count())
+        found = self._forks.show(self._requests.vitals())
+        refused = self._chronicle.rows_refused
+        return structs.replace(found, set_aside=self._containment.count(), rows_refused=refused)

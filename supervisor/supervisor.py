@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,6 +65,7 @@ from supervisor.configs import Configs
 from supervisor.containment import Containment
 from supervisor.control import ControlServer
 from supervisor.diagnosis import Diagnosis
+from supervisor.ending import Ending
 from supervisor.findings import Findings
 from supervisor.fleet import Fleet
 from supervisor.forkserver import ForkHandlers
@@ -76,7 +76,7 @@ from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
-from supervisor.metrics import Away, Metrics
+from supervisor.metrics import Metrics
 from supervisor.occurrences import Occurrences
 from supervisor.places import Places
 from supervisor.processes import WorkerProcess
@@ -89,17 +89,13 @@ from supervisor.shown import Shown
 from supervisor.spool import Spool
 from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
+from supervisor.storing import Away, store_all
 from supervisor.tokens import Tokens
 from supervisor.unstored import Unstored, newest
 from supervisor.zygote import ForkServerProcess
 
 FORK_SERVER_AFTER_S = 3.0
 """The fork server starts when all workers have been adopted, but no later than this, however slow one of them is."""
-
-FINAL_FLUSH_TIMEOUT_S = 1.0
-SHUTDOWN_GRACE_S = 5.0
-SHUTDOWN_S = 6.5
-"""However patient the settings are, everything is down within the 8 s that supervisord.conf gives this program."""
 
 TOLD_FROM_S = 1.0
 """A database that is away for less is no happening: a connection was renewed."""
@@ -133,7 +129,9 @@ class Supervisor:
         self._stopping = False
         self._afterwards: set[asyncio.Task[None]] = set()
         self._unstored = Unstored(settings.run_dir / "unstored.json")
-        self._journal = Journal(store, self._unstored)
+        self._chronicle = Chronicle(store)
+        not_stored = self._chronicle.not_stored
+        self._journal = Journal(store, not_stored, self._unstored)
         self._tokens = Tokens(store, vault)
         self._isolation = Isolation(settings)
         self._forks = ForkServers(
@@ -147,9 +145,8 @@ class Supervisor:
             settings.preload_timeout_s,
             fork_server,
         )
-        self._chronicle = Chronicle(store)
         self._host_faults = HostFaults(self._chronicle)
-        self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB)
+        self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB, not_stored)
         self._containment = Containment(self._chronicle.note)
         self._sessions = Sessions(
             sessions,
@@ -193,12 +190,19 @@ class Supervisor:
             self._tell,
         )
         self._shown = Shown(
-            store, self._fleet, self._journal, self._sessions, self._requests, self._forks, self._containment
+            store,
+            self._fleet,
+            self._journal,
+            self._sessions,
+            self._requests,
+            self._forks,
+            self._containment,
+            self._chronicle,
         )
-        self._heaps = Heaps(store)
+        self._heaps = Heaps(store, not_stored)
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief, self._containment)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
-        self._command_logs = CommandLogs(command_logs, spool, self._tell)
+        self._command_logs = CommandLogs(command_logs, spool, self._tell, not_stored)
         self._configs = Configs(
             configs, self._chronicle, self._journal, self._tell, self._fleet.apply, settings.extensions
         )
@@ -211,7 +215,7 @@ class Supervisor:
         }
         self._answers = Answers(topics, self._tell)
         self._command_orders = CommandOrders(self._tell)
-        self._occurrences = Occurrences(store, self._tell)
+        self._occurrences = Occurrences(store, self._tell, not_stored)
         self._metrics = Metrics(self._open_metrics, self._fleet.get, settings.metrics_interval_s / 3)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
         self._control = ControlServer(
@@ -261,6 +265,18 @@ class Supervisor:
             self._control.heard_out,
         )
         self._control.on_new = lambda _: self._host_faults.worker_met()
+        self._writers = (
+            self._sessions.writer,
+            self._journal.writer,
+            self._diagnosis.exits,
+            self._diagnosis.stacks,
+            self._heaps.writer,
+            self._chronicle.writer,
+            self._configs.writer,
+            self._occurrences.writer,
+            self._command_logs.writer,
+            self._rollovers.writer,
+        )
 
     async def run(
         self,
@@ -285,46 +301,35 @@ class Supervisor:
                 group.create_task(loop)
                 for loop in (
                     self._forks.run(),
-                    self._journal.run(),
                     self._reconcile_for_ever(),
                     self._listen_for_nudges(),
                     self._stalls.run(),
                     self._memory.run(),
                     self._shown.run(),
-                    self._diagnosis.store_exits(),
-                    self._chronicle.run(),
                     self._requests.run(),
-                    self._sessions.run(),
-                    self._command_logs.run(),
                     self._configs.run(),
-                    self._occurrences.run(),
-                    self._metrics.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                     Places(self._settings, self._control, self._chronicle).run(),
                 )
             ]
+            storing = [group.create_task(writer.run()) for writer in (*self._writers, self._metrics)]
             rolling = group.create_task(self._rollovers.run())
             await stop.wait()
+            ending = Ending()
             self._stopping = True
             # The next supervisor carries on; what is being stopped must not be restarted.
             rolling.cancel()
             if await stop_bots:
-                await self._stop_bots()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._reaper.drain(), FINAL_FLUSH_TIMEOUT_S)
-            self._control.close(for_good=self._fleet.idle())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._journal.stored(), FINAL_FLUSH_TIMEOUT_S)
-            with contextlib.suppress(TimeoutError, RetryError):
-                await asyncio.wait_for(self._diagnosis.flush(), FINAL_FLUSH_TIMEOUT_S)
-                await asyncio.wait_for(self._chronicle.flush(), FINAL_FLUSH_TIMEOUT_S)
-                await asyncio.wait_for(self._sessions.flush(), FINAL_FLUSH_TIMEOUT_S)
-                await asyncio.wait_for(self._configs.flush(), FINAL_FLUSH_TIMEOUT_S)
-            with contextlib.suppress(Exception):  # whatever the store says: nothing depends on it
-                await asyncio.wait_for(self._metrics.flush(), FINAL_FLUSH_TIMEOUT_S)
+                await ending.stop_bots(self._fleet, self._reaper)
             for loop in loops:
                 loop.cancel()
+            self._control.close(for_good=self._fleet.idle())
+            # Session starts first: one that is forgotten may cost a bot its token.
+            ledger, *others = (writer.storing for writer in self._writers)
+            await store_all(ledger, (*others, self._metrics.storing), ending.stored_by())
+            for writing in storing:
+                writing.cancel()
             self._requests.save()
         self._fleet.release()
 
@@ -348,15 +353,6 @@ class Supervisor:
         self._requests.remember()
         await self._control.start()
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
-
-    async def _stop_bots(self) -> None:
-        began = time.monotonic()
-        self._fleet.stop_all()
-        while not self._fleet.idle() and time.monotonic() - began < SHUTDOWN_S:
-            if time.monotonic() - began > SHUTDOWN_GRACE_S:
-                self._fleet.kill_all()
-            await asyncio.sleep(TICK_S)
-        log.info("supervisor.bots_stopped", after_s=round(time.monotonic() - began, 2), all=self._fleet.idle())
 
     # Loops -----------------------------------------------------------------------------------------------------------
 

@@ -47,3 +47,8 @@ def an_operation(**changes: Any) -> Operation:
         str(ULID()), Kind.RESTART, Selector(everything=True), Strategy(), OperationState.PENDING, "somebody", T0
     )
     return replace(operation, **changes)
+
+
+def none_refused(bot_id: str | None, what: str, rows: int, error: Exception) -> None:
+    """`Refused` of a writer whose store takes everything."""
+    raise AssertionError(f"{rows} rows ({what}) of {bot_id} were refused") from error

@@ -164,7 +164,7 @@ class SqlBots:
         Raises NotFoundError, and FixInputError (`policy_invalid`), and then changes nothing.
         """
         async with self._database.write() as connection:
-            query = sa.select(bots.c.overrides).where(bots.c.id == bot_id, _LIVE).with_for_update()
+            query = sa.select(bots.c.overrides).where(bots.c.id == bot_id, _LIVE).with_for_update(key_share=True)
             row = (await connection.execute(query)).one_or_none()
             if row is None:
                 raise _no_bot()

@@ -11,6 +11,7 @@ from ulid import ULID
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
+from flotilla.db.parents import bots_there
 from flotilla.db.tables import bots, command_logs
 from flotilla.domain.command_logs import CommandLog, Kind, Outcome
 
@@ -48,7 +49,7 @@ class SqlCommandLogs:
     async def record_command_logs(self, rows: Sequence[tuple[str, CommandLog]]) -> None:
         ids = {bot_id for bot_id, _ in rows}
         async with self._database.write() as connection:
-            known = set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars())
+            known = await bots_there(connection, ids)
             values = [_values(bot_id, log) for bot_id, log in rows if bot_id in known]
             if values:
                 dialect = postgresql if connection.dialect.name == "postgresql" else sqlite

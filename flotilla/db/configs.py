@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
+from flotilla.db.parents import bots_there
 from flotilla.db.rows import config_of, guild_version_of, stored_config
 from flotilla.db.tables import bot_configs, bots, config_outcomes, guild_configs
 from flotilla.db.upsert import upsert
@@ -151,8 +152,7 @@ class SqlConfigs:
     async def record_outcomes(self, outcomes: Mapping[str, ConfigOutcome], at: datetime) -> None:
         """Store what came of bots' configs, by bot id, in place of what was stored. Passes over bots that are gone."""
         async with self._database.write() as connection:
-            query = sa.select(bots.c.id).where(bots.c.id.in_(list(outcomes)))
-            known = (await connection.execute(query)).scalars()
+            known = await bots_there(connection, outcomes)
             rows = [_outcome_row(bot_id, outcomes[bot_id], at) for bot_id in known]
             if rows:
                 await connection.execute(upsert(connection.dialect.name, config_outcomes, "bot_id"), rows)
@@ -172,7 +172,11 @@ def _outcome_row(bot_id: str, outcome: ConfigOutcome, at: datetime) -> dict[str,
 
 
 async def _locked(connection: AsyncConnection, bot_id: str, expected: int | None) -> tuple[BotConfig, int]:
-    query = sa.select(bots.c.config, bots.c.config_version).where(bots.c.id == bot_id, _LIVE).with_for_update()
+    query = (
+        sa.select(bots.c.config, bots.c.config_version)
+        .where(bots.c.id == bot_id, _LIVE)
+        .with_for_update(key_share=True)
+    )
     row = (await connection.execute(query)).one_or_none()
     if row is None:
         raise _no_bot()
@@ -201,7 +205,7 @@ async def _store(connection: AsyncConnection, bot_id: str, wanted: Changed, by: 
 
 
 async def _lock_guilds(connection: AsyncConnection, bot_id: str) -> int:
-    query = sa.select(bots.c.guilds_version).where(bots.c.id == bot_id, _LIVE).with_for_update()
+    query = sa.select(bots.c.guilds_version).where(bots.c.id == bot_id, _LIVE).with_for_update(key_share=True)
     found = (await connection.execute(query)).scalar_one_or_none()
     if found is None:
         raise _no_bot()

@@ -6,7 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -119,10 +119,11 @@ class Database:
         """Close all connections.
 
         A query of SQLite that was cancelled goes on in its thread for a moment; one that ended after the event loop
-        would leave a traceback, so it is waited for, up to CLOSE_TIMEOUT_S.
+        would leave a traceback, so it is waited for, up to CLOSE_TIMEOUT_S: one that hangs holds nothing up.
         """
-        await self.engine.dispose()
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.engine.dispose(), CLOSE_TIMEOUT_S)
         while any(thread.is_alive() for thread in self._threads):
             if time.monotonic() >= deadline:
                 break

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from datetime import UTC, datetime
+from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flotilla.db.claims import holds
 from flotilla.db.engine import Database
 from flotilla.db.outbox import record
+from flotilla.db.parents import bots_there
 from flotilla.db.rows import bot_of, bots_with_status, outcome_of, status_of
 from flotilla.db.tables import (
     bot_exits,
@@ -103,7 +105,8 @@ class SqlFleetStore:
             known = await self._known(connection, {row.bot_id for row in exits})
             rows = [asdict(row) for row in exits if row.bot_id in known]
             if rows:
-                await connection.execute(bot_exits.insert(), rows)
+                dialect: Any = import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+                await connection.execute(dialect.insert(bot_exits).on_conflict_do_nothing(), rows)
                 await connection.execute(_superfluous_exits(known))
 
     async def record_stacks(self, stacks: Stacks) -> None:
@@ -123,12 +126,14 @@ class SqlFleetStore:
             await record(connection, events)
 
     async def _known(self, connection: AsyncConnection, ids: set[str]) -> set[str]:
-        """Return which of these bots there are. Raises RetryError when the claim is not ours any more."""
-        ours = sa.true() if self.fence is None else holds(*self.fence)
-        rows = (await connection.execute(sa.select(bots.c.id, ours.label("ours")).where(bots.c.id.in_(ids)))).all()
-        if not all(row.ours for row in rows):
+        """Return which of these bots there are until the transaction ends.
+
+        Raises RetryError when the claim is not ours any more.
+        """
+        known = await bots_there(connection, ids, None if self.fence is None else holds(*self.fence))
+        if not all(known.values()):
             raise RetryError("Another installation has claimed the bots of this database.", code="database_claimed")
-        return {row.id for row in rows}
+        return set(known)
 
     async def drop(self, bot_ids: Iterable[str]) -> None:
         async with self._database.write() as connection:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 from ulid import ULID
 
+from flotilla.db.parents import bots_there, is_there
 from flotilla.db.tables import bot_tags, bots, happenings, webhook_deliveries, webhooks
 from flotilla.domain.clock import FUTURE
 from flotilla.domain.happenings import DISCORD_CODES, HAPPENINGS_KEPT, KINDS, Happening
@@ -23,7 +24,7 @@ PENDING = webhook_deliveries.c.state == DeliveryState.PENDING.value
 async def record(connection: AsyncConnection, events: Sequence[Happening]) -> None:
     """Store what happened, as `FleetStore.record_happenings` has it, with the deliveries that follow from it."""
     ids = {event.bot_id for event in events if event.bot_id is not None}
-    known = set((await connection.execute(sa.select(bots.c.id).where(bots.c.id.in_(ids)))).scalars())
+    known = await bots_there(connection, ids)
     told = {event.id: event for event in events if event.bot_id is None or event.bot_id in known}
     there = sa.select(happenings.c.id).where(happenings.c.id.in_(told))
     for happening_id in (await connection.execute(there)).scalars().all():
@@ -66,7 +67,7 @@ async def enqueue(connection: AsyncConnection, events: Sequence[Happening]) -> N
         tags[row.bot_id].add(row.tag)
     for webhook in listening:
         wanted = [event for event in told if webhook.wants(event, tags[event.bot_id])]
-        if not wanted:
+        if not wanted or not await is_there(connection, webhooks.c.id, webhook.id):
             continue
         room = MAX_PENDING - await _waiting(connection, webhook.id)
         rows = [_delivery(webhook, event, names.get(event.bot_id or "")) for event in wanted[: max(0, room)]]

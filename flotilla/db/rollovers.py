@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
+from flotilla.db.parents import is_there
 from flotilla.db.tables import bot_status, rollover_status, rollovers
 from flotilla.db.upsert import upsert
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus, RolloverView
@@ -65,8 +66,7 @@ class SqlRollovers:
     async def save(self, status: RolloverStatus) -> None:
         values = asdict(status) | {"phase": status.phase.value}
         async with self._database.write() as connection:
-            known = sa.select(rollovers.c.id).where(rollovers.c.id == status.rollover_id)
-            if (await connection.execute(known)).one_or_none() is not None:
+            if await is_there(connection, rollovers.c.id, status.rollover_id):
                 await connection.execute(upsert(connection.dialect.name, rollover_status, "rollover_id"), [values])
 
     async def last_server(self) -> int:

@@ -14,6 +14,17 @@ from flotilla.db.upsert import upsert
 from flotilla.domain.sessions import WINDOW, Ledger, Limit, Start, limit_moved, merged, moved
 
 FORGET_BATCH = 5000
+_COLUMNS = ("application_id", "at", "cause")
+_TOLD = {name: sa.bindparam(name, type_=session_starts.c[name].type) for name in _COLUMNS}
+_NEW_START = session_starts.insert().from_select(
+    _COLUMNS,
+    sa.select(*_TOLD.values()).where(
+        ~sa.exists().where(
+            session_starts.c.application_id == _TOLD["application_id"], session_starts.c.at == _TOLD["at"]
+        )
+    ),
+)
+"""One that is told again, since nobody heard whether it was stored, is counted once."""
 
 
 class SqlSessions:
@@ -40,7 +51,7 @@ class SqlSessions:
         told = {key: {"application_id": key, **asdict(limit)} for key, limit in limits}
         async with self._database.write() as connection:
             if rows:
-                await connection.execute(session_starts.insert(), rows)
+                await connection.execute(_NEW_START, rows)
             if told:
                 statement = upsert(connection.dialect.name, session_limits, "application_id")
                 await connection.execute(statement, list(told.values()))

@@ -6,12 +6,15 @@ statement, so here a statement is one, its rows included, and the beginning of i
 
 import asyncio
 import functools
+import random
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 import aiosqlite
 
+IN_THREAD_S = 0.1
+PAUSE_S = 0.005, 0.025
 Rows = list[Any]
 _Description = tuple[tuple[Any, ...], ...]
 
@@ -30,6 +33,9 @@ class _Done:
 class OneHopConnection(aiosqlite.Connection):
     """What SQLAlchemy's dialect for aiosqlite needs of a connection."""
 
+    patience_s = 0.0
+    """For how long a transaction waits for its beginning while somebody else writes."""
+
     _begin: str | None = None
     _under_way = 0
 
@@ -41,21 +47,33 @@ class OneHopConnection(aiosqlite.Connection):
         return OneHopCursor(self)
 
     async def do(self, execute: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> _Done:
-        """Execute a statement and fetch its rows."""
+        """Execute a statement and fetch its rows. One that begins a transaction waits for who has the lock."""
         begin, self._begin = self._begin, None
+        now = asyncio.get_running_loop().time
+        deadline = now() + self.patience_s
+        while True:
+            try:
+                done: _Done = await self._execute(lambda: self._run(begin, execute))
+            except sqlite3.Error as fault:
+                if begin is None or not _is_busy(fault) or now() >= deadline:
+                    if not self.in_transaction:
+                        self._begin = begin  # whoever goes on after that must not do so outside of the transaction
+                    raise
+            else:
+                return done
+            await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - jitter
 
-        def run() -> _Done:
-            if begin is not None:
-                self._conn.execute(begin).close()
+    def _run(self, begin: str | None, execute: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> _Done:
+        """In the thread."""
+        if begin is None:
             return _Done(execute(self._conn))
-
+        self._conn.execute(begin).close()
         try:
-            done: _Done = await self._execute(run)
-        except sqlite3.Error:
-            if not self.in_transaction:
-                self._begin = begin  # whoever goes on after that must not do so outside of the transaction
+            return _Done(execute(self._conn))
+        except sqlite3.OperationalError as fault:
+            if _is_busy(fault):
+                self._conn.rollback()  # nothing was done yet, so it may be begun anew
             raise
-        return done
 
     async def _execute(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - aiosqlite's
         self._under_way += 1
@@ -81,9 +99,21 @@ class OneHopConnection(aiosqlite.Connection):
         await super().commit()
 
 
-def connect(database: str, **options: Any) -> OneHopConnection:  # noqa: ANN401 - those of sqlite3.connect
-    """Return a connection that is still to be awaited. Its thread ends with it."""
-    return OneHopConnection(functools.partial(sqlite3.connect, database, **options), iter_chunk_size=1)
+def connect(database: str, *, timeout: float, **options: Any) -> OneHopConnection:  # noqa: ANN401 - sqlite3.connect's
+    """Return a connection that is still to be awaited. Its thread ends with it.
+
+    timeout: seconds to wait for who has the lock; no more than IN_THREAD_S of it in the thread, where nobody could end
+    it: a program that is to end while the file is locked would have to wait.
+    """
+    connector = functools.partial(sqlite3.connect, database, timeout=min(timeout, IN_THREAD_S), **options)
+    connection = OneHopConnection(connector, iter_chunk_size=1)
+    connection.patience_s = timeout
+    return connection
+
+
+def _is_busy(fault: sqlite3.Error) -> bool:
+    code = getattr(fault, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class OneHopCursor:

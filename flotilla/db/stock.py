@@ -123,7 +123,7 @@ def _one(bot_id: str, sku: str) -> tuple[sa.ColumnElement[bool], ...]:
 
 async def _require_bot(connection: AsyncConnection, bot_id: str, *, lock: bool = False) -> None:
     query = sa.select(bots.c.id).where(bots.c.id == bot_id, bots.c.deleted_at.is_(None))
-    if (await connection.execute(query.with_for_update() if lock else query)).one_or_none() is None:
+    if (await connection.execute(query.with_for_update(key_share=True) if lock else query)).one_or_none() is None:
         raise NotFoundError("There is no bot with this id.", code="bot_unknown")
 
 

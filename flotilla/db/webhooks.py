@@ -12,6 +12,7 @@ from ulid import ULID
 from flotilla.db.engine import Database
 from flotilla.db.outbox import PENDING, insert_deliveries, record
 from flotilla.db.paging import Page, select_keyset_page
+from flotilla.db.parents import is_there
 from flotilla.db.tables import bots, webhook_deliveries, webhooks
 from flotilla.domain import webhooks as domain
 from flotilla.domain.happenings import Happening
@@ -93,7 +94,8 @@ class SqlWebhooks:
     async def put(self, delivery: Delivery) -> None:
         """Have something delivered that did not happen: a test. Raises NotFoundError."""
         async with self._database.write() as connection:
-            await _get(connection, delivery.webhook_id)
+            if not await is_there(connection, webhooks.c.id, delivery.webhook_id):
+                raise _unknown()
             await insert_deliveries(connection, [delivery])
 
     async def deliveries(self, webhook_id: str, limit: int, cursor: str | None) -> Page[Delivery]:
@@ -143,7 +145,7 @@ class SqlWebhooks:
         table, delivery = webhook_deliveries, claimed.delivery
         seen = {"last_status": attempt.status, "last_error": attempt.error}
         async with self._database.write() as connection:
-            found = (await connection.execute(_of(delivery.webhook_id).with_for_update())).one_or_none()
+            found = (await connection.execute(_of(delivery.webhook_id).with_for_update(key_share=True))).one_or_none()
             if found is None:
                 return  # removed meanwhile, with its deliveries
             this = table.update().where(table.c.id == delivery.id, PENDING)

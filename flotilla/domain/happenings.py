@@ -175,6 +175,12 @@ _ROWS = (
         "supervisor's log has the traceback. Report it.",
     ),
     Kind(
+        "not_stored",
+        Severity.WARNING,
+        "something of it could not be stored",
+        "Nothing: it was left out, and everything else is stored. The detail says what it was. Report it.",
+    ),
+    Kind(
         "supervisor_stalled",
         Severity.WARNING,
         "the supervisor stood still",

@@ -54,7 +54,8 @@ class HostVitals(msgspec.Struct, frozen=True):
 
     invalid_requests_10m: of all its bots; at `invalid_requests_limit` Discord bans the address. brake: `none`, `slow`,
     or `vital` (nothing but answers to interactions). fork_server_silent_s: since it was asked something that it has not
-    answered. set_aside: bots for which something cannot be done at the moment.
+    answered. set_aside: bots for which something cannot be done at the moment. rows_refused: what no database took,
+    since this supervisor began.
     """
 
     invalid_requests_10m: int = 0
@@ -64,6 +65,7 @@ class HostVitals(msgspec.Struct, frozen=True):
     fork_server_pid: int | None = None
     fork_server_silent_s: float = 0.0
     set_aside: int = 0
+    rows_refused: int = 0
 
 
 NO_VITALS = Vitals()

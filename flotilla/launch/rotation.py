@@ -58,7 +58,7 @@ async def _reencrypt_all(vault: TokenVault, database: Database) -> tuple[int, li
         for table, name, secret in kept:
             query = sa.select(table.c.id, name.label("name"), secret.label("secret"))
             # Rows are locked from the read on, so that one added or removed meanwhile is neither missed nor revived.
-            for row in (await connection.execute(query.with_for_update())).all():
+            for row in (await connection.execute(query.with_for_update(key_share=True))).all():
                 try:
                     renewed = vault.reencrypt(bytes(row.secret))
                 except SetupError:

@@ -41,6 +41,14 @@ async def test_starts_come_back_by_application_and_in_order(store: SessionStore)
     assert ledgers["2"].starts == (start(1),)
 
 
+async def test_a_start_that_is_told_again_is_counted_once(store: SessionStore) -> None:
+    """Nobody heard whether it was stored: the connection was cut at that moment."""
+    for _ in range(2):
+        await store.record([("1", start(1)), ("2", start(1)), ("1", start(2))], [])
+    ledgers = await store.ledgers(T0 + timedelta(hours=3))
+    assert (len(ledgers["1"].starts), len(ledgers["2"].starts)) == (2, 1)
+
+
 async def test_starts_that_no_longer_count_are_left_out(store: SessionStore) -> None:
     await store.record([("1", start(0)), ("1", start(1))], [])
     ledgers = await store.ledgers(T0 + WINDOW)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flotilla.db.sqlite import OneHopConnection, connect
+from flotilla.db.sqlite import IN_THREAD_S, OneHopConnection, connect
 
 
 @pytest.fixture
@@ -98,3 +98,31 @@ async def test_statement_that_was_cancelled_leaves_no_transaction_behind(
     other.execute("INSERT INTO things (name) VALUES ('free')")
     other.close()
     assert await run(connection, "SELECT name FROM things") == [("free",)]
+
+
+async def test_a_transaction_waits_for_who_writes_and_can_be_given_up_at_once(tmp_path: Path) -> None:
+    patient = connect(str(tmp_path / "test.db"), timeout=60, isolation_level=None)
+    await patient
+    await run(patient, "PRAGMA journal_mode = WAL")
+    await run(patient, "CREATE TABLE things (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
+    other = sqlite3.connect(tmp_path / "test.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for given_up in (True, False):
+        patient.begin_with("BEGIN IMMEDIATE")
+        writing = asyncio.create_task(run(patient, "INSERT INTO things (name) VALUES ('a')"))
+        await asyncio.sleep(IN_THREAD_S * 3)
+        assert not writing.done()
+        if given_up:
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            began = asyncio.get_running_loop().time()
+            await patient.rollback()
+            assert asyncio.get_running_loop().time() - began < 30
+    other.execute("ROLLBACK")
+    other.close()
+    await writing
+    assert in_transaction(patient)
+    await patient.commit()
+    assert await run(patient, "SELECT name FROM things") == [("a",)]
+    await patient.close()

@@ -37,7 +37,8 @@ class MemorySessionStore:
             await self.slow.wait()
         self._require_there()
         self.transactions += 1
-        self.starts += starts
+        there = {(key, start.at) for key, start in self.starts}
+        self.starts += [(key, start) for key, start in starts if (key, start.at) not in there]
         self.limits.update(limits)
 
     async def forget(self, now: datetime, batch: int = 5000) -> int:

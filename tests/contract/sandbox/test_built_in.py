@@ -26,7 +26,7 @@ from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.shell import Shell
 from supervisor.stock import Stock
-from tests.builders import T0, a_bot
+from tests.builders import T0, a_bot, none_refused
 from tests.contract.sandbox.conftest import Sandbox
 from tests.fakes.fleet import MemoryFleetStore
 from tests.fakes.stock import MemoryStock
@@ -50,7 +50,7 @@ class Scene:
         self.guilds: dict[str, GuildConfig] = {}
         self.asked: list[str] = []
         self.hangs = False
-        journal, chronicle = Journal(self.fleet_store), Chronicle(self.fleet_store)
+        journal, chronicle = Journal(self.fleet_store, none_refused), Chronicle(self.fleet_store)
         shell = Shell(lambda *_: None, lambda *_: None, lambda _: None, lambda *_: None, lambda _: None)
         self.fleet = Fleet(Policy(), journal, shell, spawn_concurrency=1)
         self.fleet.reconcile([bot])

@@ -27,7 +27,7 @@ from supervisor.journal import Journal
 from supervisor.rollover import Rollovers
 from supervisor.shell import Shell
 from supervisor.zygote import ForkServerProcess
-from tests.builders import T0
+from tests.builders import T0, none_refused
 from tests.fakes.fleet import MemoryFleetStore
 from tests.fakes.rollovers import MemoryRollovers
 from tests.stack import alive, until
@@ -296,17 +296,19 @@ class Host:
 async def host(servers: ForkServers) -> AsyncIterator[Host]:
     fleet = Fleet(
         Policy(),
-        Journal(MemoryFleetStore()),
+        Journal(MemoryFleetStore(), none_refused),
         Shell(*[lambda *_: None] * 5),
         spawn_concurrency=1,
     )
     store = MemoryRollovers()
     rollovers = Rollovers(store, fleet, servers, Chronicle(MemoryFleetStore()), Pace(), 0.05)
+    writing = asyncio.create_task(rollovers.writer.run())
     running = asyncio.create_task(rollovers.run())
     yield Host(store, rollovers, running)
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
+    for task in (running, writing):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def test_the_end_of_a_rollover_is_stored_when_the_database_is_back(host: Host, servers: ForkServers) -> None:
@@ -317,9 +319,11 @@ async def test_the_end_of_a_rollover_is_stored_when_the_database_is_back(host: H
     host.store.away = False
     await host.status(Phase.WARMING)
     host.store.away = True
-    with capture_logs() as logs:
-        await until(lambda: any("retry_in_s" in row for row in logs), "the end could not be stored")
-    assert (servers.serving_number, host.store.statuses["1"].phase) == (2, Phase.WARMING)
+    await until(lambda: servers.serving_number == 2, "the new one serves")
+    writer = host.rollovers.writer
+    await until(lambda: any(row.phase is Phase.DONE for row in writer.waiting()), "its end is to be stored")
+    await until(lambda: writer.is_away, "it could not be stored")
+    assert host.store.statuses["1"].phase is Phase.WARMING
     host.store.away = False
     ended = await host.status(Phase.DONE)
     assert (ended.old_server, ended.new_server, ended.total) == (1, 2, 0)

@@ -27,7 +27,7 @@ from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.shell import Shell
 from supervisor.stock import Stock
-from tests.builders import T0, a_bot
+from tests.builders import T0, a_bot, none_refused
 from tests.fakes.fleet import MemoryFleetStore
 from tests.fakes.stock import MemoryStock
 from tests.fakes.uptimes import MemoryUptimes
@@ -43,7 +43,7 @@ class Case:
         self.store.put(bot)
         self.chronicle = Chronicle(self.store)
         shell = Shell(lambda *_: None, lambda *_: None, lambda _: None, lambda *_: None, lambda _: None)
-        self.fleet = Fleet(Policy(), Journal(self.store), shell, spawn_concurrency=1)
+        self.fleet = Fleet(Policy(), Journal(self.store, none_refused), shell, spawn_concurrency=1)
         self.fleet.reconcile([bot])
         member = self.fleet.get(bot.id)
         assert member is not None
@@ -58,7 +58,7 @@ class Case:
         return await self.topics[topic](self.member, b"" if question is None else msgspec.json.encode(question))
 
     async def told(self) -> list[tuple[str, dict[str, object]]]:
-        await self.chronicle.flush()
+        await self.chronicle.writer.flush()
         return [(row.code, row.detail) for row in self.store.happenings.get(self.member.bot.id, [])]
 
 

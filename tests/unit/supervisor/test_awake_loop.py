@@ -82,7 +82,6 @@ REAL_TIME = {
     "requests.py": "Discord's window, by the clock of all workers of the host",
     "sessions.py": "the patience of a worker, by the worker's clock",
     "stalls.py": "how soon all were heard, for people",
-    "supervisor.py": "the 8 s that supervisord gives",
 }
 """Modules that may ask for CLOCK_MONOTONIC itself, and what for: nothing of it is a peer's silence."""
 

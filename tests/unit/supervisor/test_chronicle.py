@@ -1,7 +1,11 @@
 """What happened is told once, kept while the database is away, and never without bound."""
 
-import pytest
+from collections.abc import Sequence
 
+import pytest
+from structlog.testing import capture_logs
+
+from flotilla.domain.happenings import Happening
 from flotilla.errors import RetryError
 from supervisor import chronicle as module
 from supervisor.chronicle import Chronicle
@@ -25,7 +29,7 @@ async def test_repetitions_are_counted_and_told_with_the_next(
     assert chronicle.note("deaf")
     monkeypatch.setattr(module, "REPEAT_S", 0.0)
     assert chronicle.note("deaf", bot.id, bot.name)
-    await chronicle.flush()
+    await chronicle.writer.flush()
     told = [(row.code, row.detail) for row in store.happenings[bot.id]]
     assert told == [("deaf", {"quiet_s": 31.0}), ("hearing", {}), ("deaf", {"repeated": 1})]
     assert [row.code for row in store.happenings[None]] == ["deaf"]
@@ -36,9 +40,9 @@ async def test_what_happened_while_the_database_was_away_is_stored_later(store: 
     store.away = True
     chronicle.note("invalid_requests")
     with pytest.raises(RetryError):
-        await chronicle.flush()
+        await chronicle.writer.flush()
     store.away = False
-    await chronicle.flush()
+    await chronicle.writer.flush()
     assert [row.code for row in store.happenings[None]] == ["invalid_requests"]
 
 
@@ -50,7 +54,7 @@ async def test_what_is_kept_for_an_absent_database_is_bounded(
     for bot in bots:
         store.put(bot)
         chronicle.note("deaf", bot.id)
-    await chronicle.flush()
+    await chronicle.writer.flush()
     assert bots[-1].id in store.happenings
     assert bots[0].id not in store.happenings
     assert len(store.happenings) <= 100
@@ -61,7 +65,7 @@ async def test_a_removed_bot_is_forgotten(store: MemoryFleetStore) -> None:
     store.put(bot)
     chronicle.note("deaf", bot.id)
     chronicle.forget(bot.id)
-    await chronicle.flush()
+    await chronicle.writer.flush()
     assert store.happenings == {}
     assert chronicle.note("deaf", bot.id)
 
@@ -72,5 +76,50 @@ async def test_what_is_distinct_is_no_repetition(store: MemoryFleetStore) -> Non
     assert chronicle.note("deaf", bot.id, distinct="resume", rung="resume")
     assert chronicle.note("deaf", bot.id, distinct="identify", rung="identify")
     assert not chronicle.note("deaf", bot.id, distinct="resume", rung="resume")
-    await chronicle.flush()
+    await chronicle.writer.flush()
     assert [row.detail for row in store.happenings[bot.id]] == [{"rung": "resume"}, {"rung": "identify"}]
+
+
+async def test_rows_that_were_refused_are_counted_and_told_once_of_each_bot(store: MemoryFleetStore) -> None:
+    bot, chronicle = a_bot(1), Chronicle(store)
+    store.put(bot)
+    with capture_logs() as logs:
+        for _ in range(3):
+            chronicle.not_stored(bot.id, "exits", 2, ValueError("nul \0 in it"))
+        chronicle.not_stored(None, "roll-over", 1, ValueError("too long"))
+    await chronicle.writer.flush()
+    [told] = store.happenings[bot.id]
+    assert (told.code, told.detail) == (
+        "not_stored",
+        {"what": "exits", "rows": 2, "error": "ValueError: nul \ufffd in it"},
+    )
+    assert [row.detail["what"] for row in store.happenings[None]] == ["roll-over"]
+    said = [(row["log_level"], row["refused"]) for row in logs if row["event"] == "rows.set_aside"]
+    assert said == [("error", 2), ("debug", 4), ("debug", 6), ("error", 7)]
+
+
+async def test_a_happening_that_no_database_takes_is_stored_without_its_detail_and_told_of(
+    store: MemoryFleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bot = a_bot(1)
+    store.put(bot)
+    record = store.record_happenings
+
+    async def picky(events: Sequence[Happening]) -> None:
+        if any("bad" in event.detail for event in events):
+            raise ValueError("it cannot be stored")
+        await record(events)
+
+    monkeypatch.setattr(store, "record_happenings", picky)
+    chronicle = Chronicle(store)
+    chronicle.note("deaf", bot.id, bot.name, bad="\0")
+    chronicle.note("hearing", bot.id, bot.name, quiet_s=1.0)
+    for _ in range(2):
+        await chronicle.writer.flush()
+    found = {row.code: row.detail for row in store.happenings[bot.id]}
+    assert found == {
+        "deaf": {},
+        "hearing": {"quiet_s": 1.0},
+        "not_stored": {"what": "happenings", "rows": 1, "error": "ValueError: it cannot be stored"},
+    }
+    assert list(chronicle.writer.waiting()) == []

@@ -16,13 +16,13 @@ from flotilla.domain.sessions import Cause
 from flotilla.domain.worker import Event, Failed, Renew, Start, State, Worker
 from flotilla.errors import FixInputError, RetryError
 from flotilla.protocol import Configured, GuildsChanged, Hello, Reconfigure, ToWorker
-from supervisor import configs as configs_module
+from supervisor import storing
 from supervisor.chronicle import Chronicle
 from supervisor.configs import Configs
 from supervisor.guilds import TOLD_AT_ONCE
 from supervisor.journal import Journal
 from supervisor.member import Member
-from tests.builders import T0, a_bot
+from tests.builders import T0, a_bot, none_refused
 from tests.fakes.configs import MemoryConfigStore
 from tests.fakes.fleet import MemoryFleetStore
 from tests.stack import until
@@ -77,7 +77,8 @@ class Case:
         return self.made()
 
     def made(self) -> Configs:
-        return Configs(self.store, self.chronicle, Journal(MemoryFleetStore()), self.tell, self.happens, ("mine",))
+        journal = Journal(MemoryFleetStore(), none_refused)
+        return Configs(self.store, self.chronicle, journal, self.tell, self.happens, ("mine",))
 
     def happens(self, _member: Member, event: Event) -> None:
         self.events.append(event)
@@ -139,7 +140,7 @@ async def test_config_that_fails_to_start_is_gone_back_from(code: str) -> None:
     case.configs.ended(case.member, 2, 1)
     assert case.events == []
     assert case.starts() == 0
-    await case.configs.flush()
+    await case.configs.writer.flush()
     outcome = case.store.outcomes[case.member.bot.id]
     assert outcome.refused is not None
     assert (outcome.refused.code, outcome.good_version) == (code, 0)
@@ -257,7 +258,7 @@ async def test_what_nobody_wants_any_more_is_looked_up_before_the_worker_is_told
 
 
 async def test_what_is_to_be_looked_up_waits_for_hours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(configs_module, "RETRY_CAP_S", 0.0)
+    monkeypatch.setattr(storing, "RETRY_CAP_S", 0.0)
     case = Case()
     case.configs = case.after_a_death()
     middle, failures = BotConfig(locale="id"), 0
@@ -295,13 +296,13 @@ async def test_outcomes_are_kept_while_the_database_is_away() -> None:
     running = asyncio.create_task(case.configs.run())
     await asyncio.sleep(0)
     case.store.away = False
-    await case.configs.flush()
+    await case.configs.writer.flush()
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await running
     assert case.store.outcomes == {case.member.bot.id: ConfigOutcome(0, GOOD)}
     case.configs.forget(case.member.bot.id)
-    await case.configs.flush()
+    await case.configs.writer.flush()
 
 
 async def test_guilds_that_changed_are_told_and_told_again_after_a_failure() -> None:

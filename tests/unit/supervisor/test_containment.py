@@ -11,6 +11,7 @@ from supervisor.containment import FORGOTTEN_S, RETRY_CAP_S, Containment
 from supervisor.fleet import Fleet
 from supervisor.journal import Journal
 from supervisor.shell import Shell
+from tests.builders import none_refused
 from tests.fakes.fleet import MemoryFleetStore
 from tests.unit.supervisor.test_fleet import bot
 
@@ -107,7 +108,7 @@ async def test_whatever_breaks_for_one_bot_the_others_go_on(broken: str) -> None
     changes: dict[str, Any] = {broken: broken_call}
     shell = replace(working, **changes)
     now = 1000.0
-    contain, journal = Containment(), Journal(MemoryFleetStore())
+    contain, journal = Containment(), Journal(MemoryFleetStore(), none_refused)
     fleet = Fleet(Policy(), journal, shell, spawn_concurrency=10, clock=lambda: now, containment=contain)
     wanted = [replace(bot(number), desired_epoch=0) for number in range(3)]
     for _ in range(2):

@@ -11,7 +11,7 @@ from supervisor.chronicle import Chronicle
 from supervisor.findings import FEW_RESPONSES, MANY, Findings
 from supervisor.journal import Journal
 from supervisor.member import Member
-from tests.builders import a_bot
+from tests.builders import a_bot, none_refused
 from tests.fakes.fleet import MemoryFleetStore
 
 OK = Probed("ok", "", 1.0)
@@ -28,7 +28,7 @@ def slow(p95_ms: float, responses: int = FEW_RESPONSES) -> Probed:
 class Case:
     def __init__(self, bots: int = 1, vitals: Vitals | None = None) -> None:
         self.store = MemoryFleetStore()
-        self.chronicle, self.journal = Chronicle(self.store), Journal(self.store)
+        self.chronicle, self.journal = Chronicle(self.store), Journal(self.store, none_refused)
         self.members = [
             Member(a_bot(number), Policy(), Worker(State.RUNNING, 3, ready_at=1.0), vitals=vitals or Vitals())
             for number in range(bots)
@@ -45,7 +45,7 @@ class Case:
             self.findings.take(self.members[0], generation, probed)
 
     async def told(self) -> list[tuple[str, dict[str, object]]]:
-        await self.chronicle.flush()
+        await self.chronicle.writer.flush()
         return [(row.code, row.detail) for row in self.store.happenings.get(self.members[0].bot.id, [])]
 
 
@@ -67,7 +67,7 @@ async def test_what_a_worker_found_is_shown_and_what_matters_is_stored_at_once()
     assert case.members[0].vitals == Vitals(delivery="ok", quiet_s=1.0, responses=12, response_p95_ms=250.5)
     for found, stored in ((OK, "ok"), (Probed("probing", "", 31.0), "ok"), (OK, "ok"), (deaf("resume"), "deaf")):
         case.take(found)
-        await case.journal.flush()
+        await case.journal.writer.flush()
         assert case.store.statuses[bot_id].vitals.delivery == stored
 
 

@@ -12,6 +12,7 @@ from flotilla.protocol import Heap, TakeHeap, encode, from_worker
 from supervisor import heaps as module
 from supervisor.heaps import Heaps
 from supervisor.member import Member
+from tests.builders import none_refused
 from tests.stack import until
 from tests.unit.supervisor.test_memory_watch import Watched
 
@@ -23,7 +24,7 @@ class Asked(Watched):
 
     def __init__(self) -> None:
         super().__init__()
-        self.heaps = Heaps(self.store)
+        self.heaps = Heaps(self.store, none_refused)
         self.heaps.tell = self.tell
         self.told: list[TakeHeap] = []
         self.connected = self.answers = True
@@ -52,7 +53,9 @@ class Asked(Watched):
 @pytest.fixture
 async def host() -> Any:
     made = Asked()
+    running = asyncio.create_task(made.heaps.writer.run())
     yield made
+    running.cancel()
     made.end()
 
 
@@ -113,13 +116,12 @@ async def test_bot_without_a_process_is_said_so(host: Asked) -> None:
     assert "no process" in (await host.answered(1)).fault
 
 
-async def test_request_stays_while_the_database_is_away(host: Asked) -> None:
+async def test_answer_is_kept_while_the_database_is_away(host: Asked) -> None:
     host.ready()
     host.store.away = True
     host.ask(1)
-    await until(lambda: host.told and not host.heaps._answers, "it was tried", 5)
+    await until(lambda: host.heaps.writer.is_away, "it was tried", 5)
     host.store.away = False
-    host.ask(1)
     assert (await host.answered(1)).report == REPORT
 
 

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,12 +9,14 @@ import pytest
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
-from flotilla.domain.vitals import HostVitals
+from flotilla.domain.vitals import NO_VITALS, HostVitals, Vitals
 from flotilla.domain.worker import State
 from flotilla.errors import RetryError
 from flotilla.ports import FleetRow
 from supervisor import journal as module
+from supervisor import storing
 from supervisor.journal import Journal
+from tests.builders import none_refused
 
 
 class Store:
@@ -22,6 +25,7 @@ class Store:
     def __init__(self) -> None:
         self.transactions: list[tuple[list[BotStatus], list[Transition]]] = []
         self.away_for = 0
+        self.unstorable: str | None = None
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -30,6 +34,8 @@ class Store:
         if self.away_for:
             self.away_for -= 1
             raise RetryError("away")
+        if self.unstorable is not None and any(status.reason == self.unstorable for status in statuses):
+            raise ValueError("it cannot be stored")
         self.transactions.append((list(statuses), list(transitions)))
 
     async def fleet(self) -> list[FleetRow]:
@@ -76,8 +82,8 @@ def store() -> Store:
 
 @pytest.fixture
 async def journal(store: Store) -> AsyncIterator[Journal]:
-    journal = Journal(store)
-    running = asyncio.create_task(journal.run())
+    journal = Journal(store, none_refused)
+    running = asyncio.create_task(journal.writer.run())
     yield journal
     running.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -107,7 +113,7 @@ async def test_changes_during_a_transaction_go_into_one_next_transaction(journal
 async def test_a_database_that_is_away_loses_nothing(
     journal: Journal, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_CAP_S", 0.001)
+    monkeypatch.setattr(storing, "RETRY_CAP_S", 0.001)
     store.away_for = 3
     journal.put(BotStatus("1"), transition("1"))
     await journal.stored()
@@ -115,26 +121,44 @@ async def test_a_database_that_is_away_loses_nothing(
 
 
 async def test_a_database_may_be_away_for_hours(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRY_CAP_S", 0.0)
+    monkeypatch.setattr(storing, "RETRY_CAP_S", 0.0)
     store.away_for = 1100  # 2**1024 is beyond a float
-    journal = Journal(store)
+    journal = Journal(store, none_refused)
     journal.put(BotStatus("1"), transition("1"))
-    assert await journal.flush() == 2
-    assert len(store.transactions) == 1
+    running = asyncio.create_task(journal.writer.run())
+    await journal.stored()
+    running.cancel()
+    assert [len(rows) for rows in store.transactions[0]] == [1, 1]
 
 
 async def test_what_is_kept_for_an_absent_database_is_bounded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_TRANSITIONS", 100)
-    journal = Journal(store)
+    journal = Journal(store, none_refused)
     for _ in range(1000):
         journal.put(BotStatus("1"), transition("1"))
-    await journal.flush()
+    await journal.writer.flush()
     assert len(store.transactions[0][1]) <= 100
 
 
 async def test_a_removed_bot_is_not_written_again(store: Store) -> None:
-    journal = Journal(store)
+    journal = Journal(store, none_refused)
     journal.put(BotStatus("1"), transition("1"))
     journal.forget("1")
-    await journal.flush()
+    await journal.writer.flush()
     assert store.transactions == []
+
+
+async def test_of_a_status_that_no_database_takes_the_process_is_stored(store: Store) -> None:
+    """Its worker gets its token once the next supervisor can find it; figures must not stand in the way."""
+    refused: list[tuple[str | None, str, int]] = []
+    store.unstorable = "nul \0"
+    journal = Journal(store, lambda bot_id, what, rows, _error: refused.append((bot_id, what, rows)))
+    bad = BotStatus("1", State.RUNNING, reason="nul \0", generation=3, pid=42, vitals=Vitals(delivery="ok"))
+    journal.put(bad, transition("1"))
+    journal.put(BotStatus("2"), transition("2"))
+    await journal.writer.flush()
+    await journal.stored()
+    stored = {status.bot_id: status for statuses, _ in store.transactions for status in statuses}
+    assert stored == {"1": replace(bad, reason=None, vitals=NO_VITALS), "2": BotStatus("2")}
+    assert sorted(row.bot_id for _, rows in store.transactions for row in rows) == ["1", "2"]
+    assert refused == [("1", "status", 1)]

@@ -57,7 +57,7 @@ class Watched(Host):
 
     async def happened(self) -> list[tuple[str, dict[str, Any]]]:
         await asyncio.sleep(0.01)
-        await self.chronicle.flush()
+        await self.chronicle.writer.flush()
         return [(row.code, row.detail) for rows in self.store.happenings.values() for row in rows]
 
     def end(self) -> None:
@@ -82,7 +82,7 @@ async def test_first_exact_figure_is_stored_at_once_and_estimates_are_not_shown(
     assert host.member(0).memory_bytes is None
     host.reads(2, 12 * MIB)
     assert host.member(0).memory_bytes == 12 * MIB
-    await host.journal.flush()
+    await host.journal.writer.flush()
     assert host.store.statuses["0"].memory_bytes == 12 * MIB
 
 

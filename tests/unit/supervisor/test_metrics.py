@@ -57,9 +57,9 @@ async def test_a_fleets_counts_are_those_of_all_its_bots(case: Case) -> None:
     case.tell(case.one, 1, pings(1))
     case.tell(case.one, 1, pings(3, READY=1))
     case.tell(case.two, 1, pings(5))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     case.tell(case.one, 1, pings(4, READY=1))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert case.of_fleet() == pings(9, READY=1)
     assert (case.of(case.one), case.of(case.two)) == (pings(4, READY=1), pings(5))
 
@@ -68,88 +68,88 @@ async def test_the_next_process_of_a_bot_goes_on_counting(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
     case.tell(case.one, 2, pings(1))
     case.tell(case.one, 1, pings(9))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert case.of_fleet() == pings(10)
     case.tell(case.one, 1, pings(11))  # long after its successor began
     case.tell(case.one, 2, pings(2))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.of(case.one)) == (pings(11), pings(11))
 
 
 async def test_the_next_supervisor_goes_on_where_the_one_before_was(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     case.begin()
     case.tell(case.one, 1, pings(5), age_s=100)
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.of(case.one)) == (pings(5), pings(5))
 
 
 async def test_what_a_stranger_counted_before_it_was_met_does_not_jump_into_the_fleets(case: Case) -> None:
     case.tell(case.one, 7, pings(1_000), age_s=100)
     case.tell(case.two, 1, pings(2))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert case.of_fleet() == pings(2)
     case.tell(case.one, 7, pings(1_001), age_s=110)
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.of(case.one)) == (pings(3), pings(1_001))
 
 
 async def test_while_the_store_is_away_nothing_is_lost_or_counted_twice(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     case.store.away = True
     for number in (4, 5):
         case.tell(case.one, 1, pings(number))
         with pytest.raises(redis.ConnectionError):
-            await case.metrics.flush()
+            await case.metrics.storing.once()
     case.store.away = False
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.of(case.one)) == (pings(5), pings(5))
     case.store.bots.clear()
     case.store.fleet = None
     case.tell(case.one, 1, pings(6))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.of(case.one)) == (pings(6), pings(6)), "a store that lost all gets it anew"
 
 
 async def test_nothing_is_added_up_before_it_is_known_what_was_there(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     case.begin()
     case.store.away = True
     case.tell(case.one, 1, pings(5), age_s=100)
     with pytest.raises(redis.ConnectionError):
-        await case.metrics.flush()
+        await case.metrics.storing.once()
     case.store.away = False
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert case.of_fleet() == pings(5)
 
 
 async def test_a_bot_that_is_removed_leaves_its_counts_to_the_fleet(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     gone = case.members.pop(case.one.bot.id)
     case.metrics.forget(gone.bot.id)
     case.tell(gone, 1, pings(4))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.store.bots) == (pings(3), {})
 
 
 async def test_one_that_was_removed_while_no_supervisor_was_there_is_forgotten(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     del case.members[case.one.bot.id]
     case.begin()
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert (case.of_fleet(), case.store.bots) == (pings(3), {})
 
 
 async def test_counts_that_fall_and_names_of_no_table_change_nothing(case: Case) -> None:
     case.tell(case.one, 1, pings(3))
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     case.tell(case.one, 1, Counts({"command answered": 1, "evil": 5}, {"EVIL": 7}), evil=3, guilds=2)
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert case.of_fleet() == pings(3)
     assert case.store.bots[case.one.bot.id].cache == {"guilds": 2}
 
@@ -160,12 +160,12 @@ async def test_what_a_bot_keeps_counts_while_it_runs(case: Case, monkeypatch: py
     case.one.worker = case.one.worker.__class__(generation=1)
     case.tell(case.one, 1, NOTHING, guilds=3, roles=4)
     case.tell(case.two, 1, NOTHING, guilds=5)
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     fleet = case.store.fleet
     assert fleet is not None
     assert (fleet.cache, fleet.guilds) == ({"guilds": 3, "roles": 4}, {case.one.bot.id: 3})
     case.one.process = None
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     assert case.store.fleet is not None
     assert case.store.fleet.guilds == {}
 
@@ -176,7 +176,7 @@ async def test_the_mark_is_never_older_than_two_windows(case: Case, monkeypatch:
     for step in range(40):
         monkeypatch.setattr(time, "time", lambda step=step: now + step * 60)
         case.tell(case.one, 1, pings(step))
-        await case.metrics.flush()
+        await case.metrics.storing.once()
         row = case.store.bots[case.one.bot.id]
         ages.append(row.at - row.mark_at)
         assert row.mark.commands.get("command answered", 0) == round((row.mark_at - now) / 60)
@@ -212,7 +212,7 @@ async def test_many_reports_leave_others_their_turn(case: Case) -> None:
             turns += 1
 
     beside = asyncio.create_task(others())
-    await case.metrics.flush()
+    await case.metrics.storing.once()
     beside.cancel()
     assert turns >= 200 // module.AT_ONCE - 1
     assert case.of_fleet() == pings(200)

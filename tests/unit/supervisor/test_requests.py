@@ -16,7 +16,7 @@ from supervisor.journal import Journal
 from supervisor.member import Member
 from supervisor.requests import Requests
 from supervisor.shell import Shell
-from tests.builders import a_bot
+from tests.builders import a_bot, none_refused
 from tests.fakes.fleet import MemoryFleetStore
 from tests.stack import until
 
@@ -30,7 +30,7 @@ class Host:
         self.now = 7_000.0
         self.told: dict[str, RequestLimits] = {}
         self.store = MemoryFleetStore()
-        self.journal, self.chronicle = Journal(self.store), Chronicle(self.store)
+        self.journal, self.chronicle = Journal(self.store, none_refused), Chronicle(self.store)
         shell = Shell(lambda *_: None, lambda *_: None, lambda _: None, lambda *_: None, lambda _: None)
         self.fleet = Fleet(Policy(), self.journal, shell, spawn_concurrency=4)
         self.bots = [a_bot(number) for number in range(4)]
@@ -59,7 +59,7 @@ class Host:
         self.requests.take(self.member(number), 1, report)
 
     async def happenings(self, number: int | None) -> list[tuple[str, dict[str, object]]]:
-        await self.chronicle.flush()
+        await self.chronicle.writer.flush()
         rows = self.store.happenings.get(None if number is None else self.bots[number].id, [])
         return [(row.code, row.detail) for row in rows]
 

@@ -50,7 +50,7 @@ class Host:
         return True
 
     def run(self) -> None:
-        self.running.append(asyncio.create_task(self.sessions.run()))
+        self.running.append(asyncio.create_task(self.sessions.writer.run()))
 
     async def answer_to(self, member: Member, question: AskIdentify, generation: int = 1) -> ToWorker:
         count = len(self.told)
@@ -141,14 +141,14 @@ async def test_automatic_start_is_refused_at_the_reserve_and_an_asked_one_is_gra
     # What a person asked for is one start of each shard: what fails after it is automatic again.
     for question in (AskIdentify(0, 3, renewed=False), AskIdentify(0, 4, renewed=True)):
         assert isinstance(await host.answer_to(member, question, 2), NotYet)
-    await host.chronicle.flush()
+    await host.chronicle.writer.flush()
     assert [row.code for row in host.happenings.happenings[member.bot.id]] == ["session_budget"]
 
 
 async def test_bot_of_many_shards_begins_none_unless_it_can_pay_for_all(host: Host, member: Member) -> None:
     host.sessions.take(member, 1, GatewaySeen(replace_answer(shards=4, max_concurrency=4)))
     host.spend(member, 950 - 4)
-    await host.sessions.stored()
+    await host.sessions.writer.stored()
     await host.sessions.load()
     for shard_id in range(4):
         assert await host.answer_to(member, AskIdentify(shard_id, shard_id, renewed=False)) == MayIdentify(
@@ -235,7 +235,7 @@ async def test_what_discord_said_serves_the_next_worker_of_the_application_alone
     host.now += timedelta(seconds=60)
     assert host.sessions.gateway(member) == replace_answer(reset_after_s=3540.0)
     assert host.sessions.gateway(Member(a_bot(2))) is None
-    await host.sessions.stored()
+    await host.sessions.writer.stored()
     successor = Host(host.store)
     successor.now = host.now
     await successor.sessions.load()
@@ -281,7 +281,7 @@ async def test_worker_may_be_alone_with_a_few_starts_but_not_with_the_reserve(ho
     assert host.sessions.alone(member)[0] == 1
     host.sessions.take(member, 1, IdentifiedAlone(0, 30.0))
     assert host.sessions.alone(member)[0] == 0
-    await host.sessions.stored()
+    await host.sessions.writer.stored()
     assert host.store.starts[-1][1].cause == Cause.ALONE
     assert host.now - host.store.starts[-1][1].at == timedelta(seconds=30)
 
@@ -315,7 +315,7 @@ async def test_operator_is_told_once_when_starts_run_out(host: Host, member: Mem
     await host.sessions.load()
     for number in range(3):
         await host.answer_to(member, AskIdentify(0, number, renewed=False))
-    await host.chronicle.flush()
+    await host.chronicle.writer.flush()
     (row,) = host.happenings.happenings[member.bot.id]
     assert (row.code, row.detail) == ("session_budget", {"left": 240, "spent_24h": 760})
 
@@ -344,7 +344,7 @@ async def test_session_starts_that_nobody_here_made_are_told_once(host: Host, me
         left = replace_answer(remaining=ANSWER.remaining - 10, reset_after_s=ANSWER.reset_after_s - 900)
         host.sessions.take(member, 1, GatewaySeen(left))
         host.now -= timedelta(minutes=15)
-    await host.chronicle.flush()
+    await host.chronicle.writer.flush()
     found = [row for row in host.happenings.happenings.get(member.bot.id, []) if row.code == "second_instance"]
     assert [row.detail for row in found] == [{"session_starts": 9}]
 
@@ -356,5 +356,5 @@ async def test_session_starts_of_our_own_are_not_told(host: Host, member: Member
         assert await host.answer_to(member, AskIdentify(0, number + 1, renewed=False))
     left = replace_answer(remaining=ANSWER.remaining - 10, reset_after_s=ANSWER.reset_after_s - 900)
     host.sessions.take(member, 1, GatewaySeen(left))
-    await host.chronicle.flush()
+    await host.chronicle.writer.flush()
     assert "second_instance" not in [row.code for row in host.happenings.happenings.get(member.bot.id, [])]

@@ -11,7 +11,7 @@ from flotilla.domain.worker import State
 from flotilla.ports import FleetRow
 from supervisor.journal import Journal
 from supervisor.unstored import Unstored, newest
-from tests.builders import a_bot
+from tests.builders import a_bot, none_refused
 from tests.fakes.fleet import MemoryFleetStore
 
 BOT = a_bot(1)
@@ -65,14 +65,13 @@ async def test_what_the_database_does_not_take_is_safe_on_the_disk_until_it_does
     unstored: Unstored, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "KEEP_AFTER_S", 0.0)
-    monkeypatch.setattr(module, "RETRY_CAP_S", 0.001)
     store = MemoryFleetStore()
     store.put(BOT)
     status = BotStatus(BOT.id, generation=3, pid=42)
-    journal = Journal(store, unstored)
+    journal = Journal(store, none_refused, unstored)
     journal.put(status)
     await journal.safe()
     assert unstored.read() == [status]
-    await journal.flush()
+    await journal.writer.flush()
     assert store.statuses[status.bot_id] == status
     assert unstored.read() == []

@@ -11,6 +11,11 @@ from flotilla.db.engine import Database
 from flotilla.db.tables import UtcDateTime, supervisor_claims
 from flotilla.domain.claims import Claim, Claimant, Standing, standing
 
+HELD = sa.exists().where(
+    supervisor_claims.c.slot == sa.bindparam("claim_slot"), supervisor_claims.c.epoch == sa.bindparam("claim_epoch")
+)
+"""Whether a claim is still held, to be asked within a transaction that must not be anybody else's."""
+
 _COLUMNS = tuple(field.name for field in fields(Claimant))
 
 
@@ -76,11 +81,6 @@ def now(connection: AsyncConnection) -> sa.ColumnElement[Any]:
     if connection.dialect.name == "sqlite":
         return sa.func.strftime("%Y-%m-%d %H:%M:%f000", "now", type_=UtcDateTime)
     return sa.func.clock_timestamp(type_=UtcDateTime)
-
-
-def holds(slot: int, epoch: int) -> sa.ColumnElement[bool]:
-    """Return whether a claim is still held, to be asked within a transaction that must not be anybody else's."""
-    return sa.exists().where(_of(slot, epoch))
 
 
 def _of(slot: int, epoch: int | None = None) -> sa.ColumnElement[bool]:

@@ -12,7 +12,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from flotilla.db.claims import holds
 from flotilla.db.engine import Database
 from flotilla.db.outbox import record
 from flotilla.db.parents import bots_there
@@ -130,7 +129,7 @@ class SqlFleetStore:
 
         Raises RetryError when the claim is not ours any more.
         """
-        known = await bots_there(connection, ids, None if self.fence is None else holds(*self.fence))
+        known = await bots_there(connection, ids, self.fence)
         if not all(known.values()):
             raise RetryError("Another installation has claimed the bots of this database.", code="database_claimed")
         return set(known)

@@ -10,16 +10,30 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from flotilla.db.claims import HELD
 from flotilla.db.tables import bots
 
 
+def _there(provided: sa.ColumnElement[bool]) -> sa.Select[str, bool]:
+    """Made once: the supervisor asks several times for each start of a worker."""
+    query = sa.select(bots.c.id, provided).where(bots.c.id.in_(sa.bindparam("ids", expanding=True)))
+    return query.order_by(bots.c.id).with_for_update(key_share=True, read=True, of=bots)
+
+
+_THERE, _THERE_UNDER_A_CLAIM = _there(sa.true()), _there(HELD)
+
+
 async def bots_there(
-    connection: AsyncConnection, ids: Iterable[str], provided: sa.ColumnElement[bool] | None = None
+    connection: AsyncConnection, ids: Iterable[str], fence: tuple[int, int] | None = None
 ) -> dict[str, bool]:
-    """Return which of these bots there are, with whether `provided` holds; they stay while the transaction lasts."""
-    holds = sa.true() if provided is None else provided
-    query = sa.select(bots.c.id, holds).where(bots.c.id.in_(set(ids))).order_by(bots.c.id)
-    rows = await connection.execute(query.with_for_update(key_share=True, read=True, of=bots))
+    """Return which of these bots there are, and whether the claim is still held; they stay while the transaction lasts.
+
+    fence: slot and epoch of the claim; None: nobody's is asked for.
+    """
+    values: dict[str, object] = {"ids": list(set(ids))}
+    if fence is not None:
+        values |= {"claim_slot": fence[0], "claim_epoch": fence[1]}
+    rows = await connection.execute(_THERE if fence is None else _THERE_UNDER_A_CLAIM, values)
     return {row[0]: bool(row[1]) for row in rows}
 
 

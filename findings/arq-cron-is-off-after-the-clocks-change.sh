@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Package: arq 0.28.0 with redis 5.3.1, Python 3.11 or newer. No server is needed.
 #
-# Guess: a worker without `timezone` keeps cron times in the system's time zone (its documentation: "defaults to system
-# timezone"), summer and winter. With `timezone=ZoneInfo("Europe/Berlin")` a job every half hour runs every half hour.
+# Guess: a worker without `timezone` keeps cron times in the zone of the system, as its documentation says,
+# summer and winter. With `timezone=ZoneInfo("Europe/Berlin")` a job every half hour runs every half hour.
 #
 # What happens:
 # - The default is not the zone but the offset it had when the worker was made. Until it is restarted, a job for 9:00
@@ -20,7 +20,7 @@
 #   every half hour with ZoneInfo, 25 Oct, minutes between turns: 30 30 90 30 30
 #   every half hour with ZoneInfo, 29 Mar, minutes between turns: 30 30 -30 30 30
 #
-# Why it matters: a bot host runs its workers for months; the daily post of every bot moves by an hour, without an error,
+# Why it matters: a bot host runs its workers for months; the daily post of every bot moves by an hour, without error,
 # and moves back at the next deployment. A sweep every half hour is what other timeouts were measured against.
 #
 # Do instead: `timezone=ZoneInfo(...)` for jobs at a time of day; `timezone=UTC` for jobs at intervals; they do not fit
@@ -30,7 +30,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check arq==0.28.0 redis==5.3.1 tzdata==2026.6
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check arq==0.28.0 redis==5.3.1 tzdata==2026.6
 
 cat >"$folder/try.py" <<'PY'
 import asyncio

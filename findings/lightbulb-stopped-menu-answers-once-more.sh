@@ -24,7 +24,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check hikari==2.6.0 hikari-lightbulb==3.2.6
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check hikari==2.6.0 hikari-lightbulb==3.2.6
 
 cat >"$folder/try.py" <<'PY'
 import asyncio

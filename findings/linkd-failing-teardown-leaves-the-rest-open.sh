@@ -27,7 +27,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check linkd==0.6.5
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check linkd==0.6.5
 
 cat >"$folder/try.py" <<'PY'
 import asyncio

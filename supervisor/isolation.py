@@ -20,6 +20,7 @@ from supervisor.member import Member
 from supervisor.users import BotUsers
 
 _HTTPS_PORT = 443
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 log = structlog.get_logger()
 
 
@@ -53,6 +54,16 @@ class Isolation:
             if (found.st_gid, stat.S_IMODE(found.st_mode)) != (group, mode):
                 os.chown(folder, -1, group)
                 folder.chmod(mode)
+        if self.users is not None:
+            self._close({*ways, settings.control_socket.parent})
+
+    def _close(self, ways: set[Path]) -> None:
+        """Close to all others what lies in the home, for bots may pass there, and people copy things. Raises OSError."""
+        with os.scandir(self._settings.home) as entries:
+            for entry in entries:
+                mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+                if mode & OTHERS and not entry.is_symlink() and Path(entry.path) not in ways:
+                    Path(entry.path).chmod(mode & ~OTHERS)
 
     def prepare(self, bot_ids: Iterable[str]) -> None:
         """Do at once for many bots what costs a write to the disk. What fails is tried again for each bot."""

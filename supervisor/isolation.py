@@ -58,7 +58,7 @@ class Isolation:
             self._close({*ways, settings.control_socket.parent})
 
     def _close(self, ways: set[Path]) -> None:
-        """Close to all others what lies in the home, for bots may pass there, and people copy things. Raises OSError."""
+        """Close to others what lies in the home: bots may pass there, and people copy things. Raises OSError."""
         with os.scandir(self._settings.home) as entries:
             for entry in entries:
                 mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)

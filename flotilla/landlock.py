@@ -44,6 +44,7 @@ class Access(IntFlag):
 
 READ: Final = int(Access.READ_FILE | Access.READ_DIR)
 RUN: Final = int(READ | Access.EXECUTE)
+RUN_FILE: Final = int(Access.READ_FILE | Access.EXECUTE)
 OWN: Final = int(~(Access.MAKE_CHAR | Access.MAKE_BLOCK))
 """Everything but devices."""
 

@@ -1,6 +1,5 @@
 """What a worker gives up before its bot's first line of code runs: memory without end, its user, others' files."""
 
-import contextlib
 import errno
 import os
 import resource
@@ -19,6 +18,7 @@ from flotilla.hardening import (
     own_memory,
     own_private_bytes,
 )
+from flotilla.landlock import Ruleset
 from flotilla.protocol import Bounds, Fork, Without
 from flotilla.seccomp import refuse_limits_of_others
 from worker_bot import walls
@@ -30,8 +30,10 @@ THREAD_STACK_BYTES = 2 * 1024 * 1024
 """RLIMIT_DATA counts the whole stack of a thread, 8 MB by default, of which Python uses a few pages."""
 
 
-def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
+def confine(fork: Fork, lacks: list[Without] | None = None, ruleset: Ruleset | None = None) -> Fork:
     """Hold this process to `fork.bounds` for good; return the order as it can still be carried out.
+
+    ruleset: its walls, as `begin_walls` has them.
 
     Without a folder for its session it has none in the order; `lacks` is told so. Raises OSError, and then the worker
     must not run.
@@ -46,7 +48,9 @@ def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
         if lacks is not None:
             lacks.append(Without("session", error))
     own = _own_folders(fork)
-    _give_up_rights(fork, own)
+    if ruleset is not None:
+        walls.complete(ruleset, own, fork.log_path)
+    _give_up_rights(bounds, ruleset)
     _settle(own)
     if bounds.growth_bytes is not None:
         threading.stack_size(THREAD_STACK_BYTES)
@@ -54,35 +58,29 @@ def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
     return fork
 
 
-def prepare_for(bounds: Bounds) -> None:
-    """Find out in the fork server what each of its workers would have to find out anew."""
-    if bounds.walls is not None:
-        walls.plan(bounds.walls, strict=_is_strict(bounds))
+def begin_walls(bounds: Bounds) -> Ruleset | None:
+    """Return the walls of a worker that is to be forked, as far as they are those of all, or None without any.
+
+    With the rights that go with the worker's user. Raises OSError.
+    """
+    if bounds.walls is None:
+        return None
+    return walls.begin(bounds.walls, strict=os.geteuid() == 0 and (bounds.uid is None or bounds.searches))
 
 
-def _is_strict(bounds: Bounds) -> bool:
-    """Return whether the worker may read what not everybody may, but for its walls."""
-    return os.geteuid() == 0 and (bounds.uid is None or bounds.searches)
-
-
-def _give_up_rights(fork: Fork, own: list[str]) -> None:
-    """Become the bot's user, if it has one, and keep to its own files and ports. own: folders that are its alone."""
-    bounds = fork.bounds
-    with contextlib.ExitStack() as held:
-        ruleset = None
-        if bounds.walls is not None:
-            # Its rules are found with the rights that go with the old user.
-            built = walls.build(bounds.walls, own, fork.log_path, strict=_is_strict(bounds))
-            ruleset = held.enter_context(built)
-        if bounds.uid is not None:
-            limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
-            become_user(bounds.uid, bounds.fleet_gid, searches=bounds.searches)
-        elif ruleset is not None:
-            drop_capabilities()
-        if ruleset is not None:
-            ruleset.restrict()
-        if ruleset is not None and bounds.uid is None:
-            refuse_limits_of_others()  # only a user of its own keeps a bot from them otherwise
+def _give_up_rights(bounds: Bounds, ruleset: Ruleset | None) -> None:
+    """Become the bot's user, if it has one, and keep to its own files and ports."""
+    if bounds.uid is not None:
+        limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
+        become_user(bounds.uid, bounds.fleet_gid, searches=bounds.searches)
+    if ruleset is None:
+        return
+    if bounds.uid is None:
+        drop_capabilities()
+    ruleset.restrict()
+    ruleset.close()
+    if bounds.uid is None:
+        refuse_limits_of_others()  # only a user of its own keeps a bot from them otherwise
 
 
 def _own_folders(fork: Fork) -> list[str]:

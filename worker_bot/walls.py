@@ -1,7 +1,8 @@
 """The walls around a worker: what it can still reach once Landlock holds it, put together at its start.
 
 Rules hold what is there when they are made, so they are made anew for each worker: an upgrade may have put other
-folders in the place of those that were. Which places these are is found once, in the fork server.
+folders in the place of those that were. The fork server begins them, which costs it a third of what it would cost its
+child, whose memory is still shared.
 """
 
 import functools
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flotilla.landlock import APPEND, DEVICE, OWN, READ, RUN, UNLISTED, Ruleset
+from flotilla.landlock import APPEND, DEVICE, OWN, READ, RUN, RUN_FILE, UNLISTED, Ruleset
 from flotilla.protocol import Walls
 
 _SYSTEM: Final = (
@@ -41,15 +42,15 @@ _DNS_PORT: Final = 53
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Where code and system lie: what may be read as it is, and what has something closed in it, with that."""
+    """Where code and system lie. whole: what may be read, and which rights that is; parts: but for what is closed."""
 
-    whole: tuple[str, ...]
+    whole: tuple[tuple[str, int], ...]
     parts: tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @functools.lru_cache(maxsize=4)
 def plan(walls: Walls, *, strict: bool) -> Plan:
-    """Return what workers of this process may read. strict: as for `build`. Takes a millisecond, and once."""
+    """Return what workers of this process may read. strict: as for `begin`. Takes a millisecond, and once."""
     closed = [os.path.realpath(path) for path in walls.closed]
     readable = [*_SYSTEM, *(_ETC if strict else ("/etc",)), *_code(), *walls.read]
     whole, parts = [], []
@@ -60,23 +61,31 @@ def plan(walls: Walls, *, strict: bool) -> Plan:
         elif os.path.exists(place):  # noqa: PTH110 - a string for the kernel
             whole.append(place)
     outer = set(whole)
-    return Plan(tuple(path for path in whole if not _is_below(path, outer)), tuple(parts))
+    found = [path for path in whole if not _is_below(path, outer)]
+    return Plan(tuple((path, RUN if os.path.isdir(path) else RUN_FILE) for path in found), tuple(parts))  # noqa: PTH112
 
 
-def build(walls: Walls, own: Iterable[str], log_path: str, *, strict: bool) -> Ruleset:
-    """Return the rules for one worker. own: folders that are its bot's alone. Raises OSError.
+def begin(walls: Walls, *, strict: bool) -> Ruleset:
+    """Return the rules that all workers have in common, for one worker. Raises OSError.
 
     strict: its rights reach files that not everybody may read, so of /etc it gets only what anybody may.
     """
     ruleset = Ruleset(walls.abi, connect=walls.connect is not None)
     try:
         found = plan(walls, strict=strict)
-        for path in found.whole:
-            ruleset.allow(path, RUN)
+        for path, access in found.whole:
+            ruleset.allow(path, access)
         for place, closed in found.parts:
             for path in around(place, closed):
                 ruleset.allow(path, RUN)
-        _allow_rest(ruleset, (*own, *walls.write), log_path)
+        for path in _KERNEL:
+            ruleset.allow(path, READ)
+        for path in _DEVICES:
+            ruleset.allow(path, DEVICE)
+        # Names there are drawn at random; nobody may list those of others.
+        ruleset.allow(_SHARED_MEMORY, UNLISTED)
+        for path in walls.write:
+            ruleset.allow(path, OWN)
         connect = () if walls.connect is None else {_DNS_PORT, *walls.connect}
         ruleset.allow_ports(listen={0, *walls.listen}, connect=connect)
     except BaseException:
@@ -85,13 +94,8 @@ def build(walls: Walls, own: Iterable[str], log_path: str, *, strict: bool) -> R
     return ruleset
 
 
-def _allow_rest(ruleset: Ruleset, own: Iterable[str], log_path: str) -> None:
-    for path in _KERNEL:
-        ruleset.allow(path, READ)
-    for path in _DEVICES:
-        ruleset.allow(path, DEVICE)
-    # Names there are drawn at random; nobody may list those of others.
-    ruleset.allow(_SHARED_MEMORY, UNLISTED)
+def complete(ruleset: Ruleset, own: Iterable[str], log_path: str) -> None:
+    """Add what is one bot's alone: its folders and its log. Raises OSError."""
     for path in own:
         ruleset.allow(path, OWN)
     ruleset.allow(log_path, APPEND)

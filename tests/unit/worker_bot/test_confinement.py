@@ -141,7 +141,9 @@ def test_a_walled_worker_that_stays_root_has_none_of_roots_rights(tmp_path: Path
         pytest.skip("this kernel has no Landlock")
     code = f"""
 from flotilla.protocol import Walls
-confine(order(session={str(tmp_path / "run" / "session")!r}, walls=Walls({version}, ({str(tmp_path)!r},))))
+from worker_bot.confinement import begin_walls
+fork = order(session={str(tmp_path / "run" / "session")!r}, walls=Walls({version}, ({str(tmp_path)!r},)))
+confine(fork, None, begin_walls(fork.bounds))
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 say(os.getuid(), *(int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapBnd")))
 """

@@ -37,10 +37,10 @@ def up(
         print(fault.message)
         typer.confirm("Begin anew without these bots?", abort=True)
         environment = prepare(settings, mode, new_database=True, take_over=take_over)
-    print(f"Bots are held by: {confinement(settings)}", flush=True)
     for remark in remarks(settings):
         print(remark, flush=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
+    print(f"Bots are held by: {confinement(settings)}", flush=True)
     become_supervisord(settings, environment)
 
 

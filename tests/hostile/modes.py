@@ -36,11 +36,11 @@ class Mode:
 
 
 MODES: Final = (
-    Mode("root", as_root=True),
-    Mode("root, no Landlock", as_root=True, environment={"bot_landlock": "off"}),
+    Mode("root", as_root=True, environment={"bot_users": "auto"}),
+    Mode("root, no Landlock", as_root=True, environment={"bot_users": "auto", "bot_landlock": "off"}),
     Mode("root, shared", as_root=True, environment={"bot_users": "shared"}),
-    Mode("ordinary", as_root=False),
-    Mode("ordinary, no Landlock", as_root=False, environment={"bot_landlock": "off"}),
+    Mode("ordinary", as_root=False, environment={"bot_users": "auto"}),
+    Mode("ordinary, no Landlock", as_root=False, environment={"bot_users": "auto", "bot_landlock": "off"}),
 )
 
 

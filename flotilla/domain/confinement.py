@@ -34,8 +34,8 @@ class Confinement:
 
     @property
     def is_full(self) -> bool:
-        """Whether a bot is kept from all that is not its own: files, memory, signals and sessions of others."""
-        return self.users or self.landlock_abi >= SIGNALS_ABI
+        """Whether a bot is kept from all that is not its own; only a user of its own is no one's friend."""
+        return self.users
 
     @property
     def text(self) -> str:
@@ -59,19 +59,25 @@ class Confinement:
         """Say what a hostile bot can do that it should not; empty if there is nothing."""
         if self.is_full:
             return ""
-        if self.landlock_abi >= TCP_ABI:
-            return "A bot can end other bots and these programs with a signal."
-        if self.landlock_abi:
-            return "A bot can end other bots and these programs with a signal, and take ports."
-        return "A bot can read and change all that this user can: secrets.key, the database, other bots' sessions."
+        if not self.landlock_abi:
+            return "A bot can read and change all that this user can: secrets.key, the database, other bots' sessions."
+        able = ["use what listens on Unix sockets of this user (systemd --user, ssh-agent, Docker)"]
+        if self.landlock_abi < SIGNALS_ABI:
+            able.append("end other bots and these programs with a signal")
+        if self.landlock_abi < TCP_ABI:
+            able.append("take ports")
+        return f"A bot can {', '.join(able)}."
 
     @property
     def remedy(self) -> str:
         """Say how to have more; empty if there is no weakness."""
         if self.is_full:
             return ""
-        newer = "Linux 6.12 or newer has all of Landlock that counts here"
-        return f"Run Flotilla as root, so that each bot has a user of its own; or see to Landlock: {newer}."
+        kernel = "" if self.landlock_abi >= SIGNALS_ABI else " Linux 6.12 or newer knows more of Landlock."
+        return (
+            "Run Flotilla as root, so that each bot has a user of its own, or as a user that has nothing else and no "
+            f"login.{kernel}"
+        )
 
 
 def _held(version: int) -> list[str]:

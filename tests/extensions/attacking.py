@@ -99,6 +99,12 @@ def _connect(port: int) -> None:
         pass
 
 
+def _reach(path: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(TIMEOUT_S)
+        sock.connect(path)
+
+
 def _keep() -> None:
     file = Path.home() / "kept"
     file.write_text("kept")
@@ -126,6 +132,7 @@ def attacks() -> dict[str, Callable[[], object]]:
         "limits": lambda: _limit(bot),
         "valkey": lambda: _ask_valkey(at["valkey"], str(home / "valkey.conf")),
         "supervisord": lambda: _ask_supervisord(at["supervisord"], str(home / "supervisord.key")),
+        "sockets": lambda: _reach(at["socket"]),
         "code": lambda: _change(at["code"]),
         "remove": (home / "removable").unlink,
         "listen": _listen,

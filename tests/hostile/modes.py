@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -112,7 +113,11 @@ async def fleet(mode: Mode) -> AsyncIterator[Fleet]:
             await stack.start_sandbox()
             _attacker, victim = await stack.add_bots(2)
             give(home, uid)
-            with _valkey(stack.settings, before), _supervisord(stack.settings, before) as program_pid:
+            with (
+                _valkey(stack.settings, before),
+                _supervisord(stack.settings, before) as program_pid,
+                _listening(folder / "socket", uid),
+            ):
                 supervisor = await stack.start_supervisor()
                 statuses = await stack.all_ready(2)
                 session = stack.settings.session_file(victim)
@@ -131,6 +136,7 @@ async def fleet(mode: Mode) -> AsyncIterator[Fleet]:
                     "private": str(private),
                     "valkey": str(stack.settings.valkey_socket),
                     "supervisord": str(supervisord_socket(stack.settings)),
+                    "socket": str(folder / "socket"),
                     "code": str(code / "later.py"),
                     "port": int(stack.sandbox_url.rpartition(":")[2]),
                 }
@@ -139,6 +145,17 @@ async def fleet(mode: Mode) -> AsyncIterator[Fleet]:
                 yield Fleet(stack, uid, victim, supervisor.pid)
         finally:
             await stack.close()
+
+
+@contextmanager
+def _listening(path: Path, uid: int) -> Iterator[None]:
+    """Listen as other programs of a user do: for him alone."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        os.chown(path, uid, -1)
+        listener.listen()
+        yield
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_the_right_to_pass_closed_folders_is_kept_within_walls_alone_and_said() 
 
 @pytest.mark.parametrize(
     ("users", "abi", "word"),
-    [(True, 0, ""), (False, 6, ""), (False, 5, "signal"), (False, 3, "ports"), (False, 0, "secrets.key")],
+    [(True, 0, ""), (False, 6, "sockets"), (False, 5, "signal"), (False, 3, "ports"), (False, 0, "secrets.key")],
 )
 def test_a_weakness_is_named_with_its_remedy(users: bool, abi: int, word: str) -> None:
     found = Confinement(users, abi)

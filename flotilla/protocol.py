@@ -454,8 +454,8 @@ class Bounds(msgspec.Struct, frozen=True, array_like=True):
     open_files: RLIMIT_NOFILE. growth_bytes: private memory it may take beyond what it has when forked (RLIMIT_DATA).
     cgroup: folder of the cgroup that it joins. uid: its own user and group; fleet_gid: the group that may reach the
     control socket. processes: RLIMIT_NPROC, which counts per user, so only with a uid. None or empty: no limit.
-    searches: it keeps the capability to read what its user may not, which only `walls` make harmless. folder: where its
-    bot's code may keep files.
+    searches: it keeps the capability to read what its user may not, which only `walls` make harmless. folder,
+    temporary: where its bot's code may keep files, and have some for a while.
     """
 
     open_files: int = 4096
@@ -467,6 +467,7 @@ class Bounds(msgspec.Struct, frozen=True, array_like=True):
     walls: Walls | None = None
     searches: bool = False
     folder: str = ""
+    temporary: str = ""
 
 
 class Fork(_Message, frozen=True, tag=True):

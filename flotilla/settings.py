@@ -1,6 +1,7 @@
 """Every setting, typed and frozen. Parsed once from the environment, with all faults reported together."""
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -285,6 +286,14 @@ class Settings(BaseSettings):
     def bot_folder(self, bot_id: str) -> Path:
         """Where one bot's code may keep files of its own; it stays as long as the bot does."""
         return self.bots_dir / bot_id
+
+    def temporary_folder(self, bot_id: str) -> Path:
+        """Where one bot's code puts what it needs for a while.
+
+        Not in the home, for programs make sockets there, whose paths are short.
+        """
+        name = hashlib.sha256(bytes(self.home.absolute()) + bot_id.encode()).hexdigest()[:12]
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"flt-{name}"  # noqa: S108 - a bot that finds none goes without
 
     @property
     def bots_dir(self) -> Path:

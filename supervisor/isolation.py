@@ -88,6 +88,7 @@ class Isolation:
             walls=self._walls,
             searches=self.confinement.searches,
             folder=str(self._settings.bot_folder(member.bot.id)),
+            temporary=str(self._settings.temporary_folder(member.bot.id)),
         )
 
     def apply(self, member: Member) -> None:
@@ -102,14 +103,18 @@ class Isolation:
     async def forget(self, bot_ids: Iterable[str]) -> None:
         """Remove what was kept for bots that are gone, then let their user ids go."""
         folders = {
-            bot_id: (self._settings.session_file(bot_id).parent, self._settings.bot_folder(bot_id))
+            bot_id: (
+                self._settings.session_file(bot_id).parent,
+                self._settings.bot_folder(bot_id),
+                self._settings.temporary_folder(bot_id),
+            )
             for bot_id in bot_ids
         }
-        await asyncio.to_thread(_remove, [folder for both in folders.values() for folder in both])
+        await asyncio.to_thread(_remove, [folder for all_of_it in folders.values() for folder in all_of_it])
         if self.users is not None:
             try:
                 self.users.forget(
-                    bot_id for bot_id, both in folders.items() if not any(folder.exists() for folder in both)
+                    bot_id for bot_id, all_of_it in folders.items() if not any(each.exists() for each in all_of_it)
                 )
             except OSError as fault:
                 log.warning("isolation.users_not_written", error=str(fault))

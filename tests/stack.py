@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -158,7 +159,10 @@ class Stack:
             number = signal.SIGINT if program.name == "supervisor" else signal.SIGTERM
             with contextlib.suppress(ProcessLookupError, TimeoutError):
                 await program.end(number)
-        pids = [row.status.pid for row in await self.store.fleet() if row.status.pid]
+        rows = await self.store.fleet()
+        pids = [row.status.pid for row in rows if row.status.pid]
+        for row in rows:
+            shutil.rmtree(self.settings.temporary_folder(row.bot.id), ignore_errors=True)
         for program in self.programs:
             if program.process.returncode is None:
                 program.process.kill()

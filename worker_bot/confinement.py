@@ -1,12 +1,13 @@
 """What a worker gives up before its bot's first line of code runs: memory without end, its user, others' files."""
 
+import contextlib
 import errno
 import os
 import resource
+import stat
 import tempfile
 import threading
 from pathlib import Path
-from typing import Final
 
 from msgspec import structs
 
@@ -22,9 +23,6 @@ from flotilla.landlock import Ruleset
 from flotilla.protocol import Bounds, Fork, Without
 from flotilla.seccomp import refuse_limits_of_others
 from worker_bot import walls
-
-TEMPORARY: Final = "tmp"
-"""In a bot's folder: what its code makes for a while."""
 
 THREAD_STACK_BYTES = 2 * 1024 * 1024
 """RLIMIT_DATA counts the whole stack of a thread, 8 MB by default, of which Python uses a few pages."""
@@ -51,7 +49,6 @@ def confine(fork: Fork, lacks: list[Without] | None = None, ruleset: Ruleset | N
     if ruleset is not None:
         walls.complete(ruleset, own, fork.log_path)
     _give_up_rights(bounds, ruleset)
-    _settle(own)
     if bounds.growth_bytes is not None:
         threading.stack_size(THREAD_STACK_BYTES)
         limit_growth(bounds.growth_bytes)
@@ -84,25 +81,42 @@ def _give_up_rights(bounds: Bounds, ruleset: Ruleset | None) -> None:
 
 
 def _own_folders(fork: Fork) -> list[str]:
-    """Return the folders that are this bot's alone: of its session, and what it keeps. Made, and handed over to it."""
-    wanted = [str(Path(fork.session_path).parent)] if fork.session_path else []
-    if fork.bounds.folder and not make_folder(Path(fork.bounds.folder)):
-        wanted.append(fork.bounds.folder)
-        os.environ["HOME"] = fork.bounds.folder
-    owner = os.geteuid() if fork.bounds.uid is None else fork.bounds.uid
-    if os.geteuid() == 0:
-        for folder in wanted:
-            _hand_over(Path(folder), owner)
-    return wanted
+    """Return the folders that are this bot's alone: of its session, what it keeps, what it has for a while.
 
-
-def _settle(own: list[str]) -> None:
-    """Have what the bot makes for a while lie where no other bot looks.
-
-    Not before the bot's user does it: in a folder of his own, his links might lead anywhere.
+    Made, and handed over to it; its code finds the last two as HOME and TMPDIR.
     """
-    if own and not make_folder(Path(own[0]) / TEMPORARY):
-        os.environ["TMPDIR"] = tempfile.tempdir = f"{own[0]}/{TEMPORARY}"
+    bounds = fork.bounds
+    owner = os.geteuid() if bounds.uid is None else bounds.uid
+    own = [str(Path(fork.session_path).parent)] if fork.session_path else []
+    if bounds.folder and not make_folder(Path(bounds.folder)):
+        own.append(bounds.folder)
+        os.environ["HOME"] = bounds.folder
+    if os.geteuid() == 0:
+        for folder in own:
+            _hand_over(Path(folder), owner)
+    if bounds.temporary and (temporary := _make_temporary(bounds.temporary, owner)):
+        own.append(temporary)
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    return own
+
+
+def _make_temporary(wanted: str, owner: int) -> str:
+    """Return a folder that is its owner's alone: this one, another if somebody was there before; empty if none can be.
+
+    It lies where every user of this host may make what he likes.
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(wanted, 0o700)  # noqa: PTH102 - all of it is strings for the kernel
+            os.chown(wanted, owner, owner if os.geteuid() == 0 else -1)
+        found = os.lstat(wanted)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not stat.S_IMODE(found.st_mode) & 0o077:
+            return wanted
+        another = tempfile.mkdtemp(prefix="flt-", dir=os.path.dirname(wanted))  # noqa: PTH120
+        os.chown(another, owner, owner if os.geteuid() == 0 else -1)
+    except OSError:
+        return ""
+    return another
 
 
 def make_folder(folder: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flotilla import landlock
-from worker_bot.confinement import _hand_over
+from worker_bot.confinement import _hand_over, _make_temporary
 
 HARNESS = """
 import json, os, psutil, resource, sys, threading
@@ -110,12 +110,22 @@ def test_folder_is_handed_over_once_and_its_links_are_not_followed(tmp_path: Pat
 def test_a_bot_has_a_home_and_a_place_for_what_it_makes_for_a_while(tmp_path: Path) -> None:
     code = f"""
 import pathlib, tempfile
-confine(order(session={str(tmp_path / "run" / "session")!r}, folder={str(tmp_path / "kept")!r}))
+confine(order(folder={str(tmp_path / "kept")!r}, temporary={str(tmp_path / "while")!r}))
 say(str(pathlib.Path.home()), tempfile.gettempdir(), os.environ["TMPDIR"])
 """
-    home, temporary = str(tmp_path / "kept"), str(tmp_path / "run" / "tmp")
-    assert said(code) == json.dumps([home, temporary, temporary])
-    assert (tmp_path / "kept").stat().st_mode & 0o777 == 0o700
+    home, temporary = tmp_path / "kept", tmp_path / "while"
+    for _ in range(2):
+        assert said(code) == json.dumps([str(home), str(temporary), str(temporary)])
+    assert {folder.stat().st_mode & 0o777 for folder in (home, temporary)} == {0o700}
+
+
+def test_a_place_that_somebody_else_has_taken_is_let_be(tmp_path: Path) -> None:
+    wanted = tmp_path / "while"
+    wanted.symlink_to(tmp_path)
+    found = _make_temporary(str(wanted), os.geteuid())
+    assert found != str(wanted)
+    assert Path(found).stat().st_mode & 0o777 == 0o700
+    assert _make_temporary(str(tmp_path / "nowhere" / "while"), os.geteuid()) == ""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")

@@ -5,10 +5,16 @@ import os
 import resource
 import sys
 from dataclasses import dataclass
+from typing import NoReturn
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_KEEPCAPS, _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 8, 23, 24
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+_CAP_DAC_READ_SEARCH = 2
+_CAPABILITY_VERSION_3 = 0x20080522
+"""Sources: linux/prctl.h, linux/capability.h."""
 _PAGE_BYTES = resource.getpagesize()
 _READ_BYTES = 4096
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -82,11 +88,47 @@ def _read(path: str) -> bytes:
         os.close(descriptor)
 
 
-def become_user(uid: int, extra_gid: int) -> None:
+def become_user(uid: int, extra_gid: int, *, searches: bool = False) -> None:
     """Be this user, in the group of the same number and in `extra_gid`, for good. Raises OSError without root.
 
-    All capabilities go with the old user (capabilities(7), "Effect of user ID changes on capabilities").
+    All capabilities go with the old user (capabilities(7), "Effect of user ID changes on capabilities"). searches: but
+    for the one to enter folders and read files whatever their modes, for it and what it starts.
     """
     os.setgroups([extra_gid])
     os.setresgid(uid, uid, uid)
+    if searches:
+        _prctl(_PR_SET_KEEPCAPS, 1)
     os.setresuid(uid, uid, uid)
+    if searches:
+        _hold_capabilities(1 << _CAP_DAC_READ_SEARCH)
+        _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, _CAP_DAC_READ_SEARCH)
+
+
+def drop_capabilities() -> None:
+    """Give up every right of root, also for what this process starts, and stay its user. Raises OSError.
+
+    Of another user than root it changes nothing.
+    """
+    number = 0
+    while _libc.prctl(_PR_CAPBSET_READ, number, 0, 0, 0) >= 0:  # until the kernel knows no more
+        _libc.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)  # what may not be dropped is not held either
+        number += 1
+    _hold_capabilities(0)
+
+
+def _hold_capabilities(held: int) -> None:
+    """Have these capabilities, as effective, permitted and inheritable, and no other (capset(2))."""
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    low, high = held & 0xFFFFFFFF, held >> 32
+    if _libc.capset(header, (ctypes.c_uint32 * 6)(low, low, low, high, high, high)) != 0:
+        _fail()
+
+
+def _prctl(option: int, *arguments: int) -> None:
+    if _libc.prctl(option, *arguments, *(0,) * (4 - len(arguments))) != 0:
+        _fail()
+
+
+def _fail() -> NoReturn:
+    number = ctypes.get_errno()
+    raise OSError(number, os.strerror(number))

@@ -52,6 +52,7 @@ def make_folders(settings: Settings) -> list[Path]:
         settings.log_dir,
         settings.log_dir / "bots",
         settings.session_dir,
+        settings.bots_dir,
         settings.control_socket.parent,
     ):
         if not folder.is_dir():

@@ -85,6 +85,20 @@ class Hello(_Message, frozen=True, tag=True):
     guilds_version: Annotated[int, msgspec.Meta(ge=-1, le=2**63 - 1)] = -1
 
 
+class Fetch(_Message, frozen=True, tag=True):
+    """The one message of a connection of its own: open for this worker what it may not open itself.
+
+    It is answered with a byte and a descriptor (SCM_RIGHTS), or by the connection's end. shard, shards: of the session.
+    """
+
+    bot_id: Code
+    generation: Number
+    secret: Annotated[bytes, msgspec.Meta(max_length=64)]
+    what: Literal["log", "session"]
+    shard: Number = 0
+    shards: Number = 1
+
+
 class Ready(_Message, frozen=True, tag=True):
     """The gateway session is READY, or RESUMED if `resumed`: then no IDENTIFY was spent."""
 
@@ -419,12 +433,29 @@ class Refused(_Message, frozen=True, tag=True):
 # Supervisor to fork server -------------------------------------------------------------------------------------------
 
 
+class Walls(msgspec.Struct, frozen=True, array_like=True):
+    """What a worker can reach once Landlock holds it, besides the system, the code, its log and its session.
+
+    abi: version of Landlock to ask for, at least 1. closed: what is never part of what it may read: the home, and the
+    database. read, write: what all bots may read or change besides. listen, connect: TCP ports; connect None: any.
+    """
+
+    abi: int
+    closed: tuple[str, ...]
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    listen: tuple[int, ...] = ()
+    connect: tuple[int, ...] | None = None
+
+
 class Bounds(msgspec.Struct, frozen=True, array_like=True):
     """What the kernel holds a worker to, from before its bot's first line of code runs.
 
     open_files: RLIMIT_NOFILE. growth_bytes: private memory it may take beyond what it has when forked (RLIMIT_DATA).
     cgroup: folder of the cgroup that it joins. uid: its own user and group; fleet_gid: the group that may reach the
     control socket. processes: RLIMIT_NPROC, which counts per user, so only with a uid. None or empty: no limit.
+    searches: it keeps the capability to read what its user may not, which only `walls` make harmless. folder,
+    temporary: where its bot's code may keep files, and have some for a while.
     """
 
     open_files: int = 4096
@@ -433,6 +464,10 @@ class Bounds(msgspec.Struct, frozen=True, array_like=True):
     uid: int | None = None
     fleet_gid: int = 0
     processes: int = 256
+    walls: Walls | None = None
+    searches: bool = False
+    folder: str = ""
+    temporary: str = ""
 
 
 class Fork(_Message, frozen=True, tag=True):
@@ -515,6 +550,7 @@ class Pong(_Message, frozen=True, tag=True):
 FromForkServer = Warm | Preloaded | Forked | ForkFailed | Reaped | Pong
 FromWorker = (
     Hello
+    | Fetch
     | Ready
     | NotReady
     | Beat

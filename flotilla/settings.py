@@ -1,6 +1,7 @@
 """Every setting, typed and frozen. Parsed once from the environment, with all faults reported together."""
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -54,6 +55,22 @@ def _module_names(value: object) -> object:
     return names
 
 
+def _paths(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = tuple(Path(part) for part in value.split(os.pathsep) if part)
+    if not all(path.is_absolute() for path in found):
+        raise ValueError("every path must be absolute")
+    return found
+
+
+def _ports(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_ports)]
 ModuleNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_module_names)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
@@ -112,11 +129,30 @@ class Settings(BaseSettings):
         description="What holds a worker's memory where the probe is too late: cgroup v2 where delegated, else rlimit.",
     )
     bot_open_files: int = Field(4096, ge=64, description="Files and connections that a worker may have open at once.")
+    bot_users: Literal["auto", "own", "shared"] = Field(
+        "auto",
+        description="Whether each bot has a user of its own: as root it has, unless this is shared. own: not without.",
+    )
     bot_uid_base: int | None = Field(
         None,
         ge=1000,
         le=2_000_000_000,
-        description="Give each bot a user id of its own, above this one; needs root. Default: the supervisor's own.",
+        description="User id above which the bots' own begin; needs root. Default: between 1880000000 and 2120064000, "
+        "by the home's path; 4000 in a container that has no such ids.",
+    )
+    bot_landlock: Literal["auto", "off"] = Field(
+        "auto", description="Whether Landlock holds bots to their own files and ports, where the kernel has it."
+    )
+    bot_read_paths: Paths = Field(
+        (), description="Files and folders besides code and system that all bots may read; separated by colons."
+    )
+    bot_write_paths: Paths = Field(
+        (), description="Files and folders besides its own that every bot may change; separated by colons."
+    )
+    bot_listen_ports: Ports = Field((), description="TCP ports on which bots may listen; separated by commas.")
+    bot_connect_ports: Ports = Field(
+        (),
+        description="TCP ports that bots may connect to, besides Discord's and 53; separated by commas. Default: any.",
     )
     bot_processes: int = Field(
         256, ge=16, description="Processes and threads of a bot that has a user id of its own, its worker included."
@@ -247,6 +283,23 @@ class Settings(BaseSettings):
         """Where one bot's session lies, in a folder that is its worker's alone."""
         return self.session_dir / bot_id / "gateway.session"
 
+    def bot_folder(self, bot_id: str) -> Path:
+        """Where one bot's code may keep files of its own; it stays as long as the bot does."""
+        return self.bots_dir / bot_id
+
+    def temporary_folder(self, bot_id: str) -> Path:
+        """Where one bot's code puts what it needs for a while.
+
+        Not in the home, for programs make sockets there, whose paths are short.
+        """
+        name = hashlib.sha256(bytes(self.home.absolute()) + bot_id.encode()).hexdigest()[:12]
+        return Path(os.environ.get("TMPDIR") or "/tmp") / f"flt-{name}"  # noqa: S108 - a bot that finds none goes without
+
+    @property
+    def bots_dir(self) -> Path:
+        """Folders of bots' own, which each may enter that has a user of its own."""
+        return self.home / "bots"
+
     @property
     def key_file(self) -> Path:
         """Keys that encrypt bot tokens."""
@@ -268,6 +321,16 @@ class Settings(BaseSettings):
         return self.run_dir / "valkey.sock"
 
     @property
+    def supervisord_key_file(self) -> Path:
+        """What supervisord asks for on its socket."""
+        return self.home / "supervisord.key"
+
+    @property
+    def valkey_conf(self) -> Path:
+        """The private Valkey's configuration, with its password."""
+        return self.home / "valkey.conf"
+
+    @property
     def effective_database_url(self) -> str:
         """The database's URL, with its password if it has one."""
         if self.database_url is not None:
@@ -279,7 +342,11 @@ class Settings(BaseSettings):
         """Redis' or Valkey's URL, with its password if it has one."""
         if self.redis_url is not None:
             return self.redis_url.get_secret_value()
-        return f"unix://{self.valkey_socket}"
+        try:
+            password = self.valkey_conf.read_text().removeprefix("requirepass ").strip()
+        except OSError:
+            password = ""  # `flotilla up` makes one
+        return f"unix://{self.valkey_socket}" + (f"?password={password}" if password else "")
 
     @property
     def effective_url(self) -> str:

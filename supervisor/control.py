@@ -24,6 +24,7 @@ from flotilla.protocol import (
     Beat,
     Configure,
     Failing,
+    Fetch,
     FromWorker,
     Hello,
     NotReady,
@@ -82,6 +83,7 @@ class ControlServer:
         containment: Containment,
         users: BotUsers | None = None,
         offended: Callable[[Member, str], object] = lambda _member, _why: None,
+        lend: Callable[[Member, Fetch], int] | None = None,
     ) -> None:
         self._path = path
         self._fleet = fleet
@@ -92,6 +94,7 @@ class ControlServer:
         self._users = users
         self._takers = takers
         self._offended = offended
+        self._lend = lend
         self._containment = containment
         self._sessions = sessions
         self._configs = configs
@@ -202,6 +205,31 @@ class ControlServer:
         if member is None or not self._containment.attempt(member.bot, "greeting", self._meet, link, hello, member):
             self._refuse(link, hello, "there is no such bot") if member is None else link.close()
 
+    def fetch(self, link: Link, wanted: Fetch) -> None:
+        """Give a worker that proves itself a file of its own, or nothing; the connection ends."""
+        member = self._fleet.get(wanted.bot_id)
+        try:
+            if member is not None and self._lend is not None:
+                self._containment.attempt(member.bot, "fetch", self._give, link, wanted, member)
+        finally:
+            link.close()
+
+    def _give(self, link: Link, wanted: Fetch, member: Member) -> None:
+        hello = Hello(VERSION, wanted.bot_id, wanted.generation, wanted.secret, running=True, ready=False)
+        why = self._objection(hello, member, link.pid, link.uid)
+        try:
+            if why or self._lend is None:
+                raise PermissionError(why)
+            descriptor = self._lend(member, wanted)
+            try:
+                link.give(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as fault:
+            log.warning("control.not_given", bot=member.bot.name, what=wanted.what, pid=link.pid, error=str(fault))
+        else:
+            log.info("control.given", bot=member.bot.name, what=wanted.what)
+
     def _refuse(self, link: Link, hello: Hello, why: str) -> None:
         log.warning("control.refused", bot_id=hello.bot_id, generation=hello.generation, pid=link.pid, why=why)
         link.send(Refused(why))
@@ -300,8 +328,8 @@ class ControlServer:
 
     def take(self, member: Member, generation: int, message: FromWorker) -> None:
         """Let a worker's message have its effect; what breaks over it is set aside for this bot alone."""
-        if isinstance(message, Hello):
-            raise ProtocolError("Hello comes once")
+        if isinstance(message, Hello | Fetch):
+            raise ProtocolError(f"{type(message).__name__} comes first, and once")
         what = f"message {type(message).__name__}"
         self._containment.attempt(member.bot, what, self._take, member, generation, message)
 

@@ -1,19 +1,26 @@
 """What each worker is held to, put together from the settings, this host's means and the bot's policy."""
 
 import asyncio
+import os
 import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
+from flotilla.confinement import find, uid_base
+from flotilla.domain.confinement import Confinement
 from flotilla.errors import FlotillaError
-from flotilla.protocol import Bounds
+from flotilla.protocol import Bounds, Walls
 from flotilla.settings import Settings
 from supervisor.kernel_limits import kernel_limits
 from supervisor.member import Member
 from supervisor.users import BotUsers
 
+_HTTPS_PORT = 443
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
 log = structlog.get_logger()
 
 
@@ -23,11 +30,40 @@ class Isolation:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._memory = kernel_limits(settings.memory_kernel_limit)
+        self.confinement = find(settings)
         self.users: BotUsers | None = None
-        if settings.bot_uid_base is not None:
-            # One gate before everything that is not the bots': whatever modes the files behind it have.
-            settings.home.chmod(0o700)
-            self.users = BotUsers(settings.uid_file, settings.bot_uid_base, settings.session_dir)
+        if self.confinement.users:
+            self.users = BotUsers(settings.uid_file, uid_base(settings), settings.session_dir)
+        self.let_through()
+        self._walls = walls_of(settings, self.confinement)
+        tell = log.info if self.confinement.is_full else log.warning
+        tell("isolation.chosen", bots=self.confinement.text, weakness=self.confinement.weakness)
+
+    def let_through(self) -> None:
+        """Let the bots' group pass, and nobody else, to the folders of which each has one; without users, nobody.
+
+        A bot looks there whether its log and its session are still where they were. It sees no names, and opens nothing
+        that is another's. Raises OSError.
+        """
+        settings = self._settings
+        ways = (settings.run_dir, settings.session_dir, settings.bots_dir, settings.log_dir, settings.log_dir / "bots")
+        for folder in (settings.home, *ways):
+            found = folder.stat()
+            group = found.st_gid if self.users is None else self.users.fleet_gid
+            mode = 0o700 if self.users is None else 0o710
+            if (found.st_gid, stat.S_IMODE(found.st_mode)) != (group, mode):
+                os.chown(folder, -1, group)
+                folder.chmod(mode)
+        if self.users is not None:
+            self._close({*ways, settings.control_socket.parent})
+
+    def _close(self, ways: set[Path]) -> None:
+        """Close to others what lies in the home: bots may pass there, and people copy things. Raises OSError."""
+        with os.scandir(self._settings.home) as entries:
+            for entry in entries:
+                mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
+                if mode & OTHERS and not entry.is_symlink() and Path(entry.path) not in ways:
+                    Path(entry.path).chmod(mode & ~OTHERS)
 
     def prepare(self, bot_ids: Iterable[str]) -> None:
         """Do at once for many bots what costs a write to the disk. What fails is tried again for each bot."""
@@ -49,6 +85,10 @@ class Isolation:
             uid=uid,
             fleet_gid=0 if self.users is None else self.users.fleet_gid,
             processes=self._settings.bot_processes,
+            walls=self._walls,
+            searches=self.confinement.searches,
+            folder=str(self._settings.bot_folder(member.bot.id)),
+            temporary=str(self._settings.temporary_folder(member.bot.id)),
         )
 
     def apply(self, member: Member) -> None:
@@ -62,11 +102,20 @@ class Isolation:
 
     async def forget(self, bot_ids: Iterable[str]) -> None:
         """Remove what was kept for bots that are gone, then let their user ids go."""
-        folders = {bot_id: self._settings.session_file(bot_id).parent for bot_id in bot_ids}
-        await asyncio.to_thread(_remove, folders.values())
+        folders = {
+            bot_id: (
+                self._settings.session_file(bot_id).parent,
+                self._settings.bot_folder(bot_id),
+                self._settings.temporary_folder(bot_id),
+            )
+            for bot_id in bot_ids
+        }
+        await asyncio.to_thread(_remove, [folder for all_of_it in folders.values() for folder in all_of_it])
         if self.users is not None:
             try:
-                self.users.forget(bot_id for bot_id, folder in folders.items() if not folder.exists())
+                self.users.forget(
+                    bot_id for bot_id, all_of_it in folders.items() if not any(each.exists() for each in all_of_it)
+                )
             except OSError as fault:
                 log.warning("isolation.users_not_written", error=str(fault))
 
@@ -74,3 +123,30 @@ class Isolation:
 def _remove(folders: Iterable[Path]) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def walls_of(settings: Settings, confinement: Confinement) -> Walls | None:
+    """Return what Landlock lets every bot reach, None where it is not in force."""
+    if not confinement.landlock_abi:
+        return None
+    connect = None
+    if settings.bot_connect_ports:
+        discord = urlsplit(settings.discord_url)
+        connect = (*settings.bot_connect_ports, _HTTPS_PORT, discord.port or _HTTPS_PORT)
+    return Walls(
+        confinement.landlock_abi,
+        (str(settings.home), *_database_files(settings)),
+        tuple(map(str, settings.bot_read_paths)),
+        tuple(map(str, settings.bot_write_paths)),
+        settings.bot_listen_ports,
+        connect,
+    )
+
+
+def _database_files(settings: Settings) -> list[str]:
+    """Return the files of an SQLite database, wherever it lies."""
+    scheme, separator, path = settings.effective_database_url.partition(":///")
+    if not separator or not scheme.startswith("sqlite"):
+        return []
+    file = os.path.abspath(path.partition("?")[0])  # noqa: PTH100 - it need not be there
+    return [file + suffix for suffix in ("", "-wal", "-shm", "-journal")]

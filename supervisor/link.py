@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 import os
+import socket
 import time
 from typing import Protocol
 
 import structlog
 
 from flotilla.peer import credentials
-from flotilla.protocol import FrameDecoder, FromWorker, Hello, ProtocolError, ToWorker, encode, from_worker
+from flotilla.protocol import Fetch, FrameDecoder, FromWorker, Hello, ProtocolError, ToWorker, encode, from_worker
 from supervisor.member import Member
 from supervisor.pace import PER_S, Pace
 
@@ -33,6 +34,9 @@ class Keeper(Protocol):
 
     def meet(self, link: "Link", hello: Hello) -> None:
         """Take a peer's first message."""
+
+    def fetch(self, link: "Link", wanted: Fetch) -> None:
+        """Give a worker a file of its own, or nothing, and close the connection."""
 
     def take(self, member: Member, generation: int, message: FromWorker) -> None:
         """Take a worker's message. Raises ProtocolError."""
@@ -81,6 +85,12 @@ class Link(asyncio.BufferedProtocol):
             return False
         transport.write(encode(message))
         return True
+
+    def give(self, descriptor: int) -> None:
+        """Send a descriptor, as the first and last thing on this connection. Raises OSError."""
+        if self._transport is not None and self.is_open:
+            with socket.socket(fileno=os.dup(self._transport.get_extra_info("socket").fileno())) as sock:
+                socket.send_fds(sock, [b"\0"], [descriptor])
 
     def hold(self) -> None:
         """Take nothing more from the peer for now: the rest waits in the kernel, at the cost of who sends it."""
@@ -165,6 +175,9 @@ class Link(asyncio.BufferedProtocol):
 
     def _take(self, message: FromWorker, size_bytes: int) -> None:
         if self.member is None:
+            if isinstance(message, Fetch):
+                self._keeper.fetch(self, message)
+                return
             if not isinstance(message, Hello):
                 raise ProtocolError("the first message was not Hello")
             self._keeper.meet(self, message)

@@ -1,6 +1,7 @@
 """The folders and sockets of the home while it runs: what somebody removes is made anew, and told."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -18,10 +19,16 @@ log = structlog.get_logger()
 
 
 class Places:
-    """Looks after what others find by its path. What only its own program could make anew is told alone."""
+    """Looks after what others find by its path. What only its own program could make anew is told alone.
 
-    def __init__(self, settings: Settings, control: ControlServer, chronicle: Chronicle) -> None:
+    let_through: lets bots pass to their folders, as far as they have users of their own.
+    """
+
+    def __init__(
+        self, settings: Settings, control: ControlServer, chronicle: Chronicle, let_through: Callable[[], None]
+    ) -> None:
         self._settings = settings
+        self._let_through = let_through
         self._control = control
         self._chronicle = chronicle
         others = [settings.run_dir / SUPERVISORD_SOCKET]
@@ -57,6 +64,7 @@ class Places:
     def _look_at_disk(self) -> tuple[list[Path], list[Path]]:
         """Return the folders that were made anew, and what is gone that was there at an earlier look."""
         made = make_folders(self._settings)
+        self._let_through()
         there = {place for place in self._others if place.exists()}
         lost, self._seen = self._seen - there, there
         return made, sorted(lost)

@@ -74,6 +74,7 @@ from supervisor.heaps import Heaps
 from supervisor.host_faults import HostFaults, require_descriptors
 from supervisor.isolation import Isolation
 from supervisor.journal import Journal
+from supervisor.lending import Lender
 from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
 from supervisor.metrics import Metrics
@@ -253,6 +254,7 @@ class Supervisor:
             lambda member, why: self._chronicle.note(
                 "protocol_violation", member.bot.id, member.bot.name, why=plain(why, TOLD_CHARS)
             ),
+            Lender(settings, self._isolation.users).open,
         )
         self._heaps.tell = self._control.tell
         self._reaper = Reaper(
@@ -310,7 +312,7 @@ class Supervisor:
                     self._configs.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
-                    Places(self._settings, self._control, self._chronicle).run(),
+                    Places(self._settings, self._control, self._chronicle, self._isolation.let_through).run(),
                 )
             ]
             storing = [group.create_task(writer.run()) for writer in (*self._writers, self._metrics)]

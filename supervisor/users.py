@@ -1,40 +1,21 @@
-"""A user id for each bot, if wanted: one bot's code then reaches neither another bot nor this program's files."""
+"""A user id for each bot: one bot's code then reaches neither another bot nor this program's files."""
 
 import json
 import os
-import stat
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-import structlog
-
+from flotilla.confinement import RANGE
 from flotilla.errors import SetupError
-
-RANGE = 60_000
-"""User ids above the base that are used. One that was a bot's is used again when all others have been."""
-
-log = structlog.get_logger()
 
 
 class BotUsers:
     """Which bot has which user id; kept in `file`, which only the supervisor that holds this home writes.
 
-    Two bots never share one, and a bot keeps its own until it is forgotten. Raises SetupError (`uids_damaged`,
-    `uids_need_root`).
+    Two bots never share one, and a bot keeps its own until it is forgotten. Raises SetupError (`uids_damaged`).
     """
 
     def __init__(self, file: Path, base: int, session_dir: Path) -> None:
-        if os.geteuid() != 0:
-            raise SetupError(
-                "FLOTILLA_BOT_UID_BASE needs root, to make workers other users. Run Flotilla as root, or unset it.",
-                code="uids_need_root",
-            )
-        for folder in (Path(sys.prefix), Path(os.__file__).parent, Path(__file__).parents[1]):
-            closed = closed_to_others(folder)
-            if closed is not None:
-                # What was imported before the fork works all the same.
-                log.warning("users.code_not_readable", folder=str(folder), closed=str(closed))
         self._file = file
         self._base = base
         self._last, self._uids = self._read()
@@ -116,15 +97,3 @@ class BotUsers:
             file.flush()
             os.fsync(descriptor)
         fresh.replace(self._file)
-
-
-def closed_to_others(folder: Path) -> Path | None:
-    """Return the first folder on the way to `folder` that other users may not enter, or itself if they may not read it.
-
-    None: they can read it.
-    """
-    for place in reversed((folder, *folder.parents)):
-        mode = place.stat().st_mode
-        if not mode & stat.S_IXOTH or (place == folder and not mode & stat.S_IROTH):
-            return place
-    return None

@@ -34,17 +34,30 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = STAR
 class Valkey:
     """A private Valkey on a Unix socket, with nothing on disk. It can be killed and started again."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, conf: Path | None = None, before_exec: Callable[[], None] | None = None) -> None:
         self.socket = socket
         self.url = f"unix://{socket}"
+        self._conf = conf
+        self._before_exec = before_exec
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Return when it answers."""
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"]
+        options = [
+            *([str(self._conf)] if self._conf else []),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(self.socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         self._process = subprocess.Popen(
             [str(get_binary_path()), *options],
             cwd=self.socket.parent,
+            preexec_fn=self._before_exec,  # noqa: PLW1509 - who gives one starts no threads before
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -55,6 +68,8 @@ class Valkey:
         try:
             with self.client() as client:
                 return bool(client.ping())
+        except redis.AuthenticationError:
+            return True
         except (redis.RedisError, OSError):
             return False
 
@@ -71,9 +86,11 @@ class Valkey:
 
 
 @contextmanager
-def running_valkey(socket: Path) -> Iterator[Valkey]:
-    """Yield a Valkey that answers, and leave none behind."""
-    valkey = Valkey(socket)
+def running_valkey(
+    socket: Path, conf: Path | None = None, before_exec: Callable[[], None] | None = None
+) -> Iterator[Valkey]:
+    """Yield a Valkey that answers, and leave none behind. before_exec: done in its process before it becomes Valkey."""
+    valkey = Valkey(socket, conf, before_exec)
     valkey.start()
     try:
         yield valkey

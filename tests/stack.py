@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import time
@@ -86,7 +87,8 @@ class Stack:
     async def create(cls, home: Path, **environment: str) -> "Stack":
         """Prepare a home and its database. environment: further FLOTILLA_… settings, without the prefix."""
         stack = cls(home)
-        stack.environment = {"FLOTILLA_HOME": str(home)} | {f"FLOTILLA_{k.upper()}": v for k, v in environment.items()}
+        given = {f"FLOTILLA_{name.upper()}": value for name, value in environment.items()}
+        stack.environment = {"FLOTILLA_HOME": str(home)} | _for_coverage() | given
         prepare_home(stack.settings)
         stack.database = Database(stack.settings.effective_database_url)
         await upgrade(stack.database)
@@ -157,7 +159,10 @@ class Stack:
             number = signal.SIGINT if program.name == "supervisor" else signal.SIGTERM
             with contextlib.suppress(ProcessLookupError, TimeoutError):
                 await program.end(number)
-        pids = [row.status.pid for row in await self.store.fleet() if row.status.pid]
+        rows = await self.store.fleet()
+        pids = [row.status.pid for row in rows if row.status.pid]
+        for row in rows:
+            shutil.rmtree(self.settings.temporary_folder(row.bot.id), ignore_errors=True)
         for program in self.programs:
             if program.process.returncode is None:
                 program.process.kill()
@@ -257,6 +262,13 @@ class Stack:
         query = sa.select(bot_transitions).where(bot_transitions.c.bot_id == bot_id).order_by(bot_transitions.c.id)
         async with self.database.read() as connection:
             return [(row.state, row.ready) for row in await connection.execute(query)]
+
+
+def _for_coverage() -> dict[str, str]:
+    """Return what lets workers write down which lines they ran, where that is wanted: beside the code."""
+    if "COVERAGE_PROCESS_CONFIG" not in os.environ and "COVERAGE_PROCESS_START" not in os.environ:
+        return {}
+    return {"FLOTILLA_BOT_USERS": "shared", "FLOTILLA_BOT_WRITE_PATHS": str(Path.cwd())}
 
 
 def alive(pid: int | None) -> bool:

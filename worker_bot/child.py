@@ -11,6 +11,7 @@ from pathlib import Path
 import setproctitle
 
 from flotilla.hardening import forbid_core_dumps
+from flotilla.landlock import Ruleset
 from flotilla.protocol import EXIT_HOST_FAULT, EXIT_OUT_OF_MEMORY, Fork, Without
 from flotilla.redaction import redact_text
 from worker_bot import forked
@@ -21,14 +22,14 @@ from worker_bot.output import Output, configure_logging, redirect_output
 from worker_bot.worker import EXIT_FAILED
 
 
-def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
+def become_worker(fork: Fork, inherited: Iterable[int], ruleset: Ruleset | None = None) -> int:
     """Run the worker that `fork` describes and return its exit code. Called in the child, right after the fork.
 
-    inherited: the fork server's own file descriptors, which a worker must not hold.
+    inherited: the fork server's own file descriptors, which a worker must not hold. ruleset: its walls, begun.
     """
     lacks: list[Without] = []
     try:
-        fork, output = _become_own_process(fork, inherited, lacks)
+        fork, output = _become_own_process(fork, inherited, lacks, ruleset)
     except OSError:
         _say(traceback.format_exc())
         return EXIT_HOST_FAULT
@@ -44,7 +45,9 @@ def become_worker(fork: Fork, inherited: Iterable[int]) -> int:
         return EXIT_FAILED
 
 
-def _become_own_process(fork: Fork, inherited: Iterable[int], lacks: list[Without]) -> tuple[Fork, Output]:
+def _become_own_process(
+    fork: Fork, inherited: Iterable[int], lacks: list[Without], ruleset: Ruleset | None
+) -> tuple[Fork, Output]:
     """Return the order with paths that can still be reached, and the log that it writes.
 
     Raises OSError: the host does not let it be a worker.
@@ -58,7 +61,7 @@ def _become_own_process(fork: Fork, inherited: Iterable[int], lacks: list[Withou
     output = redirect_output(Path(fork.log_path))
     if output.error:
         lacks.append(Without("log", output.error))
-    fork = confine(fork, lacks)
+    fork = confine(fork, lacks, ruleset)
     forbid_core_dumps()
     setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
     use_one_heap()

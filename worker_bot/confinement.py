@@ -1,22 +1,37 @@
-"""What a worker gives up before its bot's first line of code runs: memory and files without end, and its user."""
+"""What a worker gives up before its bot's first line of code runs: memory without end, its user, others' files."""
 
+import contextlib
 import errno
 import os
 import resource
+import stat
+import tempfile
 import threading
 from pathlib import Path
 
 from msgspec import structs
 
-from flotilla.hardening import become_user, limit_for_good, limit_growth, own_memory, own_private_bytes
-from flotilla.protocol import Fork, Without
+from flotilla.hardening import (
+    become_user,
+    drop_capabilities,
+    limit_for_good,
+    limit_growth,
+    own_memory,
+    own_private_bytes,
+)
+from flotilla.landlock import Ruleset
+from flotilla.protocol import Bounds, Fork, Without
+from flotilla.seccomp import refuse_limits_of_others
+from worker_bot import walls
 
 THREAD_STACK_BYTES = 2 * 1024 * 1024
 """RLIMIT_DATA counts the whole stack of a thread, 8 MB by default, of which Python uses a few pages."""
 
 
-def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
-    """Hold this process to `fork.bounds` for good; return the order with paths that it can still reach.
+def confine(fork: Fork, lacks: list[Without] | None = None, ruleset: Ruleset | None = None) -> Fork:
+    """Hold this process to `fork.bounds` for good; return the order as it can still be carried out.
+
+    ruleset: its walls, as `begin_walls` has them.
 
     Without a folder for its session it has none in the order; `lacks` is told so. Raises OSError, and then the worker
     must not run.
@@ -30,20 +45,78 @@ def confine(fork: Fork, lacks: list[Without] | None = None) -> Fork:
         fork = structs.replace(fork, session_path="")
         if lacks is not None:
             lacks.append(Without("session", error))
-    if bounds.uid is not None:
-        limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
-        if fork.session_path:
-            _hand_over(session.parent, bounds.uid)
-        fork = structs.replace(
-            fork,
-            control_path=_reachable(fork.control_path),
-            session_path=_reachable(fork.session_path) if fork.session_path else "",
-        )
-        become_user(bounds.uid, bounds.fleet_gid)
+    own = _own_folders(fork)
+    if ruleset is not None:
+        walls.complete(ruleset, own, fork.log_path)
+    _give_up_rights(bounds, ruleset)
     if bounds.growth_bytes is not None:
         threading.stack_size(THREAD_STACK_BYTES)
         limit_growth(bounds.growth_bytes)
     return fork
+
+
+def begin_walls(bounds: Bounds) -> Ruleset | None:
+    """Return the walls of a worker that is to be forked, as far as they are those of all, or None without any.
+
+    With the rights that go with the worker's user. Raises OSError.
+    """
+    if bounds.walls is None:
+        return None
+    return walls.begin(bounds.walls, strict=os.geteuid() == 0 and (bounds.uid is None or bounds.searches))
+
+
+def _give_up_rights(bounds: Bounds, ruleset: Ruleset | None) -> None:
+    """Become the bot's user, if it has one, and keep to its own files and ports."""
+    if bounds.uid is not None:
+        limit_for_good(resource.RLIMIT_NPROC, bounds.processes)
+        become_user(bounds.uid, bounds.fleet_gid, searches=bounds.searches)
+    if ruleset is None:
+        return
+    if bounds.uid is None:
+        drop_capabilities()
+    ruleset.restrict()
+    ruleset.close()
+    if bounds.uid is None:
+        refuse_limits_of_others()  # only a user of its own keeps a bot from them otherwise
+
+
+def _own_folders(fork: Fork) -> list[str]:
+    """Return the folders that are this bot's alone: of its session, what it keeps, what it has for a while.
+
+    Made, and handed over to it; its code finds the last two as HOME and TMPDIR.
+    """
+    bounds = fork.bounds
+    owner = os.geteuid() if bounds.uid is None else bounds.uid
+    own = [str(Path(fork.session_path).parent)] if fork.session_path else []
+    if bounds.folder and not make_folder(Path(bounds.folder)):
+        own.append(bounds.folder)
+        os.environ["HOME"] = bounds.folder
+    if os.geteuid() == 0:
+        for folder in own:
+            _hand_over(Path(folder), owner)
+    if bounds.temporary and (temporary := _make_temporary(bounds.temporary, owner)):
+        own.append(temporary)
+        os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    return own
+
+
+def _make_temporary(wanted: str, owner: int) -> str:
+    """Return a folder that is its owner's alone: this one, another if somebody was there before; empty if none can be.
+
+    It lies where every user of this host may make what he likes.
+    """
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(wanted, 0o700)  # noqa: PTH102 - all of it is strings for the kernel
+            os.chown(wanted, owner, owner if os.geteuid() == 0 else -1)
+        found = os.lstat(wanted)
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not stat.S_IMODE(found.st_mode) & 0o077:
+            return wanted
+        another = tempfile.mkdtemp(prefix="flt-", dir=os.path.dirname(wanted))  # noqa: PTH120
+        os.chown(another, owner, owner if os.geteuid() == 0 else -1)
+    except OSError:
+        return ""
+    return another
 
 
 def make_folder(folder: Path) -> str:
@@ -108,19 +181,10 @@ def _join(cgroup: str) -> None:
 
 
 def _hand_over(folder: Path, uid: int) -> None:
-    """Make a folder with what is in it another user's. Once it is, its links may lead anywhere and are let be."""
+    """Make a folder with all that is in it another user's; no link is followed, and nothing is done twice."""
     if folder.stat().st_uid == uid:
         return
-    for entry in folder.iterdir():
-        os.chown(entry, uid, uid, follow_symlinks=False)
+    for _path, folders, files, descriptor in os.fwalk(folder):
+        for name in (*folders, *files):
+            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
     os.chown(folder, uid, uid)
-
-
-def _reachable(path: str) -> str:
-    """Return a path to the same place that needs no permission on the folders above its own.
-
-    So that the home stays closed to all bots: each has a handle on the two folders it needs. Its children do not.
-    """
-    folder, name = os.path.split(path)
-    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    return f"/proc/self/fd/{descriptor}/{name}"

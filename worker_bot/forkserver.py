@@ -37,6 +37,7 @@ from flotilla.protocol import (
     to_fork_server,
 )
 from worker_bot.child import become_worker
+from worker_bot.confinement import begin_walls
 from worker_bot.memory import freeze, merge_identical_pages
 from worker_bot.preload import preload
 from worker_bot.prepared import prepare
@@ -96,17 +97,23 @@ class ForkServer:
         self._supervisor.sendall(encode(Preloaded(fault)))
 
     def _fork(self, order: Fork) -> None:
+        ruleset = None
         try:
+            ruleset = begin_walls(order.bounds)
             pid = os.fork()
         except OSError as fault:
+            if ruleset is not None:
+                ruleset.close()
             why = errno.errorcode.get(fault.errno or 0, "unknown")
             self._supervisor.sendall(encode(ForkFailed(order.bot_id, order.generation, why)))
             return
         if pid == 0:
-            code = become_worker(order, self._descriptors())
+            code = become_worker(order, self._descriptors(), ruleset)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+        if ruleset is not None:
+            ruleset.close()
         self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, _started_at(pid))))
 
     def _descriptors(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -91,12 +92,14 @@ class Output:
         self._path = path
         self._opened = opened
         self.error = error
+        self.fetch: Callable[[Callable[[int], None]], None] | None = None
+        """Has the log opened by whom it may be opened, where this worker may not; told what to do with it."""
 
     def look(self) -> None:
         """Open the log anew if another file, or none, lies where it was: moved files are found by nobody.
 
         Child processes of the bot write to the moved file until they end. A bot that sends its output elsewhere is left
-        alone, and so is a worker that may not open its log itself (FLOTILLA_BOT_UID_BASE).
+        alone.
         """
         try:
             if os.path.samestat(os.stat(self._path), self._opened):  # noqa: PTH116 - half the time, each second
@@ -109,14 +112,23 @@ class Output:
             self._open()
 
     def _open(self) -> None:
-        descriptor = _open_log(self._path)
         try:
-            for target in (1, 2):
-                if os.path.samestat(os.fstat(target), self._opened):
-                    os.dup2(descriptor, target)
-            self._opened = os.fstat(descriptor)
+            descriptor = _open_log(self._path)
+        except OSError:
+            if self.fetch is None:
+                raise
+            self.fetch(self._go_on)
+            return
+        try:
+            self._go_on(descriptor)
         finally:
             os.close(descriptor)
+
+    def _go_on(self, descriptor: int) -> None:
+        for target in (1, 2):
+            if os.path.samestat(os.fstat(target), self._opened):
+                os.dup2(descriptor, target)
+        self._opened = os.fstat(descriptor)
         log.info("the log was moved or removed, and goes on here")
 
 

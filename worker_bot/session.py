@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from msgspec import structs
 from worker_bot import seam
 from worker_bot.cache_keeper import CacheKeeper
 from worker_bot.confinement import make_folder
+from worker_bot.fetching import Failed, Given
 from worker_bot.handover import Handover, Outbox
 from worker_bot.inheritance import Arrived, Inheritance
 from worker_bot.keepsake import keeps_all
@@ -72,6 +74,8 @@ class Continuity:
         """Awaited before each IDENTIFY, while no connection is open for it."""
         self.cannot_keep: Callable[[OSError], None] = lambda _: None
         """Told of a session that cannot be kept; it is tried again and again."""
+        self.fetch: Callable[[int, int, Given, Failed], None] | None = None
+        """Has the file of a shard's session opened where this worker may not: `fetching.Fetcher.session`."""
         self.events = 0
         """How many events were handed to the bot's code."""
         self.last_event_at = float("-inf")
@@ -357,14 +361,29 @@ class Continuity:
         try:
             self._files[shard.id] = SessionFile(path_of(self._base, shard.id, shard.shard_count))
         except OSError as fault:
-            if shard.id not in self._unkept:
-                log.warning(
-                    "the session of shard %s cannot be kept, so its next start will be a cold one: %s", shard.id, fault
-                )
-                self.cannot_keep(fault)
-            self._unkept.add(shard.id)
+            if self.fetch is None:
+                self._not_kept(shard, fault)
+            else:
+                given, failed = partial(self._given, shard), partial(self._not_kept, shard)
+                self.fetch(shard.id, shard.shard_count, given, failed)
         else:
             self._unkept.discard(shard.id)
+
+    def _not_kept(self, shard: Any, fault: OSError) -> None:  # noqa: ANN401
+        if shard.id not in self._unkept:
+            log.warning(
+                "the session of shard %s cannot be kept, so its next start will be a cold one: %s", shard.id, fault
+            )
+            self.cannot_keep(fault)
+        self._unkept.add(shard.id)
+
+    def _given(self, shard: Any, descriptor: int) -> None:  # noqa: ANN401
+        """Go on in a file that this worker could not open itself."""
+        if self._base is None or self._sealed or shard.id not in self._sessions:
+            return
+        self._files[shard.id] = SessionFile(path_of(self._base, shard.id, shard.shard_count), descriptor)
+        self._unkept.discard(shard.id)
+        self._write(shard.id)
 
     def _keep_again(self) -> None:
         """Keep sessions whose file could not be made, or is gone: a disk is freed, a folder comes back."""
@@ -378,8 +397,11 @@ class Continuity:
             make_folder(self._base.parent)
             self._open(self._shards[shard_id])
             if shard_id in self._files:
-                seq = seam.seq_of(self._shards[shard_id])
-                self._files[shard_id].keep(self._sessions[shard_id], seq or 0, now_s())
+                self._write(shard_id)
+
+    def _write(self, shard_id: int) -> None:
+        seq = seam.seq_of(self._shards[shard_id])
+        self._files[shard_id].keep(self._sessions[shard_id], seq or 0, now_s())
 
     def _touch(self) -> None:
         if self._sealed:

@@ -60,10 +60,16 @@ def mark_of(token: str) -> str:
 
 
 class SessionFile:
-    """The session of one shard on disk. Only one process at a time may have it open. Raises OSError if it cannot be."""
+    """The session of one shard on disk. Only one process at a time may have it open. Raises OSError if it cannot be.
 
-    def __init__(self, path: Path) -> None:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor: of the file, if it was opened already; stays the caller's.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None = None) -> None:
+        if descriptor is None:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        else:
+            descriptor = os.dup(descriptor)
         try:
             if os.fstat(descriptor).st_size != _SIZE:
                 os.ftruncate(descriptor, _SIZE)

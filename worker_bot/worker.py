@@ -48,6 +48,7 @@ from worker_bot.command_logs import CommandLogs
 from worker_bot.command_sync import CommandSync, tell_supervisor
 from worker_bot.configuring import Configuring
 from worker_bot.confinement import WorkerMemory, name_of
+from worker_bot.fetching import Fetcher
 from worker_bot.guard import InteractionGuard
 from worker_bot.guild_configs import GuildConfigs
 from worker_bot.happenings import Happenings
@@ -106,10 +107,13 @@ async def run_worker(
     guard = RequestGuard()
     rest.install(guard)
     orders = Orders(guard, IdentifyGate(link.send))
+    fetcher = Fetcher(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
     orders.output = output
+    if output is not None and _is_confined(fork):
+        output.fetch = fetcher.log
     linking = asyncio.create_task(link.keep(orders.take))
     bots: list[Bot] = []
-    serving = asyncio.create_task(_serve(fork, link, orders, bots, guard))
+    serving = asyncio.create_task(_serve(fork, link, orders, bots, guard, fetcher))
     stopping = asyncio.create_task(stop.wait())
     handing = asyncio.create_task(_hand_over(hand_over, bots))
     done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
@@ -170,21 +174,28 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _continuity(path: str, link: Link) -> Continuity:
+def _is_confined(fork: Fork) -> bool:
+    """Return whether this worker reaches only what was there when it was started."""
+    return fork.bounds.walls is not None or fork.bounds.uid is not None
+
+
+def _continuity(fork: Fork, link: Link, fetcher: Fetcher) -> Continuity:
     def cannot_keep(fault: OSError) -> None:
         link.report_without(Without("session", name_of(fault)))
 
     try:
-        continuity = Continuity(Path(path) if path else None)
+        continuity = Continuity(Path(fork.session_path) if fork.session_path else None)
     except OSError as fault:
         log.warning("the session cannot be kept, so the next start will be a cold one: %s", fault)
         cannot_keep(fault)
         return Continuity()
     continuity.cannot_keep = cannot_keep
+    if _is_confined(fork):
+        continuity.fetch = fetcher.session
     return continuity
 
 
-async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard: RequestGuard) -> int:
+async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard: RequestGuard, fetcher: Fetcher) -> int:
     message = await asyncio.wait_for(orders.welcome, WELCOME_TIMEOUT_S)
     if message.token is None:
         log.error("the supervisor sent no token to a worker that has none")
@@ -208,7 +219,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     async def on_lost() -> None:
         link.report_ready(ready=False)
 
-    continuity, config = _continuity(fork.session_path, link), message.config.bot
+    continuity, config = _continuity(fork, link, fetcher), message.config.bot
     authoring.install(lambda: config, None)
     try:
         bot = Bot(

@@ -68,6 +68,7 @@ def _of_installation(settings: Settings) -> list[Check]:
         _check("Settings", lambda: f"valid; mode {read_mode(settings) or 'not chosen yet'}", disk),
         _check("Home", lambda: probes.home_writable(settings), disk),
         _check("Token keys", lambda: probes.key_file_private(settings), disk),
+        _check("Bots' confinement", lambda: probes.confinement(settings)),
         _check("Database", running.database.look, "It hangs, or the network to it does: look at its server."),
         _check("Database in use", lambda: probes.database_in_use(settings), disk),
         _check("Bots", running.database.set_aside, "It hangs, or the network to it does: look at its server."),

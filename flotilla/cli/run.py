@@ -21,6 +21,7 @@ def up(
     """Run everything in the foreground: supervisor, API, jobs and, unless you bring your own, Valkey."""
     from flotilla.errors import SetupError  # noqa: PLC0415
     from flotilla.launch.layout import Mode  # noqa: PLC0415 - database, migrations and Redis are slow to load
+    from flotilla.launch.probes import confinement  # noqa: PLC0415
     from flotilla.launch.remarks import remarks  # noqa: PLC0415
     from flotilla.launch.start import become_supervisord, prepare  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
@@ -39,6 +40,7 @@ def up(
     for remark in remarks(settings):
         print(remark, flush=True)
     print(f"Flotilla is starting in {settings.home} …", flush=True)
+    print(f"Bots are held by: {confinement(settings)}", flush=True)
     become_supervisord(settings, environment)
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 # Under these names only supervisord's environment has them; in Flotilla's, `supervisor` is our own program.
@@ -25,6 +26,14 @@ class Options(options.ServerOptions):  # type: ignore[misc] # known at run time
         ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         super().setsignals()
         signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else self._end)
+
+    def server_configs_from_parser(self, parser: Any) -> Any:  # noqa: ANN401 - supervisord's
+        """Have the socket ask for the home's key: every bot of this user could connect to it."""
+        found = super().server_configs_from_parser(parser)
+        key = Path(os.environ["FLOTILLA_HOME"], "supervisord.key").read_text().strip()
+        for server in found:
+            server.update(username="flotilla", password=key)
+        return found
 
     def _end(self, _number: int, frame: object) -> None:
         self.signal_receiver.receive(signal.SIGTERM, frame)

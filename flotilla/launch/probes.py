@@ -16,6 +16,7 @@ import httpx
 import psutil
 
 from flotilla.address import listen, why_not
+from flotilla.confinement import find
 from flotilla.errors import RetryError, SetupError
 from flotilla.launch.layout import SUPERVISORD, SUPERVISORD_PYTHON
 from flotilla.settings import Settings
@@ -68,6 +69,12 @@ def process_handles() -> str:
 
 
 REFUSED = "pidfds are refused here"
+
+
+def confinement(settings: Settings) -> str:
+    """Say what keeps bots' code to what is its bot's. Raises SetupError if the settings ask for what cannot be."""
+    found = find(settings)
+    return " ".join(filter(None, [f"{found.text}.", found.weakness, found.remedy]))
 
 
 def supervisord_installed() -> str:

@@ -37,6 +37,7 @@ from flotilla.launch.ports import LOOPBACK, sandbox_port
 from flotilla.launch.remains import live_programs
 from flotilla.launch.stop import within
 from flotilla.launch.supervisord import Supervisord
+from flotilla.local_keys import ensure_local_keys
 from flotilla.mark import wear_mark
 from flotilla.release import started_by_supervisord
 from flotilla.settings import Settings
@@ -63,7 +64,9 @@ def prepare(
     probes.supervisord_installed()
     probes.open_files(0)
     probes.certificates()
+    probes.confinement(settings)
     prepare_home(settings)
+    ensure_local_keys(settings)
     require_mode(settings, mode)
     orphans = require_not_running(settings)
     if not orphans:

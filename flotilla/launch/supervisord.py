@@ -1,6 +1,8 @@
 """supervisord's XML-RPC over its Unix socket: who runs, stop or start one program, and 'stop everything'."""
 
+import base64
 import contextlib
+import http
 import http.client
 import socket
 import xmlrpc.client
@@ -9,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from flotilla.errors import RetryError, SetupError
+from flotilla.local_keys import supervisord_key
 
 TIMEOUT_S = 3.0
+USER = "flotilla"
+KEY_NAME = "supervisord.key"
 GROUP = "fleet"
 FINAL_EXIT = 78
 """A wrong setting, in every program (`exitcodes` in supervisord.conf). Source: sysexits.h, EX_CONFIG."""
@@ -106,14 +111,27 @@ class Supervisord:
     def _call(self, method: str, *arguments: str | bool) -> Any:  # noqa: ANN401 - XML-RPC answers are of any type
         connection = _UnixConnection(self._socket_path)
         try:
-            connection.request("POST", "/RPC2", xmlrpc.client.dumps(arguments, method), {"content-type": "text/xml"})
-            answer = connection.getresponse().read()
+            headers = {"content-type": "text/xml", **self._proof()}
+            connection.request("POST", "/RPC2", xmlrpc.client.dumps(arguments, method), headers)
+            response = connection.getresponse()
+            answer = response.read()
         except (http.client.HTTPException, OSError) as fault:
             raise RetryError("supervisord does not answer on its socket.", code="supervisord_away") from fault
         finally:
             connection.close()
+        if response.status == http.HTTPStatus.UNAUTHORIZED:
+            raise RetryError(
+                f"supervisord was started with another key than the home's {KEY_NAME} has. End it with SIGTERM, then "
+                "run `flotilla up`.",
+                code="supervisord_away",
+            )
         (result,), _ = xmlrpc.client.loads(answer)
         return result
+
+    def _proof(self) -> dict[str, str]:
+        """Return the header that shows the home's key. Raises OSError."""
+        key = supervisord_key(self._socket_path.parent.parent / KEY_NAME)
+        return {"authorization": "Basic " + base64.b64encode(f"{USER}:{key}".encode()).decode()} if key else {}
 
 
 class _UnixConnection(http.client.HTTPConnection):

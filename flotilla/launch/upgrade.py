@@ -22,6 +22,7 @@ from flotilla.launch.layout import LAUNCHER, PROGRAMS, ROOT, program_log, superv
 from flotilla.launch.remains import live_programs
 from flotilla.launch.restart import renew_group, restart_program, restart_supervisor
 from flotilla.launch.supervisord import GROUP, Supervisord
+from flotilla.local_keys import ensure_local_keys
 from flotilla.release import release_on_disk, running_release
 from flotilla.settings import Settings
 
@@ -68,6 +69,7 @@ def plan_upgrade(settings: Settings) -> Plan:
     """
     probes.supervisord_installed()
     prepare_home(settings)
+    ensure_local_keys(settings)
     probes.home_writable(settings)
     supervisord = Supervisord(supervisord_socket(settings))
     if not supervisord.pid():

@@ -258,8 +258,8 @@ async def test_restart_of_our_supervisor_by_supervisord_leaves_the_bots_alone(de
     assert supervisorctl
     process = await asyncio.create_subprocess_exec(
         supervisorctl,
-        "-s",
-        f"unix://{demo.home / 'run' / 'supervisord.sock'}",
+        *("-s", f"unix://{demo.home / 'run' / 'supervisord.sock'}"),
+        *("-u", "flotilla", "-p", (demo.home / "supervisord.key").read_text()),
         "restart",
         "fleet:supervisor",
         stdout=asyncio.subprocess.PIPE,

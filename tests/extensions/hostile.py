@@ -58,7 +58,7 @@ class Pry(lightbulb.SlashCommand, name="pry", description="Try to read files and
             "ptrace": lambda: _ptrace(self.pid),
             "environ": (proc / "environ").read_bytes,
             "memory": (proc / "mem").open,
-            "files": lambda: list((proc / "fd").iterdir()),
+            "files": lambda: [entry.readlink() for entry in (proc / "fd").iterdir()],
             "prlimit": lambda: resource.prlimit(self.pid, resource.RLIMIT_NOFILE, (64, 64)),
             "become root": lambda: os.setuid(0),
         }

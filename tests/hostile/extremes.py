@@ -17,6 +17,7 @@ from flotilla.protocol import (
     CommandsRan,
     Configured,
     Failing,
+    Fetch,
     FromWorker,
     GatewayAnswer,
     GatewaySeen,
@@ -74,6 +75,7 @@ REPORT = HeapReport(
 
 USUAL: tuple[FromWorker, ...] = (
     Hello(VERSION, "bot", 1, b"secret", running=True, ready=True),
+    Fetch("bot", 1, b"secret", "log", 0, 1),
     Ready(),
     NotReady(),
     Beat(1.0, 1),

@@ -12,12 +12,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from flotilla.botlog import log_file, old_file
 from tests.stack import Stack, until
 
 ZONES = ("UTC", "Asia/Kolkata", "Pacific/Chatham")
 GOES_ON = "the log was moved or removed, and goes on here"
 PATIENCE_S = 60.0
+USERS = ["auto", "shared"] if os.geteuid() == 0 else ["auto"]
 _OURS = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}[+-]\d\d:\d\d ")
 
 
@@ -53,7 +56,9 @@ async def test_fresh_lines_are_found_from_every_time_zone(stack: Stack) -> None:
     assert await logs(stack, "Asia/Kolkata", "--until", "10m") == ""
 
 
-async def test_a_log_that_is_moved_or_removed_goes_on_under_its_name_and_is_followed(stack: Stack) -> None:
+@pytest.mark.parametrize("users", USERS)
+async def test_a_log_that_is_moved_or_removed_goes_on_under_its_name_and_is_followed(stack: Stack, users: str) -> None:
+    stack.environment["FLOTILLA_BOT_USERS"] = users
     path, pid = await running(stack, "Asia/Kolkata")
     seen = stack.home / "followed"
     with seen.open("wb") as file:

@@ -18,6 +18,9 @@ from tests.refusals import SETRESUID, give_inodes, refuse_calls, without_inodes
 from tests.stack import Stack, until
 from tests.surroundings.happened import told, until_told
 
+USERS = ["auto", "shared"] if os.geteuid() == 0 else ["auto"]
+"""As root, bots are users of their own or walled in as root; otherwise there is but one way."""
+
 
 async def restart(stack: Stack, *bot_ids: str) -> None:
     """Kill the workers, and wait until the next ones are READY."""
@@ -63,9 +66,12 @@ async def test_workers_and_the_next_supervisor_meet_though_everything_in_run_was
     assert {status.pid for status in before.values()} & {status.pid for status in after.values()}
 
 
-async def test_a_session_file_that_was_removed_is_made_anew_so_that_the_next_restart_is_warm(stack: Stack) -> None:
+@pytest.mark.parametrize("users", USERS)
+async def test_a_session_file_that_was_removed_is_made_anew_so_that_the_next_restart_is_warm(
+    stack: Stack, users: str
+) -> None:
     (bot_id,) = await stack.add_bots(1)
-    supervisor = await stack.start_supervisor()
+    supervisor = await stack.start_supervisor(FLOTILLA_BOT_USERS=users)
     await stack.all_ready(1)
     file = stack.settings.session_file(bot_id)
     shutil.rmtree(file.parent)

@@ -15,7 +15,7 @@ from flotilla.protocol import FromWorker, Heap, from_worker
 from tests.hostile.extremes import USUAL, spoilt
 
 MOST_CHARS = 8000
-BYTES_ALONE = {"Hello", "Ask"}
+BYTES_ALONE = {"Hello", "Fetch", "Ask"}
 """Messages with bytes in them, which are compared or passed on, and never stored."""
 
 

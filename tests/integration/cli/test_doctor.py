@@ -1,4 +1,5 @@
 import asyncio
+import re
 import socket
 import sys
 from pathlib import Path
@@ -62,6 +63,19 @@ def test_a_used_installation_is_well(cli: Any) -> None:
     assert result.code == 0, result.out
     assert findings(result.out)["Database"][1] == "sqlite, this release's shape, 0 bots"
     assert findings(result.out)["Settings"][1] == "valid; mode real"
+    assert re.search(r"a user of its own|no users of their own", findings(result.out)["Bots' confinement"][1])
+
+
+def test_users_that_cannot_be_given_to_bots_are_a_finding_with_how_to_do_without(
+    cli: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setenv("FLOTILLA_BOT_USERS", "own")
+    result = cli("doctor")
+    assert result.code == 1
+    found = findings(result.out)["Bots' confinement"]
+    assert found[0] == "✖"
+    assert "FLOTILLA_BOT_USERS=shared" in found[1]
 
 
 def test_a_demo_needs_no_discord(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:

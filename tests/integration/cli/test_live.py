@@ -28,6 +28,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def test_the_greeting_tells_a_newcomer_what_to_do_and_its_commands_work(fleet: Fleet) -> None:
     port = fleet.environment["FLOTILLA_HTTP_PORT"]
     assert fleet.said.startswith(f"Flotilla is starting in {fleet.home} …\n")
+    assert "Bots are held by: " in fleet.said
     assert f"{BOTS}/{BOTS} bots READY" in fleet.said
     assert f"http://127.0.0.1:{port}/api/v1" in fleet.said
     assert str(fleet.home / "demo.key") in fleet.said

@@ -5,8 +5,9 @@ import os
 
 import pytest
 
-from flotilla.protocol import VERSION, Beat, FrameDecoder, Hello, Refused, encode, to_worker
+from flotilla.protocol import VERSION, Beat, Fetch, FrameDecoder, Hello, Refused, encode, to_worker
 from tests.stack import Stack, until
+from worker_bot.fetching import fetch
 
 
 async def say(stack: Stack, data: bytes) -> bytes:
@@ -63,7 +64,19 @@ async def test_hello_with_a_wrong_secret_version_generation_or_bot_is_refused(st
     assert (await stack.status(bot_id)).ready
 
 
+async def test_a_file_is_given_to_nobody_but_the_worker_whose_it_is(stack: Stack) -> None:
+    (bot_id,) = await stack.add_bots(1)
+    supervisor = await stack.start_supervisor()
+    await stack.all_ready(1)
+    for who in ((bot_id, 1), (bot_id, 7), ("nobody", 1)):
+        with pytest.raises(PermissionError):
+            await asyncio.to_thread(fetch, stack.settings.control_socket, Fetch(*who, os.urandom(32), "session"))
+    assert supervisor.text().count("control.not_given") == 2
+    assert (await stack.status(bot_id)).ready
+
+
 async def test_control_socket_is_for_its_owner_only(stack: Stack) -> None:
-    await stack.start_supervisor()
+    """And for the group of bots that have users of their own, which others are not in."""
+    await stack.start_supervisor(FLOTILLA_BOT_USERS="shared")
     assert stack.settings.control_socket.stat().st_mode & 0o077 == 0
     assert stack.settings.run_dir.stat().st_mode & 0o077 == 0

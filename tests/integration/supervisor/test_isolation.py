@@ -132,7 +132,8 @@ async def test_bot_with_a_user_of_its_own_reaches_no_other_bot_and_no_secret(sta
     victim = statuses[second].pid or 0
     mine = statuses[first].pid or 0
     assert len({status_of(mine)["Uid"], status_of(victim)["Uid"]}) == 2
-    assert status_of(mine)["CapEff"] == "0000000000000000"
+    # No right of root's, but to read what its walls let it, where only root may enter the folders above the code.
+    assert int(status_of(mine)["CapEff"], 16) & ~(1 << 2) == 0
     assert (Path(f"/proc/{mine}") / "environ").stat().st_uid == 0  # not dumpable: its memory is root's
     assert limits_of(mine)["Max processes"] == "256"
     settings = stack.settings
@@ -146,7 +147,7 @@ async def test_bot_with_a_user_of_its_own_reaches_no_other_bot_and_no_secret(sta
     answer = await use(stack, "bot-0", "pry", paths=":".join(map(str, files)), pid=victim)
     outcomes = dict(re.findall(r"([\w. -]+)=(\w+)", answer))
     assert len(outcomes) == 7 + len(files)
-    assert set(outcomes.values()) == {"PermissionError"}, outcomes
+    assert {name: come for name, come in outcomes.items() if come != "PermissionError"} == {}
     assert (await stack.status(second)).pid == victim
 
 

@@ -5,15 +5,17 @@ from pathlib import Path
 import pytest
 
 from flotilla.domain.bots import Bot, Desired
+from flotilla.domain.confinement import Confinement
 from flotilla.home import prepare_home
 from flotilla.settings import Settings
-from supervisor.isolation import Isolation
+from supervisor.isolation import Isolation, walls_of
 from supervisor.member import Member
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr("supervisor.isolation.find", lambda _settings: Confinement(users=True, landlock_abi=0))
+    monkeypatch.setattr(os, "chown", lambda *_: None)  # the real one needs root
     settings = Settings(home=tmp_path / "home", bot_uid_base=200_000, memory_kernel_limit="rlimit")
     prepare_home(settings)
     settings.home.chmod(0o755)
@@ -26,7 +28,7 @@ def member(bot_id: str) -> Member:
 
 async def test_full_disk_keeps_bots_from_starting_and_nothing_else(settings: Settings) -> None:
     isolation = Isolation(settings)
-    assert settings.home.stat().st_mode & 0o777 == 0o700
+    assert settings.home.stat().st_mode & 0o777 == 0o710
     isolation.prepare(["old"])
     blocked = settings.uid_file.with_name("uids.json.new")
     blocked.mkdir()
@@ -40,11 +42,35 @@ async def test_full_disk_keeps_bots_from_starting_and_nothing_else(settings: Set
 
 
 async def test_policy_of_a_bot_without_a_process_and_of_all_without_users_is_no_trouble(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path / "home", memory_kernel_limit="off")
+    settings = Settings(home=tmp_path / "home", memory_kernel_limit="off", bot_users="shared", bot_landlock="off")
     prepare_home(settings)
     isolation = Isolation(settings)
     isolation.prepare(["a"])
     isolation.apply(member("a"))
     bounds = isolation.bounds(member("a"))
     assert (bounds.uid, bounds.growth_bytes, bounds.cgroup, bounds.open_files) == (None, None, "", 4096)
+    assert (bounds.walls, bounds.searches) == (None, False)
+    assert settings.home.stat().st_mode & 0o777 == 0o700
     await isolation.forget(["a"])
+
+
+def test_walls_close_home_and_database_and_let_bots_connect_where_they_may(tmp_path: Path) -> None:
+    inside = Confinement(users=False, landlock_abi=6)
+    everywhere = walls_of(Settings(home=tmp_path, database_url="sqlite:////srv/fleet.db?timeout=5"), inside)
+    assert everywhere is not None
+    assert everywhere.closed == (str(tmp_path), *(f"/srv/fleet.db{end}" for end in ("", "-wal", "-shm", "-journal")))
+    assert everywhere.connect is None
+    settings = Settings(
+        home=tmp_path,
+        database_url="postgresql://db/x",
+        discord_url="http://127.0.0.1:9000/api/v10",
+        bot_connect_ports="5432,443",
+        bot_listen_ports="8080",
+        bot_write_paths="/srv/a:/srv/b",
+    )
+    narrow = walls_of(settings, inside)
+    assert narrow is not None
+    assert narrow.closed == (str(tmp_path),)
+    assert (set(narrow.connect or ()), narrow.listen) == ({5432, 443, 9000}, (8080,))
+    assert narrow.write == ("/srv/a", "/srv/b")
+    assert walls_of(settings, Confinement(users=True, landlock_abi=0)) is None

@@ -1,6 +1,7 @@
 import asyncio
 import os
 import socket
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,7 +9,18 @@ from datetime import UTC, datetime
 import pytest
 
 from flotilla.domain.bots import Bot, Desired
-from flotilla.protocol import Beat, Failing, FrameDecoder, FromWorker, Hello, ProtocolError, Refused, encode, to_worker
+from flotilla.protocol import (
+    Beat,
+    Failing,
+    Fetch,
+    FrameDecoder,
+    FromWorker,
+    Hello,
+    ProtocolError,
+    Refused,
+    encode,
+    to_worker,
+)
 from supervisor import link as module
 from supervisor.link import Link
 from supervisor.member import Member
@@ -29,6 +41,8 @@ class Keeper:
     taken: list[FromWorker] = field(default_factory=list)
     gone: list[Link] = field(default_factory=list)
     told_on: list[str] = field(default_factory=list)
+    wanted: list[Fetch] = field(default_factory=list)
+    given: int = -1
 
     def admits(self, link: Link) -> bool:
         self.links.append(link)
@@ -38,6 +52,11 @@ class Keeper:
         if self.wait:
             link.hold()
         link.belongs_to(MEMBER, hello.generation)
+
+    def fetch(self, link: Link, wanted: Fetch) -> None:
+        self.wanted.append(wanted)
+        link.give(self.given)
+        link.close()
 
     def take(self, member: Member, generation: int, message: FromWorker) -> None:
         assert (member, generation) == (MEMBER, 7)
@@ -121,6 +140,23 @@ async def test_flood_is_read_no_faster_than_a_worker_may_talk(
     assert len(keeper.taken) < BURST + 50
     await until(lambda: len(keeper.taken) == BURST + 50, "the rest")
     assert capsys.readouterr().out.count("control.flooded") == 1
+
+
+async def test_a_worker_is_given_what_it_asks_for_on_a_connection_that_then_ends(
+    keeper: Keeper, peer: socket.socket
+) -> None:
+    wanted = Fetch("bot", 7, b"secret", "session", 1, 4)
+    peer.setblocking(True)
+    peer.settimeout(30)
+    with tempfile.TemporaryFile() as file:
+        keeper.given = file.fileno()
+        peer.send(encode(wanted))
+        _byte, descriptors, _flags, _address = await asyncio.to_thread(socket.recv_fds, peer, 1, 1)
+        os.write(descriptors[0], b"written by the worker")
+        os.close(descriptors[0])
+        assert os.pread(file.fileno(), 100, 0) == b"written by the worker"
+    assert keeper.wanted == [wanted]
+    await until(lambda: keeper.gone, "the connection has ended")
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,15 @@
 """User ids of bots, on a real folder. Changing an owner needs root, so those of folders are only read here."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 
 from flotilla.errors import SetupError
 from supervisor import users as module
-from supervisor.users import BotUsers, closed_to_others
+from supervisor.users import BotUsers
 
 BASE = 100_000
-
-
-@pytest.fixture(autouse=True)
-def root(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
 
 
 def users(folder: Path, base: int = BASE) -> BotUsers:
@@ -88,20 +82,3 @@ def test_what_cannot_be_written_down_is_not_given(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         found.ensure(["a"])
     assert found.known("a") is None
-
-
-def test_without_root_the_setting_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(SetupError, match="needs root"):
-        users(tmp_path)
-
-
-def test_folder_that_others_cannot_read_is_found_with_what_closes_it(tmp_path: Path) -> None:
-    code = tmp_path / "a" / "b"
-    code.mkdir(parents=True)
-    for folder in (code, code.parent):
-        folder.chmod(0o755)
-    closed_above = closed_to_others(tmp_path)
-    code.parent.chmod(0o700)
-    assert closed_to_others(code) == (closed_above or code.parent)
-    assert closed_to_others(Path("/usr/bin")) is None

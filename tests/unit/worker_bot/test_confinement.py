@@ -1,5 +1,6 @@
 """What a worker gives up, in processes of their own: most of it cannot be taken back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from worker_bot.confinement import _hand_over, _reachable
+from flotilla import landlock
+from worker_bot.confinement import _hand_over, _make_temporary
 
 HARNESS = """
 import json, os, psutil, resource, sys, threading
@@ -88,26 +90,71 @@ def test_session_has_a_folder_that_is_its_owners_alone(tmp_path: Path) -> None:
     assert (tmp_path / "bot").stat().st_mode & 0o777 == 0o700
 
 
-def test_path_stays_reachable_when_the_folders_above_are_closed(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("content")
-    path = _reachable(str(tmp_path / "file"))
-    assert path.startswith("/proc/self/fd/")
-    assert Path(path).read_text() == "content"
-    descriptor = int(path.split("/")[4])
-    assert not os.get_inheritable(descriptor)
-    os.close(descriptor)
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving files away needs root")
 def test_folder_is_handed_over_once_and_its_links_are_not_followed(tmp_path: Path) -> None:
     folder, precious = tmp_path / "bot", tmp_path / "precious"
-    folder.mkdir()
-    precious.touch()
-    (folder / "session").touch()
-    (folder / "link").symlink_to(precious)
+    (folder / "deep").mkdir(parents=True)
+    (precious / "inner").mkdir(parents=True)
+    files = [folder / "session", folder / "deep" / "file"]
+    for file in files:
+        file.touch()
+    (folder / "deep" / "link").symlink_to(precious)
     _hand_over(folder, 310_001)
-    assert {folder.stat().st_uid, (folder / "session").stat().st_uid} == {310_001}
-    assert precious.stat().st_uid == 0
+    assert {place.stat().st_uid for place in (folder, folder / "deep", *files)} == {310_001}
+    assert {precious.stat().st_uid, (precious / "inner").stat().st_uid} == {0}
     (folder / "later").touch()
     _hand_over(folder, 310_001)
     assert (folder / "later").stat().st_uid == 0
+
+
+def test_a_bot_has_a_home_and_a_place_for_what_it_makes_for_a_while(tmp_path: Path) -> None:
+    code = f"""
+import pathlib, tempfile
+confine(order(folder={str(tmp_path / "kept")!r}, temporary={str(tmp_path / "while")!r}))
+say(str(pathlib.Path.home()), tempfile.gettempdir(), os.environ["TMPDIR"])
+"""
+    home, temporary = tmp_path / "kept", tmp_path / "while"
+    for _ in range(2):
+        assert said(code) == json.dumps([str(home), str(temporary), str(temporary)])
+    assert {folder.stat().st_mode & 0o777 for folder in (home, temporary)} == {0o700}
+
+
+def test_a_place_that_somebody_else_has_taken_is_let_be(tmp_path: Path) -> None:
+    wanted = tmp_path / "while"
+    wanted.symlink_to(tmp_path)
+    found = _make_temporary(str(wanted), os.geteuid())
+    assert found != str(wanted)
+    assert Path(found).stat().st_mode & 0o777 == 0o700
+    assert _make_temporary(str(tmp_path / "nowhere" / "while"), os.geteuid()) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+@pytest.mark.parametrize("searches", [False, True])
+def test_a_worker_of_its_own_user_keeps_no_right_but_the_one_to_read_that_it_was_given(
+    tmp_path: Path, searches: bool
+) -> None:
+    code = f"""
+confine(order(session={str(tmp_path / "run" / "session")!r}, uid=310_001, fleet_gid=310_000, searches={searches}))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+say(os.getuid(), *(int(status[name], 16) for name in ("CapEff", "CapPrm", "CapAmb")))
+"""
+    tmp_path.chmod(0o755)
+    right = 1 << 2 if searches else 0
+    assert said(code) == json.dumps([310_001, right, right, right])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has rights to give up")
+def test_a_walled_worker_that_stays_root_has_none_of_roots_rights(tmp_path: Path) -> None:
+    try:
+        version = landlock.abi()
+    except OSError:
+        pytest.skip("this kernel has no Landlock")
+    code = f"""
+from flotilla.protocol import Walls
+from worker_bot.confinement import begin_walls
+fork = order(session={str(tmp_path / "run" / "session")!r}, walls=Walls({version}, ({str(tmp_path)!r},)))
+confine(fork, None, begin_walls(fork.bounds))
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+say(os.getuid(), *(int(status[name], 16) for name in ("CapEff", "CapPrm", "CapInh", "CapBnd")))
+"""
+    assert said(code) == json.dumps([0, 0, 0, 0, 0])

@@ -1,13 +1,19 @@
 """Where a program listens, and the URL by which it is reached from this host."""
 
+import asyncio
 import errno
 import ipaddress
 import socket
+import time
 from urllib.parse import quote
 
 from flotilla.errors import SetupError
 
 BACKLOG = 1024
+TAKEN_S = 5.0
+"""How long an address may still be taken: whoever had it before ends in less."""
+
+LOOK_EVERY_S = 0.1
 _LOOPBACK = {4: "127.0.0.1", 6: "::1"}
 
 
@@ -44,7 +50,26 @@ def listen(host: str, port: int) -> socket.socket:
     # Of a name with addresses of both families the IPv4 one, as ever; clients try them all.
     family, _, _, _, address = min(found, key=lambda info: info[0] is not socket.AF_INET)
     both = family is socket.AF_INET6 and _takes_ipv4(host) and socket.has_dualstack_ipv6()
-    return socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    listener = socket.create_server(address, family=family, backlog=BACKLOG, dualstack_ipv6=both)
+    # What it accepts inherits it. asyncio sets it only where it knows the protocol's number, which create_server leaves
+    # out, and without it each answer on a kept connection waits 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
+
+
+async def listen_patiently(host: str, port: int, patience_s: float = TAKEN_S) -> socket.socket:
+    """Return what `listen` does, once nobody else has the address; tries for `patience_s` seconds.
+
+    Raises SetupError (`port_taken`, `address_unusable`) with the setting to change.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return listen(host, port)
+        except OSError as fault:
+            if fault.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
+                raise why_not(fault, host, port) from fault
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def why_not(fault: OSError, host: str, port: int, holder: str = "") -> SetupError:

@@ -1,8 +1,10 @@
+import asyncio
 import socket
 
 import pytest
 
-from flotilla.address import bare_host, listen, url_of
+from flotilla.address import bare_host, listen, listen_patiently, url_of
+from flotilla.errors import SetupError
 
 URLS = {
     "127.0.0.1": "http://127.0.0.1:8800",
@@ -35,3 +37,26 @@ def test_brackets_are_of_urls_alone() -> None:
 def test_a_name_that_nobody_knows_is_an_error_of_the_look_up() -> None:
     with pytest.raises(socket.gaierror):
         listen("no.such.host.invalid", 0)
+
+
+def test_what_is_accepted_sends_at_once() -> None:
+    """Each answer on a kept connection took 40 ms: its second part waited for the client's acknowledgement."""
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_an_address_that_is_taken_for_a_moment_is_waited_for() -> None:
+    with listen("127.0.0.1", 0) as before:
+        host, port = before.getsockname()
+        waiting = asyncio.create_task(listen_patiently(host, port, 60))
+        await asyncio.sleep(0.3)
+        assert not waiting.done()
+    (await waiting).close()
+
+
+async def test_an_address_that_stays_taken_is_a_sentence_that_names_the_setting() -> None:
+    with listen("127.0.0.1", 0) as before, pytest.raises(SetupError, match="FLOTILLA_HTTP_PORT") as caught:
+        await listen_patiently("127.0.0.1", before.getsockname()[1], 0.3)
+    assert caught.value.code == "port_taken"

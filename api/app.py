@@ -8,15 +8,18 @@ from api.bots import BotRoutes
 from api.command_logs import CommandLogRoutes
 from api.configs import ConfigRoutes
 from api.diagnosis import DiagnosisRoutes
+from api.docs_page import install_docs
+from api.front import Front, install_front
 from api.happenings import HappeningRoutes
 from api.health import HealthRoutes
 from api.metrics import MetricsRoutes
-from api.openapi import install_openapi
+from api.openapi import PATH, install_openapi
 from api.operations import OperationRoutes
 from api.policies import PolicyRoutes
 from api.problems import install_problems
 from api.rollovers import RolloverRoutes
 from api.services import Services
+from api.sparingly import Sparingly
 from api.status import StatusRoutes
 from api.stock import StockRoutes
 from api.tracing import install_tracing
@@ -25,14 +28,15 @@ from api.webhooks import WebhookRoutes
 MAX_BODY_BYTES = 64 * 1024
 
 
-def create_app(services: Services) -> Quart:
-    """Return the API on `services`; it owns none of them."""
+def create_app(services: Services, sparingly: Sparingly | None = None) -> Quart:
+    """Return the API on `services`; it owns none of them. sparingly: tells of what strangers send."""
+    sparingly = sparingly or Sparingly()
     app = Quart("api", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.config["BODY_TIMEOUT"] = 20
     install_openapi(app)
     # The order is the order of the checks: a request has its id before its key is looked at.
-    install_tracing(app)
+    install_tracing(app, sparingly)
     install_auth(app, services.keys)
     install_problems(app)
     for routes in (
@@ -52,7 +56,17 @@ def create_app(services: Services) -> Quart:
     ):
         app.register_blueprint(routes.blueprint())
     app.add_url_rule("/", view_func=_home, methods=["GET"])
+    install_docs(app, PATH)
+    install_front(app, services.serving.hosts, sparingly)
     return app
+
+
+def front_of(app: Quart) -> Front:
+    """Return what stands before an application of `create_app`."""
+    front = app.asgi_app
+    if not isinstance(front, Front):
+        raise TypeError(f"{app} has no front")
+    return front
 
 
 @hide

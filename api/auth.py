@@ -13,7 +13,7 @@ from flotilla.errors import FixInputError
 SCHEME = "apiKey"
 _ROLE = "_flotilla_role"
 _ORDER = list(Role)
-_PUBLIC = {"openapi", "swagger_ui"}
+_PUBLIC = {"openapi"}
 View = TypeVar("View", bound=Callable[..., Any])
 
 

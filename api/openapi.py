@@ -133,11 +133,11 @@ def _in_place(about: Any, components: dict[str, Any]) -> Any:  # noqa: ANN401 - 
 
 
 def install_openapi(app: Quart) -> None:
-    """Serve the description at /api/v1/openapi.json and a page to try it at /docs."""
+    """Serve the description at /api/v1/openapi.json."""
     QuartSchema(
         app,
         openapi_path=PATH,
-        swagger_ui_path="/docs",
+        swagger_ui_path=None,
         redoc_ui_path=None,
         scalar_ui_path=None,
         info=Info(title="Flotilla", version=__version__, summary="Run a fleet of Discord bots."),

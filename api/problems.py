@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import msgspec
 import structlog
-from quart import Quart, Response, request
+from quart import Quart, Response, has_request_context, request, websocket
 from quart_schema import RequestSchemaValidationError
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from api.schemas import FieldError, Problem
-from api.tracing import request_id
+from api.tracing import HEADER, request_id
 from flotilla.errors import ConflictError, FixInputError, FlotillaError, NotFoundError, RetryError, SetupError
 from flotilla.redaction import redact_text
 
@@ -33,7 +33,9 @@ PROBLEMS: dict[str, Kind] = {
     "key_missing": Kind(401, "No API key"),
     "key_refused": Kind(401, "API key refused"),
     "role_too_low": Kind(403, "The key's role does not allow this"),
+    "peer_refused": Kind(403, "Not a user of this installation"),
     "route_unknown": Kind(404, "No such path"),
+    "websocket_unknown": Kind(404, "No WebSocket at this path"),
     "bot_unknown": Kind(404, "No such bot"),
     "bots_unknown": Kind(404, "Some bots do not exist"),
     "operation_unknown": Kind(404, "No such operation"),
@@ -43,6 +45,7 @@ PROBLEMS: dict[str, Kind] = {
     "stock_item_unknown": Kind(404, "No such item"),
     "method_not_allowed": Kind(405, "Method not allowed here"),
     "body_too_slow": Kind(408, "The body took too long"),
+    "headers_too_slow": Kind(408, "The headers took too long"),
     "name_taken": Kind(409, "Name taken"),
     "token_taken": Kind(409, "Application already in the fleet"),
     "token_of_another": Kind(409, "Token of another application"),
@@ -55,6 +58,7 @@ PROBLEMS: dict[str, Kind] = {
     "stock_full": Kind(409, "The bot has as many items as it can"),
     "config_changed": Kind(412, "The config was changed meanwhile"),
     "body_too_large": Kind(413, "Body too large"),
+    "host_unknown": Kind(421, "Not a host of this API"),
     "input_invalid": Kind(422, "The request does not fit its schema"),
     "name_invalid": Kind(422, "Not a name"),
     "tag_invalid": Kind(422, "Not a tag"),
@@ -72,10 +76,13 @@ PROBLEMS: dict[str, Kind] = {
     "webhook_url_private": Kind(422, "The URL leads into this network"),
     "webhook_kind_unknown": Kind(422, "No such kind of happening"),
     "webhook_bot_unknown": Kind(422, "No such bot"),
+    "connections_too_many": Kind(429, "Too many connections"),
+    "headers_too_large": Kind(431, "Headers too large"),
     "internal_error": Kind(500, "Unexpected error"),
     "misconfigured": Kind(500, "This installation is misconfigured"),
     "database_unavailable": Kind(503, "The database is away"),
     "metrics_unavailable": Kind(503, "Live metrics are away"),
+    "http_version_unknown": Kind(505, "Not HTTP/1.1"),
 }
 """Every code the API answers. `docs/api.md` shows this table; a test holds the two together."""
 
@@ -93,6 +100,16 @@ _DETAILS = {
     "body_too_slow": "The body did not arrive in time. Send it again.",
     "body_too_large": "The body is larger than 64 KiB.",
     "request_malformed": "The request cannot be read. See /docs.",
+    "peer_refused": "This socket is for the user that runs this installation, and for root.",
+    "websocket_unknown": "There is no WebSocket at this path. See /docs for what there is.",
+    "headers_too_slow": "The headers did not arrive within FLOTILLA_HTTP_HEADER_S. Send the request again.",
+    "host_unknown": "This API does not answer to the host in the request. Whoever runs it adds names to "
+    "FLOTILLA_HTTP_HOSTS; addresses and localhost are always answered.",
+    "connections_too_many": "Your address has as many connections open as FLOTILLA_HTTP_CONNECTIONS allows, or all "
+    "together have as many as this process can hold. Close some, and use one for many requests.",
+    "headers_too_large": "The request line and headers are larger than 16 KiB.",
+    "http_version_unknown": "This API speaks HTTP/1.1 and HTTP/1.0.",
+    "internal_error": "Something went wrong here. The API's log has the cause under this request id.",
 }
 _UNKNOWN_FIELD = "Object contains unknown field "
 _PLAIN_FIELD = re.compile(r"`[a-z_]{1,32}`")
@@ -161,17 +178,39 @@ async def _of_unexpected(fault: Exception) -> Response:
     return _answer("internal_error", PROBLEMS["internal_error"], detail)
 
 
-def _answer(code: str, kind: Kind, detail: str, errors: list[FieldError] | None = None) -> Response:
-    problem = Problem(
+def bare_problem(code: str, path: str, request_id: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body of a problem that is answered before any view: one with a detail of its own.
+
+    path: of the request, empty if it is not known.
+    """
+    kind = PROBLEMS[code]
+    body = msgspec.json.encode(_problem(code, kind, _DETAILS[code], path, request_id))
+    headers = [
+        (b"content-type", CONTENT_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (HEADER.lower().encode(), request_id.encode()),
+    ]
+    return kind.status, headers, body
+
+
+def _problem(
+    code: str, kind: Kind, detail: str, path: str, request_id: str, errors: list[FieldError] | None = None
+) -> Problem:
+    return Problem(
         type=f"urn:flotilla:problem:{code}",
         title=kind.title,
         status=kind.status,
         detail=redact_text(detail),
         code=code,
-        instance=redact_text(request.path)[:200],
-        request_id=request_id(),
+        instance=redact_text(path)[:200],
+        request_id=request_id,
         errors=errors or [],
     )
+
+
+def _answer(code: str, kind: Kind, detail: str, errors: list[FieldError] | None = None) -> Response:
+    where = request if has_request_context() else websocket
+    problem = _problem(code, kind, detail, where.path, request_id(), errors)
     answer = Response(msgspec.json.encode(problem), kind.status, content_type=CONTENT_TYPE)
     if kind.status == 401:  # noqa: PLR2004 - RFC 9110: a 401 names the scheme
         answer.headers["WWW-Authenticate"] = 'Bearer realm="flotilla"'

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from flotilla.address import bare_host
 from flotilla.db.bots import SqlBots
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.configs import SqlConfigs
@@ -42,11 +43,12 @@ class MetricsReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """Settings of the API's own, named as in `flotilla.settings`."""
+    """Settings of the API's own, named as in `flotilla.settings`. hosts: names under which it is asked, its own too."""
 
     metrics_per_bot: int = 1000
     metrics_need_key: bool = False
     webhooks_allow_private: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     metrics = ValkeyMetricsReader(settings.effective_redis_url)
     database = Database(settings.effective_database_url)
     vault = TokenVault(settings.key_file)
-    serving = Serving(settings.metrics_per_bot, settings.metrics_need_key, settings.webhooks_allow_private)
+    hosts = (bare_host(settings.http_host).lower(), *settings.http_hosts)
+    serving = Serving(settings.metrics_per_bot, settings.metrics_need_key, settings.webhooks_allow_private, hosts)
     try:
         yield services_on(
             database,

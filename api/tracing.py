@@ -2,11 +2,14 @@
 
 import re
 import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import structlog
 from quart import Quart, Response, g, request
 from ulid import ULID
 
+from api.sparingly import Sparingly
 from flotilla.redaction import redact_text
 
 HEADER = "X-Request-Id"
@@ -16,14 +19,19 @@ log = structlog.get_logger()
 
 
 def request_id() -> str:
-    """Return the id of the request being answered."""
+    """Return the id of the request being answered; one that was not begun gets it now."""
+    if "request_id" not in g:
+        g.request_id = str(ULID())
     return str(g.request_id)
 
 
-def install_tracing(app: Quart) -> None:
-    """Give each request of `app` an id, the caller's own if it sends a sane one, and log how it ended."""
+def install_tracing(app: Quart, sparingly: Sparingly) -> None:
+    """Give each request of `app` an id, the caller's own if it sends a sane one, and log how it ended.
+
+    Of requests that are refused without a good key, so many as a stranger likes, only some are logged.
+    """
     app.before_request(_begin)
-    app.after_request(_end)
+    app.after_request(_ending(sparingly))
 
 
 async def _begin() -> None:
@@ -34,15 +42,21 @@ async def _begin() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-async def _end(response: Response) -> Response:
-    response.headers[HEADER] = request_id()
-    level = log.debug if request.path in _QUIET else log.info
-    level(
-        "request.answered",
-        method=request.method,
-        path=request.path[:200],
-        status=response.status_code,
-        duration_ms=round((time.monotonic() - g.started) * 1000, 1),
-        key_name=g.key.name if "key" in g else None,
-    )
-    return response
+def _ending(sparingly: Sparingly) -> Callable[[Response], Awaitable[Response]]:
+    async def end(response: Response) -> Response:
+        response.headers[HEADER] = request_id()
+        status = response.status_code
+        fields = {
+            "method": request.method,
+            "path": request.path[:200],
+            "status": status,
+            "duration_ms": round((time.monotonic() - g.started) * 1000, 1),
+        }
+        if "key" not in g and HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            sparingly.warn("request.answered", str(status), **fields)
+        else:
+            level = log.debug if request.path in _QUIET else log.info
+            level("request.answered", key_name=g.key.name if "key" in g else None, **fields)
+        return response
+
+    return end

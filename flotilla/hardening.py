@@ -3,10 +3,12 @@
 import ctypes
 import os
 import resource
+import signal
 import sys
 from dataclasses import dataclass
 from typing import NoReturn
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_SET_NO_NEW_PRIVS = 38
@@ -40,6 +42,14 @@ def adopt_orphans() -> None:
     """
     if sys.platform == "linux":
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def end_with(parent: int) -> None:
+    """Let the kernel kill this process as soon as `parent`, which has started it, is gone; end now if it already is."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            sys.exit(0)
 
 
 def limit_for_good(kind: int, wanted: int) -> None:

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from flotilla.address import url_of
 from flotilla.discord import API_URL, INVALID_REQUESTS_MAX
 from flotilla.domain.config import BUILT_IN
+from flotilla.domain.hosts import is_host_name
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
 from flotilla.domain.requests import Rules
 from flotilla.domain.rollover import Pace
@@ -71,7 +72,20 @@ def _ports(value: object) -> object:
 Paths = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Ports = Annotated[tuple[Port, ...], NoDecode, BeforeValidator(_ports)]
+
+
+def _host_names(value: object) -> object:
+    names = (
+        tuple(part.strip().lower() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+    for name in names if isinstance(names, tuple) else ():
+        if not is_host_name(name):
+            raise ValueError("must be names of hosts, without scheme and port, separated by commas")
+    return names
+
+
 ModuleNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_module_names)]
+HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 
 
@@ -85,6 +99,20 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address or name the API listens on; 0.0.0.0: all of IPv4, ::: all there are."
     )
     http_port: int = Field(8800, ge=1, le=65535, description="Port the API and the dashboard listen on.")
+    http_hosts: HostNames = Field(
+        (),
+        description="Names under which the API is asked, separated by commas; besides FLOTILLA_HTTP_HOST, addresses "
+        "and localhost.",
+    )
+    http_connections: int = Field(
+        100, ge=4, le=10_000, description="Connections that one address may have open to the API at once."
+    )
+    http_header_s: float = Field(
+        10.0, gt=0, le=300, description="Seconds within which a request that has begun must have sent its headers."
+    )
+    http_idle_s: float = Field(
+        65.0, ge=1, le=3600, description="Seconds after which a connection without a request is closed."
+    )
     database_url: SecretStr | None = Field(
         None, description="sqlite:///… or postgresql://…; default: flotilla.db in FLOTILLA_HOME."
     )
@@ -262,7 +290,9 @@ class Settings(BaseSettings):
         0.1, gt=0, le=1, description="Share of the bots that may be in motion at once in a roll-over; one always may."
     )
     api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")
-    url: HttpUrl | None = Field(None, description="Where the command line finds the API; default: on this host.")
+    url: HttpUrl | None = Field(
+        None, description="Where the command line finds the API; default: at its socket in FLOTILLA_HOME."
+    )
 
     @property
     def run_dir(self) -> Path:
@@ -311,6 +341,11 @@ class Settings(BaseSettings):
         return self.run_dir / "workers" / "control.sock"  # `supervisor.zygote` looks for it, too
 
     @property
+    def api_socket(self) -> Path:
+        """Where the command line finds the API: a socket that is the owner's alone."""
+        return self.run_dir / "api.sock"
+
+    @property
     def uid_file(self) -> Path:
         """Which bot has which user id."""
         return self.home / "uids.json"
@@ -350,7 +385,7 @@ class Settings(BaseSettings):
 
     @property
     def effective_url(self) -> str:
-        """Where clients on this host find the API."""
+        """Where clients that speak TCP find the API."""
         return self.url or url_of(self.http_host, self.http_port)
 
     @property

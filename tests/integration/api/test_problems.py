@@ -244,11 +244,13 @@ async def test_openapi_refers_to_nothing_that_is_not_there(api: Api) -> None:
 async def test_start_page_leads_to_the_docs(api: Api) -> None:
     response = await api.call("GET", "/", role=None)
     assert (response.status_code, response.headers["Location"]) == (302, "/docs")
-    assert "/api/v1/openapi.json" in await (await api.call("GET", "/docs", role=None)).get_data(as_text=True)
 
 
 def test_statuses_of_the_table_fit_their_families() -> None:
-    assert {kind.status for kind in PROBLEMS.values()} == {400, 401, 403, 404, 405, 408, 409, 412, 413, 422, 500, 503}
+    assert {kind.status for kind in PROBLEMS.values()} == {
+        *(400, 401, 403, 404, 405, 408, 409, 412, 413, 421, 422, 429, 431),
+        *(500, 503, 505),
+    }
 
 
 async def test_options_needs_a_key_as_everything_does(api: Api) -> None:

@@ -1,13 +1,18 @@
 """`python -m api` as a real process."""
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
 import tempfile
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -16,8 +21,10 @@ import sqlalchemy as sa
 from flotilla.db.engine import Database
 from flotilla.db.keys import Role, SqlApiKeys
 from flotilla.db.schema import upgrade
-from flotilla.home import prepare_home
+from flotilla.home import ProgramLock, prepare_home
+from flotilla.processes import start_ticks
 from flotilla.settings import Settings
+from flotilla.unix_socket import connect
 from tests.builders import token_of
 from tests.services import Program, running_valkey, wait_until
 
@@ -189,11 +196,107 @@ def test_setting_that_is_wrong_is_named(start: Start, key: str, setting: str, va
     assert "s3cret" not in program.log
 
 
-def test_killed_api_starts_again_in_the_same_home(start: Start, port: int, key: str) -> None:
+@dataclass
+class Callers:
+    """Clients that make a connection and ask, one after the other, by TCP and by the socket in the home.
+
+    answered: how often each way. refused: what went wrong before they were connected. lost: after that.
+    """
+
+    home: Path
+    port: int
+    answered: Counter[str] = field(default_factory=Counter)
+    refused: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._over = threading.Event()
+        ways = (("tcp", self._tcp), ("unix", self._unix))
+        self._threads = [threading.Thread(target=self._ask, args=way) for way in ways]
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def answered_again(self) -> None:
+        before = self.answered.copy()
+        wait_until(lambda: all(self.answered[way] > before[way] + 1 for way in ("tcp", "unix")), "callers are answered")
+
+    def _tcp(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), 60)
+
+    def _unix(self) -> socket.socket:
+        return connect(self.home / "run" / "api.sock", {os.geteuid()}, 60)
+
+    def _ask(self, way: str, make: Callable[[], socket.socket]) -> None:
+        while not self._over.is_set():
+            try:
+                connection = make()
+            except OSError as fault:
+                self.refused.append(f"{way}: {fault!r}")
+                continue
+            with connection:
+                try:
+                    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    answer = connection.recv(65536)
+                except OSError as fault:
+                    answer = repr(fault).encode()
+            if answer.startswith(b"HTTP/1.1 200 "):
+                self.answered[way] += 1
+            else:
+                self.lost.append(f"{way}: {answer!r}")
+
+
+def inner_pid(home: Path) -> int:
+    lock = ProgramLock(Settings(home=home), "api")
+    wait_until(lambda: lock.holder() is not None, "somebody holds the API's lock")
+    return lock.holder() or 0
+
+
+def test_api_that_is_killed_or_renewed_refuses_nobody_meanwhile(start: Start, home: Path, port: int, key: str) -> None:
+    program = start()
+    program.wait_for("api.listening")
+    with Callers(home, port) as callers:
+        callers.answered_again()
+        os.kill(inner_pid(home), signal.SIGKILL)
+        program.wait_for("api.listening", times=2)
+        callers.answered_again()
+        assert len(callers.lost) <= 2, callers.lost  # what the killed process was about to answer
+        callers.lost.clear()
+        before = inner_pid(home)
+        program.send(signal.SIGUSR2)
+        program.wait_for("api.listening", times=3)
+        callers.answered_again()
+    assert (callers.refused, callers.lost) == ([], [])
+    assert inner_pid(home) != before
+    os.kill(inner_pid(home), signal.SIGTERM)
+    assert program.exit_code() == 0, "told to end, it ends as a whole"
+
+
+def test_socket_that_somebody_removed_is_made_anew(start: Start, home: Path, port: int, key: str) -> None:
+    program = start()
+    program.wait_for("api.listening")
+    shutil.rmtree(home / "run")
+    program.wait_for("listener.made_anew")
+    with Callers(home, port) as callers:
+        callers.answered_again()
+        os.kill(inner_pid(home), signal.SIGKILL)
+        program.wait_for("api.listening", times=2)
+        callers.answered_again()
+    assert callers.refused == []
+
+
+def test_killed_api_starts_again_in_the_same_home(start: Start, home: Path, port: int, key: str) -> None:
     first = start()
     first.wait_for("api.listening")
+    inner = inner_pid(home)
     first.send(signal.SIGKILL)
     assert first.exit_code() == -signal.SIGKILL
+    wait_until(lambda: start_ticks(inner) is None, "what nobody keeps is gone")
     start().wait_for("api.listening")
     with client(port, key) as http:
         wait_until(lambda: http.get("/healthz").status_code == 200, "the API answers")

@@ -10,12 +10,15 @@ import httpx
 
 from flotilla.cli.connection import Connection, Fault, Json
 from flotilla.cli.faults import ApiError, CommandError
+from flotilla.cli.local_transport import LocalTransport
 from flotilla.launch.admin_key import read_key
 from flotilla.launch.layout import Mode, admin_key_file
 from flotilla.settings import Settings
 
 TIMEOUT_S = 10.0
 PAGE = 200
+LOCAL_URL = "http://localhost"
+"""What stands in requests over the socket in the home."""
 
 
 def find_key(settings: Settings) -> str:
@@ -64,17 +67,35 @@ class Api(Connection):
         )
         self.unreachable = Fault(
             f"The API is not reachable at {url}. Start the fleet with `flotilla up`, or say where it is "
-            "with FLOTILLA_URL or FLOTILLA_HTTP_PORT.",
+            "with FLOTILLA_URL.",
             "api_unreachable",
         )
-        self.stranger = Fault(
-            f"What answers at {url} is not Flotilla's API. Check FLOTILLA_URL and FLOTILLA_HTTP_PORT.", "not_our_api"
-        )
+        self.stranger = Fault(f"What answers at {url} is not Flotilla's API. Check FLOTILLA_URL.", "not_our_api")
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Return the API these settings name, with the key they give."""
-        return cls(settings.effective_url, find_key(settings))
+        return cls.with_key(settings, find_key(settings))
+
+    @classmethod
+    def with_key(cls, settings: Settings, key: str | None, *, timeout_s: float | None = None) -> Self:
+        """Return the API at FLOTILLA_URL, else at the socket in the home, which no stranger can have taken.
+
+        A port of this host is anybody's while the API is down, so no key is sent to one that nobody has named.
+        """
+        if settings.url is not None:
+            return cls(settings.url, key, timeout_s=timeout_s)
+        path = settings.api_socket
+        api = cls(LOCAL_URL, key, timeout_s=timeout_s, transport=LocalTransport(path, settings.home))
+        api.late = api.late._replace(sentence=api.late.sentence.replace(LOCAL_URL, str(path)))
+        api.unreachable = Fault(
+            f"The API is not reachable at {path}. Start the fleet with `flotilla up`; or set FLOTILLA_HOME to the "
+            "folder of the running fleet, or FLOTILLA_URL to where it is. One that an older release has started has no "
+            "socket there: `flotilla upgrade` replaces it.",
+            "api_unreachable",
+        )
+        api.stranger = Fault(f"What answers at {path} is not Flotilla's API. End it.", "not_our_api")
+        return api
 
     def get(self, path: str, **query: str | int | None) -> Json:
         """GET an object below /api/v1."""

@@ -36,7 +36,7 @@ def greet(settings: Settings, say: Callable[[str], None] | None = None) -> int:
     mode = read_mode(settings) or Mode.REAL
     key_file = admin_key_file(settings, mode)
     try:
-        with Api(settings.effective_url, read_key(key_file)) as api:
+        with Api.with_key(settings, read_key(key_file)) as api:
             _await_programs(settings, api, tell)
             if mode is Mode.DEMO:
                 wanted = add_demo_bots(settings, api)

@@ -16,7 +16,9 @@ from flotilla.home import Card, ProgramLock
 from flotilla.launch.layout import PROGRAMS, program_log
 from flotilla.release import release_on_disk, running_release
 from flotilla.settings import Settings
+from flotilla.unix_socket import connect, trusted_users
 
+SOCKET_S = 2.0
 _WITHOUT = {
     "supervisor": "Bots run on, but nothing restarts them and no order reaches them.",
     "api": "Nothing answers the command line.",
@@ -41,8 +43,18 @@ def jobs_turn(settings: Settings) -> str:
 
 
 def api_runs(settings: Settings) -> str:
-    """The API's process is there and was not stopped; whether it answers is for its port to say."""
-    return f"process {_alive(settings, 'api').pid} runs"
+    """The API's process is there, was not stopped, and is found by the command line; its port says if it answers."""
+    pid = _alive(settings, "api").pid
+    try:
+        connect(settings.api_socket, trusted_users(settings.home), SOCKET_S).close()
+    except OSError as fault:
+        raise RetryError(
+            f"The API (process {pid}) runs, but nobody listens at {settings.api_socket} ({fault.strerror or fault}), "
+            "where the command line asks it. A socket that was removed is back within seconds; if not, the API is "
+            "of an older release, or cannot write there: read api.log, and run `flotilla upgrade`.",
+            code="api_unreachable",
+        ) from fault
+    return f"process {pid} runs, and listens at {settings.api_socket}"
 
 
 def supervisor_runs(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from flotilla.address import listen
+from flotilla.address import listen, url_of
 from flotilla.cli.api import Api
 from flotilla.db.keys import Role, SqlApiKeys
 from flotilla.launch.probes import port_free
@@ -101,7 +101,7 @@ async def test_a_real_api_on_all_addresses_is_asked_by_the_command_line(stack: S
     await until(lambda: "api.listening" in api.text(), "the API listens")
     command = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "flotilla", "bots", "ls"),
-        env=os.environ | stack.environment | {"FLOTILLA_API_KEY": key},
+        env=os.environ | stack.environment | {"FLOTILLA_API_KEY": key, "FLOTILLA_URL": url_of("[::]", port)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

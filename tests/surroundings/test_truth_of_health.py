@@ -33,6 +33,7 @@ from flotilla.launch import probes, programs
 from flotilla.launch.layout import Mode
 from flotilla.launch.start import prepare
 from flotilla.settings import Settings
+from flotilla.unix_socket import listen_privately
 from tests.services import Program, Valkey, running_valkey, wait_until
 
 PATIENCE_S = 90.0
@@ -264,6 +265,18 @@ def test_a_program_that_ends_again_and_again_is_named_though_it_lives_at_the_mom
     with pytest.raises(RetryError, match="started 4 times") as caught:
         programs.supervisor_runs(settings)
     assert "supervisor.log" in caught.value.message
+    lock.release()
+
+
+def test_an_api_that_the_command_line_does_not_find_is_named(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "h")
+    prepare_home(settings)
+    lock = ProgramLock(settings, "api")
+    lock.acquire()
+    with pytest.raises(RetryError, match=r"nobody listens at .*api\.sock"):
+        programs.api_runs(settings)
+    with listen_privately(settings.api_socket, 1):
+        assert "listens at" in programs.api_runs(settings)
     lock.release()
 
 

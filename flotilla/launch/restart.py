@@ -84,6 +84,16 @@ def restart_program(settings: Settings, supervisord: Supervisord, program: str, 
     supervisord.start(program, group)
 
 
+def renew_api(settings: Settings, supervisord: Supervisord) -> None:
+    """Have the API go over to the code on the disk; who connects meanwhile is answered by it (`api.keeper`).
+
+    One of a release that held no socket ends by that signal, and supervisord starts the next. Raises RetryError
+    (`program_stuck`).
+    """
+    if not supervisord.signal("api", "USR2"):
+        restart_program(settings, supervisord, "api")
+
+
 def renew_group(settings: Settings, supervisord: Supervisord, group: str) -> None:
     """Have a group run as `Supervisord.changed_groups` read it. Raises RetryError (`program_stuck`)."""
     members = {program.name for program in supervisord.programs() if program.group == group}

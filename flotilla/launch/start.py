@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from flotilla.address import TAKEN_S
 from flotilla.claiming import acquire
 from flotilla.db.claims import SqlClaims
 from flotilla.db.engine import Database
@@ -78,7 +79,7 @@ def prepare(
         # Last of all: until here the old supervisor has looked after the bots.
         say(f"supervisord of an earlier start is gone; replacing what it left ({', '.join(orphans)}). The bots run on.")
         end_orphans(orphans)
-        probes.port_free(settings)
+        await_port(settings)
     port = sandbox_port(settings) if mode is Mode.DEMO else None
     return compose_environment(settings, os.environ, valkey, port, console_target(STDOUT, settings))
 
@@ -163,6 +164,25 @@ def end_orphans(programs: Mapping[str, int]) -> None:
                 f"These do not end, even by SIGKILL: {left}. See what they wait for, then run this again.",
                 code="still_running",
             )
+
+
+def await_port(settings: Settings, patience_s: float = TAKEN_S) -> None:
+    """Return when the API's port is free: what was ended lets go of it in its own time.
+
+    Raises SetupError as `probes.port_free` if it is not free within `patience_s`.
+    """
+    if not within(patience_s, lambda: _is_free(settings)):
+        probes.port_free(settings)
+
+
+def _is_free(settings: Settings) -> bool:
+    try:
+        probes.port_free(settings)
+    except SetupError as fault:
+        if fault.code != "port_taken":
+            raise
+        return False
+    return True
 
 
 def console_target(descriptor: int, settings: Settings) -> str:

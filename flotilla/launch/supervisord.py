@@ -84,6 +84,14 @@ class Supervisord:
         with contextlib.suppress(xmlrpc.client.Fault):
             self._call("supervisor.startProcess", f"{group}:{program}", False)
 
+    def signal(self, program: str, name: str, group: str = GROUP) -> bool:
+        """Have it send a signal (`USR2`) to one of our programs; return False if that does not run."""
+        try:
+            self._call("supervisor.signalProcess", f"{group}:{program}", name)
+        except xmlrpc.client.Fault:
+            return False
+        return True
+
     def stop_group(self, group: str) -> None:
         """Ask it to stop every program of a group; return at once."""
         self._call("supervisor.stopProcessGroup", group, False)

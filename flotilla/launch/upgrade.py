@@ -20,7 +20,7 @@ from flotilla.home import ProgramLock, prepare_home
 from flotilla.launch import probes
 from flotilla.launch.layout import LAUNCHER, PROGRAMS, ROOT, program_log, supervisord_socket
 from flotilla.launch.remains import live_programs
-from flotilla.launch.restart import renew_group, restart_program, restart_supervisor
+from flotilla.launch.restart import renew_api, renew_group, restart_program, restart_supervisor
 from flotilla.launch.supervisord import GROUP, Supervisord
 from flotilla.local_keys import ensure_local_keys
 from flotilla.release import release_on_disk, running_release
@@ -132,8 +132,11 @@ def carry_out(settings: Settings, plan: Plan, say: Say) -> None:
 
 
 def _replace(settings: Settings, program: str, *, restart: bool) -> None:
-    if restart:
-        restart_program(settings, Supervisord(supervisord_socket(settings)), program)
+    supervisord = Supervisord(supervisord_socket(settings))
+    if restart and program == "api":
+        renew_api(settings, supervisord)
+    elif restart:
+        restart_program(settings, supervisord, program)
     _await_release(settings, (program,))
 
 

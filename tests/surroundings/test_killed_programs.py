@@ -6,12 +6,16 @@ setting, and our own stop are final. Bots do not notice, and the new supervisor 
 
 import os
 import signal
+import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flotilla.launch.layout import supervisord_socket
+from flotilla.launch.remains import live_programs
+from flotilla.launch.restart import renew_api
 from flotilla.launch.supervisord import Supervisord
 from flotilla.release import started_by_supervisord
 from tests.installation import Fleet, until
@@ -47,6 +51,19 @@ def test_a_supervisor_that_somebody_ends_comes_back_to_bots_that_ran_on(fleet: F
     os.kill(running(fleet)["supervisor"], signal.SIGTERM)
     until(lambda: adoptions(fleet) > seen, BACK_S)
     assert processes(fleet) == before
+
+
+def test_an_api_that_is_renewed_by_an_upgrade_refuses_nobody(fleet: Fleet) -> None:
+    """It was stopped and started, and its port was anybody's for a second."""
+    outer, inner = running(fleet)["api"], live_programs(fleet.settings)["api"]
+    port = int(fleet.environment["FLOTILLA_HTTP_PORT"])
+    renew_api(fleet.settings, Supervisord(supervisord_socket(fleet.settings)))
+    began = time.monotonic()
+    while live_programs(fleet.settings).get("api") in {inner, None}:
+        assert time.monotonic() - began < BACK_S
+        socket.create_connection(("127.0.0.1", port), BACK_S).close()
+    assert running(fleet)["api"] == outer
+    assert fleet.cli("bots", "ls").returncode == 0
 
 
 @pytest.mark.nightly

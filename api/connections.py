@@ -107,8 +107,9 @@ class Connection(H11Protocol):
         self._all = all_connections
         self._idle_since = time.monotonic()
         self._head_since: float | None = None
-        self._stalled_since: float | None = None
-        self._closing_since: float | None = None
+        self._unsent_bytes = 0
+        self._sent_at = self._idle_since
+        self._refused_at = self._idle_since
         self._fresh = True
         self._refused = False
         self._stopping = False
@@ -144,7 +145,7 @@ class Connection(H11Protocol):
             return
         if not self.serving and self._head_since is None:
             self._head_since = time.monotonic()
-        while data and not self._refused:
+        while data and not (self._refused or self._is_websocket):
             # h11 bounds what is incomplete: headers that come all at once would be of any size.
             size = len(data) if self.serving else HEAD_BYTES
             super().data_received(data[:size])
@@ -153,16 +154,6 @@ class Connection(H11Protocol):
             self._head_since = None
             self._fresh = False
             self.cycle.keep_alive = self.cycle.keep_alive and not self._stopping
-
-    def pause_writing(self) -> None:
-        """Remember since when the peer does not read."""
-        self._stalled_since = time.monotonic()
-        super().pause_writing()
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        self._stalled_since = None
-        super().resume_writing()
 
     # uvicorn's calls --------------------------------------------------------------------------------------------------
 
@@ -219,7 +210,7 @@ class Connection(H11Protocol):
         self._all.sparingly.warn("connection.refused", code, peer=self.peer, request_id=request_id)
         self._unset_keepalive_if_required()
         self._refused = True
-        self._closing_since = time.monotonic()
+        self._refused_at = time.monotonic()
         if self.serving:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -239,13 +230,12 @@ class Connection(H11Protocol):
         """End it if it has taken too long."""
         if self._is_websocket:
             return
-        if self.transport.is_closing() or self._refused:
-            self._closing_since = self._closing_since or now
-            if now - self._closing_since > LINGER_S:
-                self.transport.abort()
-        elif self._stalled_since is not None and now - self._stalled_since > STALL_S:
+        unsent_bytes = self.transport.get_write_buffer_size()
+        if not unsent_bytes or unsent_bytes != self._unsent_bytes:
+            self._unsent_bytes, self._sent_at = unsent_bytes, now
+        if now - self._sent_at > STALL_S or (self._refused and now - self._refused_at > LINGER_S):
             self.transport.abort()
-        elif not self.serving:
+        elif not (self.serving or self._refused or self.transport.is_closing()):
             self._judge_silence(now)
 
     def _judge_silence(self, now: float) -> None:

@@ -1,6 +1,7 @@
 """Connections as uvicorn runs them for us, where a test must look inside: hand-over, stalls, the end."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ from api.sparingly import Sparingly
 from flotilla.address import listen
 from tests.stack import until
 
-BIG = 64 * 1024 * 1024
+BIG = 16 * 1024 * 1024
+MIDDLING = 60_000
+"""More than the kernel takes from a socket made small, less than asyncio holds back for."""
+
 GET = b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -40,11 +44,15 @@ async def serving(limits: Limits) -> AsyncIterator[Served]:
     async def big() -> bytes:
         return bytes(BIG)
 
+    async def middling() -> bytes:
+        return bytes(MIDDLING)
+
     async def stream() -> None:
         await websocket.send("here")
 
     app.add_url_rule("/small", "small", small)
     app.add_url_rule("/big", "big", big)
+    app.add_url_rule("/middling", "middling", middling)
     app.add_websocket("/stream", "stream", stream)
     sparingly = Sparingly()
     connections = Connections(limits, install_front(app, (), sparingly).takes_websocket, sparingly)
@@ -57,6 +65,7 @@ async def serving(limits: Limits) -> AsyncIterator[Served]:
     )
     server = Server(config, connections)
     with listen("127.0.0.1", 0) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         port = listener.getsockname()[1]
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
@@ -92,6 +101,20 @@ async def test_who_reads_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.Mon
         await until(lambda: not served.connections._open, "it was cut off")
         await until(lambda: not served.server.server_state.tasks, "nothing is left of its request")
         writer.close()
+
+
+async def test_who_reads_slowly_gets_all_of_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api.connections, "LINGER_S", 0.05)
+    async with serving(Limits()) as served:
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", served.port))
+            reader, writer = await asyncio.open_connection(sock=client, limit=1024)
+            writer.write(b"GET /middling HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            await until(lambda: any(one.transport.is_closing() for one in served.connections._open), "all is written")
+            await asyncio.sleep(0.5)  # many times LINGER_S
+            assert len(await asyncio.wait_for(reader.read(), 60)) > MIDDLING
+            writer.close()
 
 
 async def test_who_has_just_connected_is_answered_though_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,9 +64,9 @@ async def serve(settings: Settings, held: dict[str, int], keeper: socket.socket 
     prepare_home(settings)
     lock = ProgramLock(settings, "api")
     lock.acquire()
-    record_release(settings, "api")
     listeners = Listeners(settings, held, keeper)
     sockets = await listeners.open()
+    record_release(settings, "api")  # when it listens: an upgrade goes on to ask it
     async with open_services(settings) as services:
         await begin_with(services.database, settings, "api")
         sparingly = Sparingly()

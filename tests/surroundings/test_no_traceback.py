@@ -349,14 +349,14 @@ def answering(answer: bytes) -> Iterator[int]:
 @pytest.mark.parametrize("answer", STRANGERS.values(), ids=STRANGERS)
 def test_no_command_ends_with_a_traceback_when_somebody_else_answers(answer: bytes, home: Path) -> None:
     with answering(answer) as port:
-        place = Place(home, {"FLOTILLA_HTTP_PORT": str(port)})
+        place = Place(home, {"FLOTILLA_URL": f"http://127.0.0.1:{port}"})
         assert not unexpected(place)
 
 
 @pytest.mark.nightly
 def test_no_command_ends_with_a_traceback_when_the_api_hangs(home: Path) -> None:
     with listen("127.0.0.1", 0) as listener:
-        place = Place(home, {"FLOTILLA_HTTP_PORT": str(listener.getsockname()[1])})
+        place = Place(home, {"FLOTILLA_URL": f"http://127.0.0.1:{listener.getsockname()[1]}"})
         assert not unexpected(place)
 
 

@@ -102,6 +102,15 @@ def test_a_limit_below_what_a_worker_needs_is_refused(monkeypatch: pytest.Monkey
     assert caught.value.code == "settings_invalid"
 
 
+def test_hosts_are_names_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLOTILLA_HTTP_HOSTS", "Fleet.Example, box,")
+    assert load_settings().http_hosts == ("fleet.example", "box")
+    for wrong in ("http://fleet.example", "fleet.example:8800", "*"):
+        monkeypatch.setenv("FLOTILLA_HTTP_HOSTS", wrong)
+        with pytest.raises(SetupError, match="FLOTILLA_HTTP_HOSTS: Value error, must be names of hosts"):
+            load_settings()
+
+
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOTILLA_HTTP_PORT", "")
     assert load_settings().http_port == 8800

@@ -105,6 +105,8 @@ def test_the_key_goes_to_no_stranger_who_has_put_a_socket_there(cli: Any, home: 
         (b"", "api_unreachable"),
         (b"SSH-2.0-OpenSSH\r\n", "api_unreachable"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{}", "api_unreachable"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\nno gzip", "api_unreachable"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz", "api_unreachable"),
         (an_answer(b"<html>"), "not_our_api"),
     ],
 )

@@ -30,7 +30,7 @@ LOCAL = "local"
 LINGER_S = 2.0
 """How long a peer that was refused may go on sending: closed at once, it would not read why. As nginx's lingering."""
 
-FRESH_S = 0.3
+FRESH_S = 0.5
 """How long a connection without a request is waited for when this process ends; who made it was not refused."""
 
 STALL_S = 30.0

@@ -30,8 +30,8 @@ EX_CONFIG = 78
 PAUSE_S = 1.0
 """Between two starts, as supervisord does it."""
 
-STOP_S = 4.0
-"""What an inner process may take to end; less than supervisord waits for both."""
+STOP_S = 10.0
+"""What an inner process may take to end before it is killed. Where supervisord stops both, it kills both sooner."""
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 RENEW = signal.SIGUSR2

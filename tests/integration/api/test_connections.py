@@ -92,6 +92,28 @@ async def test_a_websocket_that_is_a_route_is_handed_over_and_counted_until_its_
         assert not served.connections._by_peer
 
 
+async def test_one_address_gets_so_many_connections_and_others_get_theirs() -> None:
+    async def ask(source: str) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port, local_addr=(source, 0))
+        writers.append(writer)
+        writer.write(GET)
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+
+    writers: list[asyncio.StreamWriter] = []
+    async with serving(Limits(connections=4)) as served:
+        for _ in range(4):
+            assert (await ask("127.0.0.1")).startswith(b"HTTP/1.1 200 ")
+        refused = await ask("127.0.0.1")
+        assert refused.startswith(b"HTTP/1.1 429 ")
+        assert b"x-content-type-options: nosniff" in refused
+        assert (await ask("127.0.0.2")).startswith(b"HTTP/1.1 200 ")
+        for writer in writers:
+            writer.close()
+        await until(lambda: not served.connections._open, "all are counted out")
+        assert (await ask("127.0.0.1")).startswith(b"HTTP/1.1 200 ")
+        writers[-1].close()
+
+
 async def test_who_reads_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api.connections, "STALL_S", 0.2)
     async with serving(Limits()) as served:

@@ -122,6 +122,7 @@ def compose_environment(
     # Client settings: the programs have no use for them, and what a process does not hold it cannot lose.
     environment.pop("FLOTILLA_API_KEY", None)
     environment.pop("FLOTILLA_URL", None)
+    environment.pop("FLOTILLA_SANDBOX_KEY", None)
     return environment
 
 

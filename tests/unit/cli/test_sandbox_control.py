@@ -2,14 +2,16 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from flotilla.cli.faults import ApiError, CommandError
 from flotilla.cli.sandbox.control import Control
 from flotilla.cli.sandbox.where import is_loopback
+from flotilla.settings import Settings
 
 
 def control(answer: Callable[[httpx.Request], httpx.Response]) -> Control:
-    return Control("http://127.0.0.1:9900", transport=httpx.MockTransport(answer))
+    return Control("http://127.0.0.1:9900", Settings(sandbox_key=SecretStr("k")), transport=httpx.MockTransport(answer))
 
 
 @pytest.mark.parametrize(

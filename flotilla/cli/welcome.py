@@ -13,6 +13,7 @@ from flotilla.cli.api import Api
 from flotilla.cli.connection import Json
 from flotilla.cli.faults import ApiError, CommandError
 from flotilla.cli.sandbox.key import WithSandboxKey
+from flotilla.cli.terminal import say_block
 from flotilla.errors import RetryError
 from flotilla.launch.admin_key import read_key
 from flotilla.launch.layout import Mode, admin_key_file, program_log, supervisord_socket
@@ -214,4 +215,4 @@ def _short(path: Path) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say_block(text, flush=True)

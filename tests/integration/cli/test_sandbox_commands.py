@@ -191,7 +191,7 @@ def test_context_menu_commands_take_a_user_or_a_message(run: Any) -> None:
 
 def test_what_a_bot_writes_cannot_steer_the_terminal(run: Any) -> None:
     shown = run("use", "alpha", "/rude")
-    assert "�[2J�bell" in shown
+    assert "␛[2J␇bell" in shown
     assert "\x1b" not in shown
 
 

@@ -132,7 +132,7 @@ async def open_field(bots: int) -> AsyncIterator[Field]:
         stack = await Stack.create(Path(folder))
         try:
             await stack.start_sandbox()
-            async with aiohttp.ClientSession(stack.sandbox_url) as client:
+            async with aiohttp.ClientSession(stack.sandbox_url, headers=stack.control) as client:
                 yield Field(stack, tuple([await _register(client, f"bot-{n}") for n in range(bots)]), client)
         finally:
             await finished(stack.close())

@@ -59,7 +59,7 @@ async def measure(bots: int, seconds: float, per_second: float) -> Sample:
     async with open_field(0) as field:
         sandbox = psutil.Process(field.stack.programs[0].process.pid)
         os.sched_setaffinity(sandbox.pid, {cores[0]})
-        clients = await _clients(field.stack.sandbox_url, bots, seconds)
+        clients = await _clients(field, bots, seconds)
         try:
             os.sched_setaffinity(clients.pid, set(cores[1:]) or {cores[0]})
             await _line(clients)
@@ -87,10 +87,12 @@ async def measure(bots: int, seconds: float, per_second: float) -> Sample:
             await clients.wait()
 
 
-async def _clients(url: str, bots: int, seconds: float) -> Process:
-    arguments = ("-m", "benchmarks.sandbox_clients", url, str(bots), str(seconds))
-    root = Path(__file__).parents[1]
-    return await asyncio.create_subprocess_exec(sys.executable, *arguments, stdin=PIPE, stdout=PIPE, cwd=root)
+async def _clients(field: Field, bots: int, seconds: float) -> Process:
+    arguments = ("-m", "benchmarks.sandbox_clients", field.stack.sandbox_url, str(bots), str(seconds))
+    root, environment = Path(__file__).parents[1], os.environ | {"FLOTILLA_SANDBOX_KEY": field.stack.sandbox_key}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, stdin=PIPE, stdout=PIPE, cwd=root, env=environment
+    )
 
 
 async def _line(process: Process) -> bytes:

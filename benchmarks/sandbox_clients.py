@@ -6,6 +6,7 @@ stdout when all are READY, waits for a line on stdin, and counts for SECONDS fro
 
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -46,7 +47,8 @@ class Bots:
 
     async def token(self, name: str) -> str:
         """Return the token of an application with one command."""
-        async with self._http.post(f"{self._url}/sandbox/applications", json={"name": name}) as answer:
+        key = {"Authorization": f"Bearer {os.environ['FLOTILLA_SANDBOX_KEY']}"}
+        async with self._http.post(f"{self._url}/sandbox/applications", json={"name": name}, headers=key) as answer:
             facts = await answer.json()
         path = f"{self._url}/api/v10/applications/{facts['id']}/commands"
         headers = {"Authorization": f"Bot {facts['token']}"}

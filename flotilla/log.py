@@ -9,7 +9,10 @@ from typing import Any, TextIO
 import structlog
 
 from flotilla.redaction import REDACTED, redact_text
+from flotilla.visible import visible_block, visible_line
 
+_BLOCKS = {"action", "exception", "stack"}
+"""Of a log event, what has lines of its own: tracebacks, and what libraries say."""
 _SECRET_FIELD = re.compile(r"token|secret|password|authorization|api_key", re.IGNORECASE)
 
 
@@ -32,6 +35,14 @@ def _redact_value(key: object, value: Any) -> Any:  # noqa: ANN401 - log fields 
     return redact_text(value.decode(errors="replace") if isinstance(value, bytes) else str(value))
 
 
+def seen(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Show in a log event's texts what would steer the terminal of who reads the log. Others are written as `repr`."""
+    return {
+        key: (visible_block if key in _BLOCKS else visible_line)(value) if isinstance(value, str) else value
+        for key, value in event.items()
+    }
+
+
 def configure_logging(program: str, level: str, *, json: bool, stream: TextIO | None = None) -> None:
     """Send structlog and the standard library's logging through one chain of processors.
 
@@ -49,7 +60,9 @@ def configure_logging(program: str, level: str, *, json: bool, stream: TextIO | 
         if json
         else structlog.dev.ConsoleRenderer(colors=False, event_key="action", exception_formatter=_plain)
     )
-    rename = [structlog.processors.EventRenamer("action")]
+    last: list[structlog.typing.Processor] = [structlog.processors.EventRenamer("action")]
+    if not json:
+        last.append(seen)  # JSON escapes it all
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -60,7 +73,7 @@ def configure_logging(program: str, level: str, *, json: bool, stream: TextIO | 
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rename, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last, renderer],
         )
     )
     root = logging.getLogger()

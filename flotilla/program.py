@@ -9,6 +9,7 @@ from flotilla.log import configure_logging
 from flotilla.mark import wear_mark
 from flotilla.redaction import redact_text
 from flotilla.settings import Settings, load_settings
+from flotilla.visible import visible_block
 
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
@@ -32,7 +33,8 @@ def run_program(
         with asyncio.Runner(loop_factory=loop) as runner:
             runner.run(_as_coroutine(main, settings))
     except FlotillaError as fault:
-        print(f"{name}: {redact_text(fault.message)}", file=sys.stderr)  # noqa: T201 - the sentence an operator reads
+        sentence = visible_block(redact_text(fault.message))
+        print(f"{name}: {sentence}", file=sys.stderr)  # noqa: T201 - an operator reads it
         return EX_CONFIG if isinstance(fault, SetupError) else EX_UNAVAILABLE
     except KeyboardInterrupt:
         return 130

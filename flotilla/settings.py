@@ -252,6 +252,9 @@ class Settings(BaseSettings):
     command_logs_days: int = Field(
         30, ge=1, le=3650, description="Days for which it is kept what users did with the bots."
     )
+    operations_days: int = Field(
+        90, ge=1, le=3650, description="Days for which operations and roll-overs are kept after they have ended."
+    )
     command_spool_mb: int = Field(
         64, ge=1, le=100_000, description="MiB of command logs that may wait on disk while the database is away."
     )
@@ -292,6 +295,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="Key with which the command line asks the API.")
     url: HttpUrl | None = Field(
         None, description="Where the command line finds the API; default: at its socket in FLOTILLA_HOME."
+    )
+    sandbox_key: SecretStr | None = Field(
+        None, description="Key of a sandbox's control calls; default: that of the demo in FLOTILLA_HOME."
     )
 
     @property

@@ -12,6 +12,7 @@ from flotilla.db.clocks import SqlClocks
 from flotilla.db.command_logs import SqlCommandLogs
 from flotilla.db.engine import Database
 from flotilla.db.operations import SqlOperations
+from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.start import begin_with
 from flotilla.db.uptime import SqlUptime
@@ -56,7 +57,10 @@ async def run(settings: Settings) -> None:
             SqlSessions(database),
             SqlCommandLogs(database),
             webhooks,
-            timedelta(days=settings.command_logs_days),
+            operations,
+            SqlRollovers(database),
+            command_logs_kept=timedelta(days=settings.command_logs_days),
+            operations_kept=timedelta(days=settings.operations_days),
         )
         async with asyncio.TaskGroup() as group:
             tasks = [

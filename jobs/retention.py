@@ -1,4 +1,4 @@
-"""Forgets transitions, session starts, command logs and deliveries that nobody needs any more, a little at a time.
+"""Forgets what nobody needs any more, a little at a time.
 
 Their age is judged by a clock that does not jump: a start with the system's forty days ahead forgets nothing.
 """
@@ -13,6 +13,8 @@ import structlog
 
 from flotilla.db.clocks import SqlClocks
 from flotilla.db.command_logs import SqlCommandLogs
+from flotilla.db.operations import SqlOperations
+from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.uptime import FORGET_BATCH, SqlUptime
 from flotilla.db.webhooks import SqlWebhooks
@@ -63,7 +65,11 @@ async def forget_for_ever(
     sessions: SqlSessions,
     command_logs: SqlCommandLogs,
     webhooks: SqlWebhooks,
+    operations: SqlOperations,
+    rollovers: SqlRollovers,
+    *,
     command_logs_kept: timedelta,
+    operations_kept: timedelta,
 ) -> None:
     """Forget at start and then about every SWEEP_S seconds until cancelled, whatever is away meanwhile."""
     while True:
@@ -74,6 +80,7 @@ async def forget_for_ever(
                 await forget_starts(sessions, now)
                 await forget_command_logs(command_logs, now - command_logs_kept)
                 await forget_deliveries(webhooks, now)
+                await forget_operations(operations, rollovers, now - operations_kept)
                 log.info("retention.swept", until=now.isoformat(timespec="seconds"))
         except FlotillaError as fault:
             log.warning("retention.failed", error=fault.message)
@@ -111,6 +118,17 @@ async def forget_deliveries(webhooks: SqlWebhooks, now: datetime, *, batch: int 
     gone = await _in_batches(lambda: webhooks.forget(now, batch), batch)
     if gone:
         log.info("retention.forgot_deliveries", webhook_deliveries=gone)
+    return gone
+
+
+async def forget_operations(
+    operations: SqlOperations, rollovers: SqlRollovers, before: datetime, *, batch: int = FORGET_BATCH
+) -> int:
+    """Remove operations and roll-overs that had ended before `before`, items included, as `forget` does."""
+    gone = await _in_batches(lambda: operations.forget(before, batch), batch)
+    gone += await _in_batches(lambda: rollovers.forget(before, batch), batch)
+    if gone:
+        log.info("retention.forgot_operations", rows=gone)
     return gone
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from sandbox import limits
+from sandbox.control import door
 from sandbox.local_discord import LocalDiscord, Rules
 from sandbox.server import serve
 from sandbox.state.file import Keeper, StateFile
@@ -59,7 +60,11 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = _Parser(prog="python -m sandbox", description="A local Discord: REST v10 and gateway v10.")
     parser.add_argument("--port", type=_port, required=True, help="0 picks a free port")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--secret-file", type=Path, help="keeps tokens valid across restarts; made if missing")
+    parser.add_argument(
+        "--secret-file",
+        type=Path,
+        help="keeps tokens valid across restarts; made if missing; control calls' key is put beside it, as FILE.key",
+    )
     parser.add_argument("--state", type=Path, help="keeps what Discord would keep across restarts; needs --secret-file")
     parser.add_argument("--resume-window-s", type=_seconds, default=limits.RESUME_WINDOW_S)
     parser.add_argument("--identify-interval-s", type=_seconds, default=limits.IDENTIFY_INTERVAL_S)
@@ -68,10 +73,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.state is not None and options.secret_file is None:
         parser.error("--state needs --secret-file: ids and tokens are derived from that secret")
+    if options.secret_file is not None and door.key_file_of(options.secret_file) == options.secret_file:
+        parser.error("--secret-file may not end in .key: the key of control calls is put beside it under that name")
     return options
 
 
-async def run(options: argparse.Namespace, secret: bytes) -> None:
+async def run(options: argparse.Namespace, mint: Mint) -> None:
     """Serve until SIGTERM or SIGINT. Raises OSError if the address cannot be used."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -82,12 +89,21 @@ async def run(options: argparse.Namespace, secret: bytes) -> None:
         options.heartbeat_interval_ms,
         options.initial_response_s,
     )
-    mint = Mint(secret)
     discord = LocalDiscord(mint, steady_unix_clock(), rules)
-    async with _kept(discord, mint, options.state), serve(discord, options.host, options.port) as url:
-        sys.stdout.write(f"sandbox listening on {url}\n")
+    where_key_is, told = _where_key_is(discord.control_key, options.secret_file)
+    serving = serve(discord, options.host, options.port, where_key_is=where_key_is)
+    async with _kept(discord, mint, options.state), serving as url:
+        sys.stdout.write(f"sandbox listening on {url}\n{told}\n")
         sys.stdout.flush()
         await stop.wait()
+
+
+def _where_key_is(key: str, secret_file: Path | None) -> tuple[str, str]:
+    """Return where the key of control calls is, for who comes without it, and what is printed of it at start."""
+    if secret_file is None:
+        return "The sandbox printed it when it started.", f"key of control calls: {key}"
+    path = door.key_file_of(secret_file)
+    return f"It is in {path.absolute()}.", f"key of control calls: in {path}"
 
 
 @asynccontextmanager
@@ -124,8 +140,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         sys.stderr.write(f"sandbox: the secret file cannot be used: {error}\n")
         return EX_CONFIG
+    mint = Mint(secret)
     try:
-        asyncio.run(run(options, secret))
+        if options.secret_file:
+            door.write_key(door.key_file_of(options.secret_file), mint.control_key())
+    except OSError as error:
+        sys.stderr.write(f"sandbox: the key of control calls cannot be written: {error}\n")
+        return EX_CONFIG
+    try:
+        asyncio.run(run(options, mint))
     except OSError as error:
         sys.stderr.write(f"sandbox: cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")
         return EX_CONFIG

@@ -64,7 +64,7 @@ class LocalDiscord:
     """State shared by REST, gateway and control. `clock` gives Unix seconds and never goes back.
 
     `url` is where it is served, without a slash at the end; links to attachments and webhooks begin with it.
-    `changes` grows whenever something may have changed that Discord would keep.
+    `changes` grows whenever something may have changed that Discord would keep. `control_key` opens the control API.
     """
 
     def __init__(self, mint: Mint, clock: Callable[[], float], rules: Rules) -> None:
@@ -72,6 +72,7 @@ class LocalDiscord:
         self.rules = rules
         self.url = "http://127.0.0.1"
         self.changes = 0
+        self.control_key = mint.control_key()
         self.ids = Sequence()
         self.mint_token: Callable[[], str] = lambda: secrets.token_urlsafe(48)
         self.world = World(mint, self.ids, rules.identify_interval_s)

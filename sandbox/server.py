@@ -8,7 +8,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from sandbox import limits
-from sandbox.control import acts, applications, consents, shell
+from sandbox.control import acts, applications, consents, door, shell
 from sandbox.control import faults as control_faults
 from sandbox.control import gateway as control_gateway
 from sandbox.control import limits as control_limits
@@ -61,6 +61,7 @@ _OTHER_ROUTES = [
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _BACKLOG = 2048  # a whole fleet connects at once
 _STOP_S = 1.0
+_PRINTED = "The sandbox printed it when it started."
 
 
 @web.middleware
@@ -77,11 +78,17 @@ async def _changes(
 
 @asynccontextmanager
 async def serve(
-    discord: LocalDiscord, host: str, port: int, middlewares: Sequence[Middleware] = ()
+    discord: LocalDiscord,
+    host: str,
+    port: int,
+    middlewares: Sequence[Middleware] = (),
+    *,
+    where_key_is: str = _PRINTED,
 ) -> AsyncIterator[str]:
     """Serve `discord` while the context lasts; yield its URL.
 
     port: 0 picks a free one. middlewares: what sees each request first and each answer last, as it goes out.
+    where_key_is: a sentence for who makes control calls without the key.
     Raises OSError if the address cannot be used.
     """
     book = FaultBook()
@@ -92,6 +99,7 @@ async def serve(
         middlewares=[*middlewares, errors_as_json, rest_faults(book), shell.guard, _changes],
         client_max_size=limits.REQUEST_MAX_BYTES,
     )
+    app[shell.DOOR] = door.Door(host, discord.control_key, where_key_is)
     app[DISCORD], app[control_faults.BOOK], app[control_faults.GATEWAY_FAULTS] = discord, book, faults
     for prefix in PREFIXES:
         app.add_routes(web.route(r.method, prefix + r.path.removeprefix(PREFIX), r.handler) for r in REST_ROUTES)

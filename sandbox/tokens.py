@@ -63,6 +63,10 @@ class Mint:
         """Return 64 hexadecimal digits that `parts` always give under this secret."""
         return self._digest("hex", *parts).hex()
 
+    def control_key(self) -> str:
+        """Return the key of control calls."""
+        return self.derive_hex("control")
+
     def _masked(self, application_id: str, serial: bytes) -> bytes:
         mask = self._digest("mask", application_id)
         return bytes(a ^ b for a, b in zip(serial, mask, strict=False))

@@ -80,6 +80,8 @@ class Stack:
     environment: dict[str, str] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
     sandbox_url: str = ""
+    sandbox_key: str = ""
+    """Of its control calls."""
     before_exec: Callable[[], None] | None = None
     """Done in the process of each program that is started from now on, before it becomes that program."""
 
@@ -135,16 +137,21 @@ class Stack:
         machine that is busy with other tests answers late. Unless told otherwise.
         """
         self.environment.setdefault("FLOTILLA_IDENTIFY_INTERVAL_S", "0")
-        kept = ("--port", "0", "--secret-file", str(self.home / "sandbox.key"))
+        kept = ("--port", "0", "--secret-file", str(self.home / "sandbox.secret"))
         usual = (*kept, "--identify-interval-s", "0", "--initial-response-s", f"{DEADLINE_S:g}")
         program = await self.start("sandbox", *usual, *arguments)
         line = await until(lambda: program.text().partition("listening on ")[2], "the sandbox listens")
-        self.use_sandbox(line.split()[0])
+        self.use_sandbox(line.split()[0], (self.home / "sandbox.key").read_text().strip())
         return program
 
-    def use_sandbox(self, url: str) -> None:
+    @property
+    def control(self) -> dict[str, str]:
+        """The headers of control calls."""
+        return {"Authorization": f"Bearer {self.sandbox_key}"}
+
+    def use_sandbox(self, url: str, key: str) -> None:
         """Point everything started later at a local Discord that runs already."""
-        self.sandbox_url = url
+        self.sandbox_url, self.sandbox_key = url, key
         self.environment["FLOTILLA_DISCORD_URL"] = f"{url}/api/v10"
 
     async def start_supervisor(self, **environment: str) -> Program:
@@ -176,7 +183,7 @@ class Stack:
 
     async def sandbox(self, method: str, path: str, **body: object) -> Any:
         """Ask the sandbox's control API."""
-        async with httpx.AsyncClient(timeout=10) as client:
+        async with httpx.AsyncClient(timeout=10, headers=self.control) as client:
             answer = await client.request(method, f"{self.sandbox_url}/sandbox{path}", json=body or None)
             answer.raise_for_status()
             return answer.json()

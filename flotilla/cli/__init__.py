@@ -12,6 +12,7 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flotilla.cli.terminal import guard_streams, say
 from flotilla.errors import FlotillaError, RetryError, SetupError
 from flotilla.redaction import redact_text
 from flotilla.streams import drop_output, mend_streams
@@ -26,6 +27,7 @@ EX_INTERRUPTED = 130
 def main() -> int:
     """Run the command of `sys.argv`; return the process's exit code."""
     mend_streams()
+    guard_streams()
     code = _run()
     try:
         sys.stdout.flush()
@@ -75,7 +77,7 @@ def exit_code_of(fault: FlotillaError) -> int:
 
 def _complain(sentence: str) -> None:
     try:
-        print(f"flotilla: {redact_text(sentence)}", file=sys.stderr, flush=True)
+        say(f"flotilla: {redact_text(sentence)}", err=True, flush=True)
     except OSError:
         # Nobody hears it; the exit code still says it.
         drop_output()

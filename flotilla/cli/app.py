@@ -20,8 +20,10 @@ from flotilla.cli import (
     upgrade,
     webhooks,
 )
+from flotilla.cli.terminal import Group, say
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Run a fleet of Discord bots: one supervised process per bot.",
@@ -53,7 +55,7 @@ def _version(asked: bool) -> None:
     if asked:
         from flotilla.release import release_on_disk  # noqa: PLC0415 - settings are slow to load
 
-        print(f"flotilla {release_on_disk()}")
+        say(f"flotilla {release_on_disk()}")
         raise typer.Exit
 
 

@@ -1,7 +1,5 @@
 """`flotilla bots …`: add, look at and steer bots, through the API."""
 
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +7,7 @@ import typer
 from flotilla.cli import config, inspect, memory, policy
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import ApiError, CommandError
+from flotilla.cli.terminal import ask, say, say_json
 from flotilla.cli.token import TAKES_ANYTHING, read_token, refuse_argv
 from flotilla.discord import application_id_of
 
@@ -41,7 +40,7 @@ def add(
         if stopped:
             body["desired"] = "stopped"
         bot = api.post("/bots", body)
-    print(f"Added {bot['name']}. " + ("Start it with" if stopped else "See how it starts with") + _next(name, stopped))
+    say(f"Added {bot['name']}. " + ("Start it with" if stopped else "See how it starts with") + _next(name, stopped))
 
 
 @app.command("token", context_settings=TAKES_ANYTHING)
@@ -63,9 +62,9 @@ def token(name: Annotated[str, typer.Argument(metavar="NAME")], extra: Extra = N
             )
         bot = api.put(f"/bots/{before['id']}/token", {"token": given})
         if bot["desired"] == "stopped":
-            print(f"{name} has its new token. It is stopped; start it with: flotilla bots start {name}")
+            say(f"{name} has its new token. It is stopped; start it with: flotilla bots start {name}")
         elif not wait:
-            print(f"{name} has its new token and starts with it. See how: flotilla bots show {name}")
+            say(f"{name} has its new token and starts with it. See how: flotilla bots show {name}")
         else:
             _follow(api, "token", [before])
 
@@ -80,14 +79,14 @@ def ls(
     with _api() as api:
         found = list(api.pages("/bots", tag=tag, state=state.upper() if state else None))
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return
     from flotilla.cli.render import bots_table, console  # noqa: PLC0415
 
     if found:
         console().print(bots_table(found))
     else:
-        print("No bot matches." if tag or state else "There are no bots yet. Add one with: flotilla bots add NAME")
+        say("No bot matches." if tag or state else "There are no bots yet. Add one with: flotilla bots add NAME")
 
 
 @app.command("show")
@@ -148,9 +147,9 @@ def sync(name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     with _api() as api:
         bot = api.post(f"/bots/{api.bot_named(name)['id']}/sync-commands")
     if bot["state"] == "STOPPED":
-        print(f"{name} is stopped; it registers its commands when it starts.")
+        say(f"{name} is stopped; it registers its commands when it starts.")
     else:
-        print(f"{name} registers its commands now. See how it went with: flotilla happenings {name}")
+        say(f"{name} registers its commands now. See how it went with: flotilla happenings {name}")
 
 
 @app.command("rm")
@@ -159,14 +158,14 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME")], yes: Yes = False) -
     with _api() as api:
         bot = api.bot_named(name)
         if not yes:
-            typer.confirm(f"Remove {name} (application {bot.get('application_id')}) for good?", abort=True, err=True)
+            ask(f"Remove {name} (application {bot.get('application_id')}) for good?")
         api.delete(f"/bots/{bot['id']}")
         if not api.readiness().get("supervisor", {}).get("ok"):
-            print(f"{name} will be removed. There is no supervisor now; it stops and removes the bot when it is back.")
+            say(f"{name} will be removed. There is no supervisor now; it stops and removes the bot when it is back.")
             return
         if not wait_until(lambda: _is_gone(api, bot["id"]), REMOVE_WAIT_S):
             raise CommandError(f"{name} is still being stopped; it is removed after that.", code="still_removing")
-    print(f"Removed {name}.")
+    say(f"Removed {name}.")
 
 
 def _next(name: str, stopped: bool) -> str:
@@ -197,7 +196,7 @@ def _each(names: list[str], action: str, *, wait: bool) -> None:
         for bot in before:
             api.post(f"/bots/{bot['id']}/{action}")
         if not wait:
-            print(f"Asked for {action} of {', '.join(bot['name'] for bot in before)}.")
+            say(f"Asked for {action} of {', '.join(bot['name'] for bot in before)}.")
             return
         _follow(api, action, before)
 
@@ -230,7 +229,7 @@ class _Waiting:
                 continue
             del self._open[bot_id]
             self.failed |= bool(outcome)
-            print(f"{bot['name']}: {outcome or _DONE[self._action]}", file=sys.stderr if outcome else sys.stdout)
+            say(f"{bot['name']}: {outcome or _DONE[self._action]}", err=bool(outcome))
         return not self._open
 
     def late(self) -> list[str]:

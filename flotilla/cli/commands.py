@@ -1,15 +1,16 @@
 """`flotilla commands`: what users did with the bots."""
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flotilla.cli.terminal import say, say_json
+
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from flotilla.cli.drawing import RenderableType
 
 _STYLES = {"failed": "bold red", "unanswered": "bold red", "late": "yellow"}
 
@@ -38,20 +39,19 @@ def commands(
         )
         found = list(itertools.islice(pages, count))
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return
     from flotilla.cli.render import console, now  # noqa: PLC0415
 
     if found:
         console().print(commands_table(found, now()))
     else:
-        print("No such command was used.")
+        say("No such command was used.")
 
 
 def commands_table(found: Iterable[Mapping[str, Any]], now: datetime) -> "RenderableType":
     """Return a table of command logs."""
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.render import moment, table  # noqa: PLC0415
 
     shown = table("WHEN", "BOT", "WHAT", "USER", "GUILD", "OUTCOME", "FIRST RESPONSE", "TOTAL", "ERROR", "REFERENCE")

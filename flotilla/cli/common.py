@@ -1,6 +1,5 @@
-"""What the commands share: how they wait, and how they show it."""
+"""What the commands share: how they wait."""
 
-import sys
 import time
 from collections.abc import Callable
 
@@ -15,17 +14,3 @@ def wait_until(finished: Callable[[], bool], timeout_s: float, *, every_s: float
             return False
         time.sleep(every_s)
     return True
-
-
-def rewrite_line(text: str) -> None:
-    """Rewrite one line on a terminal; print a line elsewhere."""
-    if sys.stdout.isatty():
-        print(f"\r\x1b[2K{text}", end="", flush=True)
-    else:
-        print(text, flush=True)
-
-
-def end_line() -> None:
-    """End the line that was rewritten."""
-    if sys.stdout.isatty():
-        print()

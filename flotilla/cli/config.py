@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from flotilla.cli.terminal import say_json
 
+if TYPE_CHECKING:
     from flotilla.cli.api import Api
+    from flotilla.cli.drawing import RenderableType
 
 MAX_FILE_BYTES = 1024 * 1024
 """Of a file that is read; the API takes far less."""
@@ -66,7 +67,7 @@ def config(
         else:
             found, shown = api.get(path), config_text
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return
     from flotilla.cli.render import console  # noqa: PLC0415
 
@@ -170,9 +171,9 @@ def _pretty(value: object) -> str:
 
 
 def _plain(lines: list[str]) -> "RenderableType":
-    from rich.text import Text  # noqa: PLC0415
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
 
-    return Text("\n".join(lines))
+    return Text.lines(lines)
 
 
 def _api() -> "Api":

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from flotilla.checks import Check, Finding, InThread, examine
+from flotilla.cli.drawing import Text
 from flotilla.cli.render import console, table
 from flotilla.cli.running import Running
 from flotilla.errors import FlotillaError
@@ -34,7 +35,7 @@ def report(findings: list[Finding]) -> None:
     made = table("", "CHECK", "FINDING")
     for finding in findings:
         text = finding.text + (f" {finding.fault}" if finding.fault is not None else "")
-        made.add_row("✔" if finding.ok else "✖", finding.name, redact_text(text))
+        made.add_row("✔" if finding.ok else "✖", finding.name, Text.block(redact_text(text)))
     console().print(made)
 
 

@@ -1,11 +1,12 @@
 """`flotilla extensions …`: bots' own code, before any bot runs it."""
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from flotilla.cli.terminal import say, say_json, say_lines
 
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*(:[A-Za-z_]\w*)?")
 SHOWN_LINES = 20
@@ -44,9 +45,12 @@ def check(
     folders = [str(folder.resolve()) for folder in path or _folder_of_settings()]
     found = [dry_run(name, folders, timeout) for name in names]
     if as_json:
-        print(json.dumps([row | {"ok": row["problem"] is None} for row in found], indent=2))
+        say_json([row | {"ok": row["problem"] is None} for row in found])
     else:
-        print(redact_text("\n\n".join("\n".join(told(row)) for row in found)))
+        for number, row in enumerate(found):
+            if number:
+                say()
+            say_lines(map(redact_text, told(row)))
     if any(row["problem"] for row in found):
         raise typer.Exit(1)
 

@@ -1,15 +1,16 @@
 """`flotilla happenings`: what happened to bots and to the host."""
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flotilla.cli.terminal import say, say_json
+
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from flotilla.cli.drawing import RenderableType
 
 
 LINE = 80
@@ -35,20 +36,19 @@ def happenings(
         pages = api.pages("/happenings", bot=name, severity=severity, code=code, source=source)
         found = list(itertools.islice(pages, count))
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return
     from flotilla.cli.render import console, now  # noqa: PLC0415
 
     if found:
         console().print(happenings_table(found, now()))
     else:
-        print("Nothing happened that somebody should know.")
+        say("Nothing happened that somebody should know.")
 
 
 def happenings_table(found: Iterable[Mapping[str, Any]], now: datetime) -> "RenderableType":
     """Return a table of happenings."""
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.render import moment, table  # noqa: PLC0415
 
     shown = table("WHEN", "BOT", "SEVERITY", "WHAT", "DETAIL")

@@ -1,7 +1,6 @@
 """`flotilla bots inspect` and `flotilla bots stacks`: what a bot does, what it is held to, and how it ended before."""
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flotilla.cli.faults import CommandError
+from flotilla.cli.terminal import say_block, say_json
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from flotilla.cli.api import Api
+    from flotilla.cli.drawing import RenderableType
 
 STACKS_TIMEOUT_S = 15.0
 LOOK_EVERY_S = 0.1
@@ -37,7 +36,7 @@ def inspect(name: Name, as_json: Annotated[bool, typer.Option("--json", help="Pr
     bot = found["bot"]
     open_files = count_open_files(bot["name"], bot.get("pid"))
     if as_json:
-        print(json.dumps({**found, "open_files": open_files}, indent=2))
+        say_json({**found, "open_files": open_files})
         return
     from flotilla.cli.render import console, now  # noqa: PLC0415
     from flotilla.domain.reasons import REASONS  # noqa: PLC0415
@@ -63,7 +62,7 @@ def stacks(name: Name) -> None:
         )
     if answer.get("fault"):
         raise CommandError(str(answer["fault"]), code="no_stacks")
-    print(answer["text"], end="")
+    say_block(answer["text"].removesuffix("\n"))
 
 
 def await_answer(api: "Api", path: str, epoch: int, timeout_s: float) -> dict[str, Any] | None:
@@ -142,6 +141,7 @@ def inspection(
 
 
 def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.memory import growing  # noqa: PLC0415
     from flotilla.cli.render import latency, moment, percent, table  # noqa: PLC0415
 
@@ -159,7 +159,7 @@ def _probes(found: Mapping[str, Any], now: datetime) -> "RenderableType":
     probes.add_row("readiness", "gateway session is up" if bot["ready"] else "no gateway session", "-")
     growth = growing(found.get("vitals") or {})
     used = _memory(bot.get("memory_bytes"), limits["memory_limit_bytes"])
-    probes.add_row("memory", used + (f"\n{growth}" if growth else ""), _mib(limits))
+    probes.add_row("memory", Text.lines([used, growth] if growth else [used]), _mib(limits))
     vitals = found["vitals"] if live else {}
     probes.add_row("delivery", _delivery(vitals), _quiet(limits))
     response = f"95 % of the last {vitals.get('responses')} within {latency(vitals.get('response_p95_ms'))}"
@@ -240,8 +240,7 @@ def _mib(limits: Mapping[str, Any]) -> str:
 
 
 def _happenings(rows: list[Mapping[str, Any]], now: datetime) -> "Iterator[RenderableType]":
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.happenings import detail  # noqa: PLC0415
     from flotilla.cli.render import moment  # noqa: PLC0415
 
@@ -253,8 +252,7 @@ def _happenings(rows: list[Mapping[str, Any]], now: datetime) -> "Iterator[Rende
 
 
 def _exits(exits: list[Mapping[str, Any]], now: datetime) -> "Iterator[RenderableType]":
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.render import moment  # noqa: PLC0415
 
     yield ""

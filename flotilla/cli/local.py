@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from flotilla.cli.faults import CommandError
+from flotilla.cli.terminal import say
 
 api_keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys of the API (in the database itself).")
 secrets = typer.Typer(no_args_is_help=True, help="The keys that encrypt bot tokens.")
@@ -30,7 +31,7 @@ def create_key(
     if not name.strip() or len(name) > MAX_NAME_CHARS:
         raise typer.BadParameter(f"A name has 1 to {MAX_NAME_CHARS} characters.")
     expires_at = datetime.now(UTC) + timedelta(days=days) if days else None
-    print(_with_database(lambda database: SqlApiKeys(database).create(name, Role(role), expires_at)))
+    say(_with_database(lambda database: SqlApiKeys(database).create(name, Role(role), expires_at)))
 
 
 @api_keys.command("ls")
@@ -54,7 +55,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
         raise CommandError(
             f"There is no live key with the id {key_id!r}. See: flotilla api-keys ls", code="key_unknown"
         )
-    print(f"Revoked {key_id}.")
+    say(f"Revoked {key_id}.")
 
 
 @secrets.command("rotate")
@@ -69,9 +70,9 @@ def rotate() -> None:
     # The API may be waiting for the database with a token it has encrypted already; no write waits longer than this.
     grace_s = BUSY_TIMEOUT_S + 2.0 if ProgramLock(settings, "api").holder() else 0.0
     if grace_s:
-        print(f"The API runs; waiting {grace_s:.0f} s for what it is storing …", flush=True)
+        say(f"The API runs; waiting {grace_s:.0f} s for what it is storing …", flush=True)
     count = _with_database(lambda database: rotate_keys(settings.key_file, database, grace_s))
-    print(f"Encrypted {count} tokens with a new key. The old keys are dropped.")
+    say(f"Encrypted {count} tokens with a new key. The old keys are dropped.")
 
 
 @db.command("upgrade")
@@ -80,7 +81,7 @@ def upgrade_database() -> None:
     from flotilla.db.schema import upgrade  # noqa: PLC0415
 
     _with_database(upgrade, current=False)
-    print("The database has the shape of this release.")
+    say("The database has the shape of this release.")
 
 
 def _expiry(at: datetime | None) -> str:

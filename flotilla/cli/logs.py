@@ -1,7 +1,6 @@
 """`flotilla logs`: what bots wrote, read on the host where they run."""
 
 import heapq
-import re
 import socket
 import sys
 import time
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import typer
 
 from flotilla.cli.faults import CommandError
+from flotilla.cli.terminal import say_log_line
 
 if TYPE_CHECKING:
     from flotilla.cli.logfiles import Line
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 0.25
 DEFAULT_LINES = 100
 _LOCAL_HOSTS = {"localhost", "::1", "0.0.0.0"}  # noqa: S104 - an address to compare with, not to bind
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def logs(
@@ -123,17 +122,9 @@ class _Printer:
     def __init__(self, names: Sequence[str]) -> None:
         width = max(len(name) for name in names)
         self._prefixes = {name: f"{name:<{width}} | " if len(names) > 1 else "" for name in names}
-        self._terminal = _is_terminal()
 
     def __call__(self, name: str, raw: bytes) -> None:
         from flotilla.botlog import clean  # noqa: PLC0415
 
-        text = clean(raw)
-        if self._terminal:
-            # What a stranger wrote to a bot may be in here: it must not steer the terminal.
-            text = _CONTROL.sub("�", text)
-        print(self._prefixes[name] + text)
-
-
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
+        # What a stranger wrote to a bot may be in here: it must not steer the terminal.
+        say_log_line(self._prefixes[name], clean(raw))

@@ -1,6 +1,5 @@
 """`flotilla bots heap`, and how growth and a heap look."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,9 +7,10 @@ import typer
 
 from flotilla.cli.faults import CommandError
 from flotilla.cli.inspect import Name, await_answer
+from flotilla.cli.terminal import say_json
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from flotilla.cli.drawing import RenderableType
 
 ANSWER_S = 25.0
 LONGEST_TRACE_S = 300
@@ -42,7 +42,7 @@ def heap(
     if answer.get("fault"):
         raise CommandError(str(answer["fault"]), code="no_heap")
     if as_json:
-        print(json.dumps(answer, indent=2))
+        say_json(answer)
         return
     from flotilla.cli.render import console  # noqa: PLC0415
 

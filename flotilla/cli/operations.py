@@ -1,11 +1,11 @@
 """`flotilla ops …` and the bulk restart: many bots at once, with the cost shown first."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flotilla.cli.common import end_line, rewrite_line, wait_until
+from flotilla.cli.common import wait_until
+from flotilla.cli.terminal import ask, end_line, rewrite_line, say
 
 if TYPE_CHECKING:
     from flotilla.cli.api import Api
@@ -27,7 +27,7 @@ def ls() -> None:
     if found:
         console().print(operations_table(found, now()))
     else:
-        print("There are no operations yet.")
+        say("There are no operations yet.")
 
 
 @app.command("show")
@@ -48,14 +48,14 @@ def cancel(operation_id: OperationId) -> None:
     """Cancel what an operation has not begun yet."""
     with _api() as api:
         operation = api.post(f"/operations/{operation_id}/cancel")
-    print(f"Operation {operation_id} is {operation.get('state', 'cancelled')}; bots in motion are finished.")
+    say(f"Operation {operation_id} is {operation.get('state', 'cancelled')}; bots in motion are finished.")
 
 
 def run_restart(api: "Api", selector: dict[str, Any], *, yes: bool, wait: bool) -> None:
     """Restart the selected bots as one operation: show the cost, ask, follow it. Exit code 1 if a bot failed."""
     order = {"kind": "restart", "selector": selector}
     cost = api.post("/operations", {**order, "dry_run": True})
-    print(
+    say(
         f"This restarts {cost['total']} bots and spends at most {cost['session_starts']} session starts"
         + (
             f"; {_number(cost.get('skipped'))} are skipped because they do not run"
@@ -72,14 +72,14 @@ def run_restart(api: "Api", selector: dict[str, Any], *, yes: bool, wait: bool) 
         ),
     ):
         if names:
-            print(f"{_number(names)} {what}: {', '.join(names)}")
+            say(f"{_number(names)} {what}: {', '.join(names)}")
     if not cost["total"]:
         return
     if not yes:
-        typer.confirm("Go on?", abort=True, err=True)
+        ask("Go on?")
     operation = api.post("/operations", order)
     if not wait:
-        print(f"Operation {operation['id']} has begun. Follow it with: flotilla ops show {operation['id']}")
+        say(f"Operation {operation['id']} has begun. Follow it with: flotilla ops show {operation['id']}")
         return
     _follow(api, operation)
 
@@ -107,8 +107,8 @@ def _follow(api: "Api", operation: dict[str, Any]) -> None:
     end_line()
     failed = [item for item in api.pages(f"/operations/{operation['id']}/items") if item["state"] == "failed"]
     for item in failed:
-        print(f"{item_name(item)}: {item.get('detail') or 'failed'}", file=sys.stderr)
-    print(f"Operation {operation['id']} {last['state']}: {progress(last)}.")
+        say(f"{item_name(item)}: {item.get('detail') or 'failed'}", err=True)
+    say(f"Operation {operation['id']} {last['state']}: {progress(last)}.")
     if last["state"] != "succeeded":
         raise typer.Exit(1)
 

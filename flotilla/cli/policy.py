@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from flotilla.cli.terminal import say_json
 
+if TYPE_CHECKING:
     from flotilla.cli.api import Api
+    from flotilla.cli.drawing import RenderableType
 
 FLEET = "fleet"
 """As a value: no longer the bot's own."""
@@ -30,7 +31,7 @@ def policy(
         path = f"/bots/{api.bot_named(name)['id']}/policy"
         found = api.patch(path, wanted) if wanted else api.get(path)
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return
     from flotilla.cli.render import console  # noqa: PLC0415
 

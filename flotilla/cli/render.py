@@ -4,9 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from flotilla.cli.drawing import Console, Table, Text
 
 WIDTH_OF_A_PIPE = 2000
 _MIB = 1024 * 1024
@@ -25,8 +23,8 @@ _COLOURS = {
 
 def console(*, stderr: bool = False) -> Console:
     """Return a console that wraps for a terminal and gives whole lines to a pipe."""
-    found = Console(stderr=stderr, highlight=False, markup=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, markup=False, width=WIDTH_OF_A_PIPE)
+    found = Console(stderr=stderr)
+    return found if found.is_terminal else Console(stderr=stderr, width=WIDTH_OF_A_PIPE)
 
 
 def memory(size: int | None) -> str:

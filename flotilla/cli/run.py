@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flotilla.cli.terminal import ask, say, say_block
+
 
 def up(
     demo: Annotated[bool, typer.Option("--demo", help="Demo bots on a local sandbox instead of Discord.")] = False,
@@ -30,18 +32,22 @@ def up(
     settings = load_settings()
     mode = Mode.DEMO if demo else Mode.REAL
     try:
-        environment = prepare(settings, mode, new_database=new_database, take_over=take_over)
+        environment = prepare(settings, mode, _say_at_once, new_database=new_database, take_over=take_over)
     except SetupError as fault:
         if fault.code != "database_lost" or not sys.stdin.isatty():
             raise
-        print(fault.message)
-        typer.confirm("Begin anew without these bots?", abort=True)
-        environment = prepare(settings, mode, new_database=True, take_over=take_over)
+        say_block(fault.message)
+        ask("Begin anew without these bots?")
+        environment = prepare(settings, mode, _say_at_once, new_database=True, take_over=take_over)
     for remark in remarks(settings):
-        print(remark, flush=True)
-    print(f"Flotilla is starting in {settings.home} …", flush=True)
-    print(f"Bots are held by: {confinement(settings)}", flush=True)
+        _say_at_once(remark)
+    _say_at_once(f"Flotilla is starting in {settings.home} …")
+    _say_at_once(f"Bots are held by: {confinement(settings)}")
     become_supervisord(settings, environment)
+
+
+def _say_at_once(line: str) -> None:
+    say(line, flush=True)
 
 
 def down() -> None:
@@ -49,7 +55,7 @@ def down() -> None:
     from flotilla.launch.stop import stop_everything  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
 
-    stop_everything(load_settings(), print)
+    stop_everything(load_settings(), say)
 
 
 def sweep() -> None:
@@ -63,7 +69,7 @@ def sweep() -> None:
 def _say_whoever_listens(line: str) -> None:
     """Print a line; the terminal may be gone."""
     with contextlib.suppress(OSError):
-        print(line, flush=True)
+        _say_at_once(line)
 
 
 def welcome() -> None:

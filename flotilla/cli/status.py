@@ -1,9 +1,10 @@
 """`flotilla status`: the fleet at a glance."""
 
-import json
 from typing import Annotated
 
 import typer
+
+from flotilla.cli.terminal import say_json, say_lines
 
 
 def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
@@ -19,11 +20,11 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
             fleet = api.get("/status")
         except ApiError:
             # How the bots are is in the database; why that does not say it is worth more.
-            print("\n".join(readiness_lines(readiness)))
+            say_lines(readiness_lines(readiness))
             raise
     if as_json:
-        print(json.dumps({**fleet, "programs": readiness}, indent=2))
+        say_json({**fleet, "programs": readiness})
     else:
-        print("\n".join(fleet_summary(fleet, readiness, now())))
+        say_lines(fleet_summary(fleet, readiness, now()))
     if not all(part["ok"] for part in readiness.values() if isinstance(part, dict) and "ok" in part):
         raise typer.Exit(1)

@@ -1,17 +1,16 @@
 """`flotilla stock …`: what a bot has in stock, through the API."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flotilla.cli.faults import ApiError
+from flotilla.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from flotilla.cli.api import Api
+    from flotilla.cli.drawing import RenderableType
 
 app = typer.Typer(no_args_is_help=True, help="See and change what a bot has in stock.")
 
@@ -31,14 +30,14 @@ def show(
         path = f"/bots/{api.bot_named(name)['id']}/stock"
         found = list(api.pages(path, low="true" if low else None))
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
         return
     from flotilla.cli.render import console, now  # noqa: PLC0415
 
     if found:
         console().print(stock_table(found, now()))
     else:
-        print("Nothing is about to run out." if low else f"{name} has nothing in stock.")
+        say("Nothing is about to run out." if low else f"{name} has nothing in stock.")
 
 
 @app.command("set")
@@ -61,7 +60,7 @@ def put(
             raise typer.BadParameter(f"{name} has no item {sku!r} yet; a new one needs --name and --quantity.")
         wanted = {key: given[key] if given[key] is not None else (before or {}).get(key) for key in GIVEN}
         item = api.put(path, {key: value for key, value in wanted.items() if value is not None})
-    print(f"{item['sku']}: {item['quantity']} of {item['name']}.")
+    say(f"{item['sku']}: {item['quantity']} of {item['name']}.")
 
 
 @app.command("remove")
@@ -69,13 +68,12 @@ def remove(name: Bot, sku: Sku) -> None:
     """Remove an item."""
     with _api() as api:
         api.delete(f"/bots/{api.bot_named(name)['id']}/stock/{_quoted(sku)}")
-    print(f"Removed {sku}.")
+    say(f"Removed {sku}.")
 
 
 def stock_table(found: Iterable[Mapping[str, Any]], now: Any) -> "RenderableType":  # noqa: ANN401 - a time
     """Return a line per item."""
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.render import moment, table  # noqa: PLC0415
 
     shown = table("SKU", "NAME", "CATEGORY", "PRICE", "QUANTITY", "LOW AT", "CHANGED")

@@ -1,11 +1,11 @@
 """`flotilla supervisor …`: new code for the bots, or a new supervisor above them, without a bot going away."""
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flotilla.cli.common import end_line, rewrite_line, wait_until
+from flotilla.cli.common import wait_until
+from flotilla.cli.terminal import ask, end_line, rewrite_line, say, say_block, say_lines
 
 if TYPE_CHECKING:
     from flotilla.cli.api import Api
@@ -23,7 +23,7 @@ def restart() -> None:
     from flotilla.launch.restart import restart_supervisor  # noqa: PLC0415 - the database is slow to load
     from flotilla.settings import load_settings  # noqa: PLC0415
 
-    restart_supervisor(load_settings(), print)
+    restart_supervisor(load_settings(), say)
 
 
 @app.command("rollover")
@@ -33,9 +33,9 @@ def rollover(
 ) -> None:
     """Move all bots to the code as it is now, a canary first. Exit code 1 if they were moved back."""
     with _api() as api:
-        print("\n".join(preview(api.post("/rollovers", {"dry_run": True}))))
+        say_lines(preview(api.post("/rollovers", {"dry_run": True})))
         if not yes:
-            typer.confirm("Go on?", abort=True, err=True)
+            ask("Go on?")
         roll_over(api, wait=wait)
 
 
@@ -45,7 +45,7 @@ def roll_over(api: "Api", *, wait: bool) -> None:
     if wait:
         _tell_end(_follow(api, begun))
     else:
-        print(f"Roll-over {begun['id']} has begun. Follow it with: flotilla supervisor rollovers")
+        say(f"Roll-over {begun['id']} has begun. Follow it with: flotilla supervisor rollovers")
 
 
 @app.command("rollovers")
@@ -56,7 +56,7 @@ def rollovers() -> None:
     with _api() as api:
         found = api.get("/rollovers", limit=20)["items"]
     if not found:
-        print("There has been no roll-over yet. Begin one with: flotilla supervisor rollover")
+        say("There has been no roll-over yet. Begin one with: flotilla supervisor rollover")
         return
     made = table("ID", "STATE", "MOVED", "FORK SERVER", "STARTED", "BY")
     for row in found:
@@ -118,20 +118,20 @@ def progress(row: dict[str, Any]) -> str:
 
 def _tell_end(row: dict[str, Any]) -> None:
     if row["state"] == "done":
-        print(f"Done: {row['moved']} bots run the new code, from fork server {row['new_server']}.")
+        say(f"Done: {row['moved']} bots run the new code, from fork server {row['new_server']}.")
         if row["moved"] < row["total"]:
-            print(f"The other {row['total'] - row['moved']} get it with their next start. See: flotilla bots ls")
+            say(f"The other {row['total'] - row['moved']} get it with their next start. See: flotilla bots ls")
         return
     _explain(row)
-    print(f"Roll-over {row['id']} {row['state'].replace('_', ' ')}.", file=sys.stderr)
+    say(f"Roll-over {row['id']} {row['state'].replace('_', ' ')}.", err=True)
     raise typer.Exit(1)
 
 
 def _explain(row: dict[str, Any]) -> None:
     if row["details"]:
-        print(row["details"].rstrip())
+        say_block(row["details"].rstrip())
     if row["reason"]:
-        print(row["reason"], file=sys.stderr)
+        say(row["reason"], err=True)
 
 
 def _api() -> "Api":

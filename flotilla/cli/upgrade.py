@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flotilla.cli.terminal import ask, say, say_lines
+
 if TYPE_CHECKING:
     from flotilla.launch.upgrade import Plan
     from flotilla.settings import Settings
@@ -27,18 +29,18 @@ def upgrade(
 
     settings = load_settings()
     plan = plan_upgrade(settings)
-    print("\n".join(describe(plan, settings, bots=bots)))
+    say_lines(describe(plan, settings, bots=bots))
     if dry_run:
         return
     if not yes:
-        typer.confirm("Go on?", abort=True, err=True)
+        ask("Go on?")
     ProgramLock(settings, "upgrade").acquire()  # two at once would restart each other's programs
-    carry_out(settings, plan, print)
+    carry_out(settings, plan, say)
     if bots:
         with Api.of(settings) as api:
-            print("\n".join(preview(api.post("/rollovers", {"dry_run": True}))))
+            say_lines(preview(api.post("/rollovers", {"dry_run": True})))
             roll_over(api, wait=True)
-    print(f"This fleet runs release {plan.release}.")
+    say(f"This fleet runs release {plan.release}.")
 
 
 def describe(plan: "Plan", settings: "Settings", *, bots: bool) -> list[str]:

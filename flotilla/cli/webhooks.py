@@ -1,7 +1,6 @@
 """`flotilla webhooks …`: who is told of what happens, and whether that works."""
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,11 +9,11 @@ import typer
 
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import CommandError
+from flotilla.cli.terminal import say, say_json
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from flotilla.cli.api import Api
+    from flotilla.cli.drawing import RenderableType
 
 TEST_WAIT_S = 15.0
 SHOWN_DELIVERIES = 20
@@ -30,11 +29,11 @@ def ls(as_json: AsJson = False) -> None:
     with _api() as api:
         found = list(api.pages("/webhooks"))
     if as_json:
-        print(json.dumps(found, indent=2))
+        say_json(found)
     elif found:
         _print(webhooks_table(found, _now()))
     else:
-        print("There are no webhooks. Add one: flotilla webhooks add https://…")
+        say("There are no webhooks. Add one: flotilla webhooks add https://…")
 
 
 @app.command("add")
@@ -50,11 +49,11 @@ def add(
         bots = [api.bot_named(name)["id"] for name in bot or ()]
         made = api.post("/webhooks", {"url": url, "kinds": kind or [], "bots": bots, "tags": tag or []})
     if as_json:
-        print(json.dumps(made, indent=2))
+        say_json(made)
         return
-    print(f"Added {made['webhook']['id']}. Its secret, shown this once:")
-    print(made["secret"])
-    print(f"Try it: flotilla webhooks test {made['webhook']['id']}")
+    say(f"Added {made['webhook']['id']}. Its secret, shown this once:")
+    say(made["secret"])
+    say(f"Try it: flotilla webhooks test {made['webhook']['id']}")
 
 
 @app.command("show")
@@ -64,15 +63,15 @@ def show(webhook_id: WebhookId, as_json: AsJson = False) -> None:
         webhook = api.get(f"/webhooks/{webhook_id}")
         deliveries = list(itertools.islice(api.pages(f"/webhooks/{webhook_id}/deliveries"), SHOWN_DELIVERIES))
     if as_json:
-        print(json.dumps({**webhook, "deliveries": deliveries}, indent=2))
+        say_json({**webhook, "deliveries": deliveries})
         return
     _print(webhooks_table([webhook], _now()))
     for name in ("kinds", "bots", "tags"):
-        print(f"{name}: {', '.join(webhook[name]) or 'all'}")
+        say(f"{name}: {', '.join(webhook[name]) or 'all'}")
     if webhook["why_disabled"]:
-        print(f"Switched off: {webhook['why_disabled']}")
+        say(f"Switched off: {webhook['why_disabled']}")
     if webhook["dropped"]:
-        print(f"{webhook['dropped']} happenings found its queue full.")
+        say(f"{webhook['dropped']} happenings found its queue full.")
     if deliveries:
         _print(deliveries_table(deliveries, _now()))
 
@@ -93,7 +92,7 @@ def test(webhook_id: WebhookId) -> None:
         wait_until(tried, TEST_WAIT_S)
         enabled = api.get(f"/webhooks/{webhook_id}")["enabled"]
     if last.get("state") == "delivered":
-        print(f"Delivered, answered with status {last['last_status']}.")
+        say(f"Delivered, answered with status {last['last_status']}.")
         return
     why = last.get("last_error") or (
         "nobody has tried it yet; the jobs program may be away (flotilla status)"
@@ -108,7 +107,7 @@ def enable(webhook_id: WebhookId) -> None:
     """Switch a webhook on; what waits for it is tried at once."""
     with _api() as api:
         api.patch(f"/webhooks/{webhook_id}", {"enabled": True})
-    print(f"{webhook_id} is on.")
+    say(f"{webhook_id} is on.")
 
 
 @app.command("disable")
@@ -116,7 +115,7 @@ def disable(webhook_id: WebhookId) -> None:
     """Switch a webhook off; what happens meanwhile is not told to it."""
     with _api() as api:
         api.patch(f"/webhooks/{webhook_id}", {"enabled": False})
-    print(f"{webhook_id} is off.")
+    say(f"{webhook_id} is off.")
 
 
 @app.command("rm")
@@ -124,13 +123,12 @@ def rm(webhook_id: WebhookId) -> None:
     """Remove a webhook with all that waits for it."""
     with _api() as api:
         api.delete(f"/webhooks/{webhook_id}")
-    print(f"Removed {webhook_id}.")
+    say(f"Removed {webhook_id}.")
 
 
 def webhooks_table(found: Iterable[Mapping[str, Any]], now: datetime) -> "RenderableType":
     """Return a table of webhooks."""
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.render import moment, table  # noqa: PLC0415
 
     shown = table("ID", "URL", "STATE", "LAST", "WHEN", "FAILURES")
@@ -147,8 +145,7 @@ def webhooks_table(found: Iterable[Mapping[str, Any]], now: datetime) -> "Render
 
 def deliveries_table(found: Iterable[Mapping[str, Any]], now: datetime) -> "RenderableType":
     """Return a table of deliveries."""
-    from rich.text import Text  # noqa: PLC0415
-
+    from flotilla.cli.drawing import Text  # noqa: PLC0415
     from flotilla.cli.render import ahead, moment, table  # noqa: PLC0415
 
     shown = table("DELIVERY", "KIND", "WHEN", "STATE", "ATTEMPTS", "LAST", "NEXT")

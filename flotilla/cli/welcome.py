@@ -12,6 +12,8 @@ import httpx
 from flotilla.cli.api import Api
 from flotilla.cli.connection import Json
 from flotilla.cli.faults import ApiError, CommandError
+from flotilla.cli.sandbox.key import WithSandboxKey
+from flotilla.cli.terminal import say_block
 from flotilla.errors import RetryError
 from flotilla.launch.admin_key import read_key
 from flotilla.launch.layout import Mode, admin_key_file, program_log, supervisord_socket
@@ -76,7 +78,8 @@ def add_demo_bots(settings: Settings, api: Api) -> list[str]:
     control = settings.discord_url.removesuffix("/api/v10")
     # /readyz does not know the sandbox: it may still be starting.
     transport = httpx.HTTPTransport(retries=SANDBOX_RETRIES)
-    with httpx.Client(base_url=control, timeout=10.0, transport=transport) as sandbox:
+    key = WithSandboxKey(settings)
+    with httpx.Client(base_url=control, auth=key, timeout=10.0, transport=transport) as sandbox:
         for name in names:
             made = _application(sandbox, name)
             if name not in known:
@@ -212,4 +215,4 @@ def _short(path: Path) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)
+    say_block(text, flush=True)

@@ -30,6 +30,8 @@ from flotilla.domain.operations import (
 from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
 
+_FINISHED = [state.value for state in FINISHED]
+
 
 class SqlOperations:
     """Bulk operations on SQLite or PostgreSQL."""
@@ -73,11 +75,7 @@ class SqlOperations:
 
     async def unfinished(self) -> list[str]:
         """Return the ids of the operations that are not finished, oldest first."""
-        query = (
-            sa.select(operations.c.id)
-            .where(operations.c.state.not_in([state.value for state in FINISHED]))
-            .order_by(operations.c.id)
-        )
+        query = sa.select(operations.c.id).where(operations.c.state.not_in(_FINISHED)).order_by(operations.c.id)
         async with self._database.read() as connection:
             return list((await connection.execute(query)).scalars())
 
@@ -124,6 +122,22 @@ class SqlOperations:
                 .values(state=OperationState.CANCELLED.value, finished_at=now)
             )
             return await _get(connection, operation_id)
+
+    async def forget(self, before: datetime, batch: int) -> int:
+        """Remove up to `batch` rows of operations that were finished before `before`: items first, then themselves.
+
+        Return how many. What is not finished stays, however old it is.
+        """
+        old = sa.select(operations.c.id).where(operations.c.state.in_(_FINISHED), operations.c.finished_at < before)
+        key = sa.tuple_(operation_items.c.operation_id, operation_items.c.bot_id)
+        items = sa.select(operation_items.c.operation_id, operation_items.c.bot_id)
+        items = items.where(operation_items.c.operation_id.in_(old)).limit(batch)
+        async with self._database.write() as connection:
+            gone = int((await connection.execute(operation_items.delete().where(key.in_(items)))).rowcount)
+            if gone < batch:
+                empty = old.order_by(operations.c.id).limit(batch - gone)
+                gone += int((await connection.execute(operations.delete().where(operations.c.id.in_(empty)))).rowcount)
+        return gone
 
 
 async def _judge_running(connection: AsyncConnection, operation: Operation, now: datetime) -> list[Item]:

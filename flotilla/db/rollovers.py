@@ -1,6 +1,7 @@
 """Roll-overs: asked for by the API, reported by the supervisor; each writes a table of its own."""
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.parents import is_there
-from flotilla.db.tables import bot_status, rollover_status, rollovers
+from flotilla.db.tables import UtcDateTime, bot_status, rollover_status, rollovers
 from flotilla.db.upsert import upsert
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus, RolloverView
 from flotilla.errors import ConflictError, NotFoundError
@@ -56,6 +57,19 @@ class SqlRollovers:
         async with self._database.read() as connection:
             rows = await select_keyset_page(connection, _views().order_by(rollovers.c.id.desc()), limit, cursor)
         return Page([_view(row) for row in rows.items], rows.next_cursor)
+
+    async def forget(self, before: datetime, batch: int) -> int:
+        """Remove up to `batch` roll-overs that were finished before `before`, and return how many.
+
+        The one with the highest fork server stays, so that `last_server` never goes back.
+        """
+        ended_at = sa.func.coalesce(rollover_status.c.finished_at, rollovers.c.created_at, type_=UtcDateTime())
+        newest = sa.select(sa.func.max(rollover_status.c.new_server)).scalar_subquery()
+        below = sa.or_(rollover_status.c.new_server.is_(None), rollover_status.c.new_server < newest)
+        old = sa.select(rollovers.c.id).join(rollover_status).where(sa.not_(_UNFINISHED), ended_at < before, below)
+        gone = rollovers.delete().where(rollovers.c.id.in_(old.order_by(rollovers.c.id).limit(batch)))
+        async with self._database.write() as connection:
+            return int((await connection.execute(gone)).rowcount)
 
     # The supervisor's side -------------------------------------------------------------------------------------------
 

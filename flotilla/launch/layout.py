@@ -33,6 +33,11 @@ def admin_key_file(settings: Settings, mode: Mode) -> Path:
     return settings.home / ("demo.key" if mode is Mode.DEMO else "admin.key")
 
 
+def sandbox_key_file(settings: Settings) -> Path:
+    """Where a demo's sandbox leaves the key of its control calls."""
+    return settings.home / "sandbox.key"
+
+
 def program_log(settings: Settings, program: str) -> Path:
     """Where supervisord writes what a program says."""
     return settings.log_dir / f"{program}.log"

@@ -51,16 +51,17 @@ ORPHAN_S = 10.0
 def prepare(
     settings: Settings,
     mode: Mode,
-    say: Callable[[str], None] = print,
+    say: Callable[[str], object] = lambda _: None,
     *,
     new_database: bool = False,
     take_over: bool = False,
 ) -> dict[str, str]:
     """Make the installation ready to run; return the environment supervisord is to be started with.
 
-    Programs that a dead supervisord has left are ended; their bots run on. new_database: take an empty one though bots
-    have run in this home. take_over: also if another installation runs the bots of the database; it is told to stop
-    them. Raises SetupError or RetryError, with one sentence on how to mend it, and then has started nothing.
+    Programs that a dead supervisord has left are ended; their bots run on. say: told what takes time, a line each.
+    new_database: take an empty one though bots have run in this home. take_over: also if another installation runs the
+    bots of the database; it is told to stop them. Raises SetupError or RetryError, with one sentence on how to mend it,
+    and then has started nothing.
     """
     probes.supervisord_installed()
     probes.open_files(0)
@@ -74,7 +75,7 @@ def prepare(
         probes.port_free(settings)
     probes.redis_reachable(settings)
     valkey = probes.valkey_binary() if settings.redis_url is None else None
-    asyncio.run(_prepare_database(settings, mode, new_database=new_database, take_over=take_over))
+    asyncio.run(_prepare_database(settings, mode, say, new_database=new_database, take_over=take_over))
     if orphans:
         # Last of all: until here the old supervisor has looked after the bots.
         say(f"supervisord of an earlier start is gone; replacing what it left ({', '.join(orphans)}). The bots run on.")
@@ -123,6 +124,7 @@ def compose_environment(
     # Client settings: the programs have no use for them, and what a process does not hold it cannot lose.
     environment.pop("FLOTILLA_API_KEY", None)
     environment.pop("FLOTILLA_URL", None)
+    environment.pop("FLOTILLA_SANDBOX_KEY", None)
     return environment
 
 
@@ -199,11 +201,9 @@ def console_target(descriptor: int, settings: Settings) -> str:
     return name if usable and os.access(name, os.W_OK) else str(settings.log_dir / "welcome.log")
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - `flotilla up` is at a terminal
-
-
-async def _prepare_database(settings: Settings, mode: Mode, *, new_database: bool, take_over: bool) -> None:
+async def _prepare_database(
+    settings: Settings, mode: Mode, say: Callable[[str], object], *, new_database: bool, take_over: bool
+) -> None:
     database = Database(settings.effective_database_url)
     try:
         if not new_database:
@@ -211,7 +211,7 @@ async def _prepare_database(settings: Settings, mode: Mode, *, new_database: boo
         await upgrade(database)
         await claim_mode(settings, mode, database)
         # Before anything is started, so that people read it here; the supervisor finds the claim to be its own.
-        await acquire(SqlClaims(database), SLOT, claimant(settings), take_over=take_over, say=_say)
+        await acquire(SqlClaims(database), SLOT, claimant(settings), take_over=take_over, say=say)
         await ensure_admin_key(database, admin_key_file(settings, mode))
     finally:
         await database.close()

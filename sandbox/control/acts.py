@@ -7,7 +7,8 @@ import msgspec
 from aiohttp import web
 
 from sandbox import acting, changes, limits
-from sandbox.control.shell import PREFIX, ControlError, Person, application_of, find_channel, person_of, read_body
+from sandbox.control.door import ControlError
+from sandbox.control.shell import PREFIX, Person, application_of, find_channel, person_of, read_body
 from sandbox.http import DISCORD, answer
 from sandbox.interactions import acts
 from sandbox.interactions.interactions import Act, Interaction

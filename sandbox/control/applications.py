@@ -3,7 +3,8 @@
 import msgspec
 from aiohttp import web
 
-from sandbox.control.shell import PREFIX, ControlError, application_of, read_body
+from sandbox.control.door import ControlError
+from sandbox.control.shell import PREFIX, application_of, read_body
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
 from sandbox.world.applications import Application

@@ -8,7 +8,8 @@ import msgspec
 from aiohttp import web
 
 from sandbox import limits
-from sandbox.control.shell import ControlError, read_body
+from sandbox.control.door import ControlError
+from sandbox.control.shell import read_body
 from sandbox.faults import kinds
 from sandbox.faults.book import Entry, FaultBook, State
 from sandbox.faults.gateway import GatewayFaults

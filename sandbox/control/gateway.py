@@ -3,7 +3,8 @@
 import msgspec
 from aiohttp import web
 
-from sandbox.control.shell import ControlError, application_of, read_body
+from sandbox.control.door import ControlError
+from sandbox.control.shell import application_of, read_body
 from sandbox.http import DISCORD, answer
 
 

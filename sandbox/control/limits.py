@@ -6,7 +6,8 @@ import msgspec
 from aiohttp import web
 
 from sandbox import limits
-from sandbox.control.shell import PREFIX, ControlError, read_body
+from sandbox.control.door import ControlError
+from sandbox.control.shell import PREFIX, read_body
 from sandbox.http import DISCORD, answer
 from sandbox.local_discord import LocalDiscord
 from sandbox.world.objects import Json, timestamp

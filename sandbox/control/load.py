@@ -10,7 +10,8 @@ import msgspec
 from aiohttp import web
 
 from sandbox import acting, changes, limits
-from sandbox.control.shell import PREFIX, ControlError, find_application, read_body
+from sandbox.control.door import ControlError
+from sandbox.control.shell import PREFIX, find_application, read_body
 from sandbox.http import DISCORD, answer
 from sandbox.interactions import acts
 from sandbox.load.load import Load, Plan, Target

@@ -1,6 +1,5 @@
-"""What every control call shares: loopback only, JSON bodies, errors that say what would be right, names looked up."""
+"""What every control call shares: its door, JSON bodies, errors that say what would be right, names looked up."""
 
-import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
@@ -9,6 +8,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sandbox import limits
+from sandbox.control.door import ControlError, Door
 from sandbox.errors import DiscordError
 from sandbox.http import DISCORD, answer
 from sandbox.interactions.options import ActError
@@ -19,16 +19,8 @@ from sandbox.world.users import User
 from sandbox.world.world import WorldFullError
 
 PREFIX = "/sandbox"
+DOOR: web.AppKey[Door] = web.AppKey("door", Door)
 T = TypeVar("T")
-
-
-class ControlError(Exception):
-    """A control call that cannot be done; the message says what would be right."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
 
 
 Name = Annotated[str, msgspec.Meta(max_length=limits.NAME_MAX)]
@@ -54,7 +46,7 @@ async def guard(
     if not request.path.startswith(PREFIX):
         return await handler(request)
     try:
-        check_loopback(request.remote)
+        request.app[DOOR].check(request)
         return await handler(request)
     except ControlError as error:
         return refusal(error.status, error.code, str(error))
@@ -70,12 +62,6 @@ async def guard(
     except web.HTTPException as error:
         message = f"{request.method} {request.path}: {error.reason}. docs/sandbox.md lists the control calls."
         return refusal(error.status, "no_such_call", message)
-
-
-def check_loopback(remote: str | None) -> None:
-    """Raise ControlError 403 unless `remote`, an IP address, is this machine."""
-    if remote is None or not ipaddress.ip_address(remote).is_loopback:
-        raise ControlError(403, "loopback_only", "The control API answers on loopback only.")
 
 
 async def read_body(request: web.Request, kind: type[T]) -> T:

@@ -6,9 +6,9 @@ import msgspec
 from aiohttp import web
 
 from sandbox import changes, limits
+from sandbox.control.door import ControlError
 from sandbox.control.shell import (
     PREFIX,
-    ControlError,
     Name,
     Person,
     find_application,

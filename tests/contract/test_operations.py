@@ -222,3 +222,22 @@ async def test_items_are_paged_in_the_order_of_names(scene: Scene) -> None:
     second = await scene.operations.items(operation.id, 3, first.next_cursor)
     assert [item.bot_name for item in (*first.items, *second.items)] == [bot.name for bot in rows]
     assert second.next_cursor is None
+
+
+async def test_what_ended_long_ago_is_forgotten_items_first_and_what_is_open_never(scene: Scene) -> None:
+    rows = await scene.add_bots(3)
+    ended = [await scene.begin(rows) for _ in range(2)]
+    recent, running = await scene.begin(rows), await scene.begin(rows)
+    for number, operation in enumerate([*ended, recent]):
+        await scene.operations.cancel(operation.id, later(number))
+    await scene.operations.advance(running.id, later(0))
+    before = later(2)
+    gone: list[int] = []
+    while not gone or gone[-1]:
+        gone.append(await scene.operations.forget(before, 4))
+    assert gone == [4, 4, 0]
+    left = await scene.operations.page(10, None)
+    assert [operation.id for operation in left.items] == sorted([recent.id, running.id], reverse=True)
+    assert len(await scene.items(recent)) == len(await scene.items(running)) == 3
+    assert await scene.operations.forget(later(10**9), 100) == 4
+    assert [operation.id for operation in (await scene.operations.page(10, None)).items] == [running.id]

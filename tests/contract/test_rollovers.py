@@ -151,3 +151,26 @@ async def test_one_that_nobody_asked_for_is_not_found(database: Database) -> Non
     with pytest.raises(NotFoundError) as raised:
         await SqlRollovers(database).get("no such")
     assert raised.value.code == "rollover_unknown"
+
+
+async def test_what_ended_long_ago_is_forgotten_and_the_highest_fork_server_is_not(database: Database) -> None:
+    store = SqlRollovers(database)
+    phases = [Phase.DONE, Phase.ROLLED_BACK, Phase.FAILED, Phase.DONE, Phase.INTERRUPTED]
+    for number, phase in enumerate(phases, 1):
+        await store.request(a_request(number))
+        server = None if phase is Phase.FAILED else 10 - number
+        ended = None if phase is Phase.INTERRUPTED else T0 + timedelta(days=number)
+        await store.save(RolloverStatus(a_request(number).id, phase, new_server=server, finished_at=ended))
+    await store.request(a_request(6))
+
+    async def left() -> list[int]:
+        return sorted(int(view.request.id) for view in (await store.page(50, None)).items)
+
+    assert await store.last_server() == 9
+    assert await store.forget(T0, 50) == 0
+    assert await store.forget(T0 + timedelta(days=4), 1) == 1
+    assert await store.forget(T0 + timedelta(days=4), 50) == 2
+    assert await left() == [1, 4, 6]
+    assert await store.forget(T0 + timedelta(days=4000), 50) == 1
+    assert await left() == [1, 6]
+    assert await store.last_server() == 9

@@ -220,7 +220,8 @@ async def test_two_demos_run_side_by_side(demo: Demo, folder: Path) -> None:
 async def test_bots_are_added_stopped_started_and_removed_from_the_command_line(demo: Demo) -> None:
     await demo.up()
     sandbox = (demo.home / "run" / "sandbox.port").read_text().strip()
-    async with httpx.AsyncClient() as client:
+    key = (demo.home / "sandbox.key").read_text().strip()
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key}"}) as client:
         answer = await client.post(f"http://127.0.0.1:{sandbox}/sandbox/applications", json={"name": "extra"})
     token = answer.json()["token"]
 

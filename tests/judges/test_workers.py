@@ -13,7 +13,7 @@ from tests.stack import Stack, until
 @pytest.fixture
 async def stack(sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Stack]:
     stack = await Stack.create(tmp_path, poll_interval_s="0.1", stop_grace_s="3", startup_timeout_s="30")
-    stack.use_sandbox(sandbox.url)
+    stack.use_sandbox(sandbox.url, sandbox.discord.control_key)
     try:
         yield stack
     finally:

@@ -1,7 +1,7 @@
 """One start with the clock forty days ahead.
 
-Nothing that is kept for a time is deleted: command logs, transitions, session starts. The budget of session starts is
-what it was, during and after; it never says that starts come back in 41 days.
+Nothing that is kept for a time is deleted: command logs, transitions, session starts, operations. The budget of session
+starts is what it was, during and after; it never says that starts come back in 41 days.
 """
 
 import signal
@@ -14,13 +14,17 @@ import sqlalchemy as sa
 from ulid import ULID
 
 from flotilla.db.command_logs import SqlCommandLogs
+from flotilla.db.operations import SqlOperations
+from flotilla.db.rollovers import SqlRollovers
 from flotilla.db.sessions import SqlSessions
-from flotilla.db.tables import bot_transitions, command_logs, session_starts
+from flotilla.db.tables import bot_transitions, command_logs, operations, rollovers, session_starts
 from flotilla.domain.bots import Transition
 from flotilla.domain.claims import SLOT
 from flotilla.domain.command_logs import CommandLog, Kind, Outcome
+from flotilla.domain.rollover_record import Phase, RolloverRequest, RolloverStatus
 from flotilla.domain.sessions import Start
 from flotilla.domain.worker import State
+from tests.builders import an_operation
 from tests.services import Valkey, running_valkey
 from tests.stack import Stack, until
 
@@ -43,7 +47,7 @@ async def _rows(stack: Stack) -> dict[str, int]:
     async with stack.database.read() as connection:
         return {
             table.name: (await connection.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
-            for table in (bot_transitions, command_logs, session_starts)
+            for table in (bot_transitions, command_logs, session_starts, operations, rollovers)
         }
 
 
@@ -61,6 +65,7 @@ async def test_nothing_is_deleted_and_the_budget_stays_what_it_was(
     )
     logs = [_log(now - timedelta(days=day)) for day in (25, 10, 1)]
     await SqlCommandLogs(stack.database).record_command_logs([(bot_id, log) for log in logs])
+    await _end_an_operation_and_a_rollover(stack, now - timedelta(days=80))
     await stack.store.seen(SLOT, 1, now, now)
     before = await _rows(stack)
 
@@ -80,6 +85,15 @@ async def test_nothing_is_deleted_and_the_budget_stays_what_it_was(
     assert vitals.session_starts_24h >= spent
     assert vitals.session_starts_back_at is not None
     assert vitals.session_starts_back_at <= datetime.now(UTC) + timedelta(hours=25)
+
+
+async def _end_an_operation_and_a_rollover(stack: Stack, at: datetime) -> None:
+    operation, bulk = an_operation(), SqlOperations(stack.database)
+    await bulk.add(operation, [])
+    await bulk.cancel(operation.id, at)
+    store, asked = SqlRollovers(stack.database), RolloverRequest(str(ULID()), "somebody", at)
+    await store.request(asked)
+    await store.save(RolloverStatus(asked.id, Phase.DONE, finished_at=at))
 
 
 async def _run(stack: Stack, valkey: Valkey, environment: dict[str, str]) -> None:

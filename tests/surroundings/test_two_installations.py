@@ -34,7 +34,7 @@ async def homes(tmp_path: Path) -> AsyncIterator[tuple[Stack, Stack]]:
     try:
         await first.start_sandbox()
         second.environment["FLOTILLA_IDENTIFY_INTERVAL_S"] = "0"
-        second.use_sandbox(first.sandbox_url)
+        second.use_sandbox(first.sandbox_url, first.sandbox_key)
         yield first, second
     finally:
         await second.close()

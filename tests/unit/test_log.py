@@ -147,3 +147,18 @@ def test_lines_below_the_level_are_left_out() -> None:
     structlog.get_logger().info("quiet")
     logging.getLogger("library").info("quiet")
     assert not stream.getvalue()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_a_stranger_wrote_does_not_steer_the_terminal_of_who_reads_the_log(*, as_json: bool) -> None:
+    stream = logged(as_json=as_json)
+    hostile = "\x1b[2J\x9b1m\u202e\x07\r\nfaked: line"
+    structlog.get_logger().warning("worker.said", error=hostile, parts=[hostile], by={hostile: hostile})
+    logging.getLogger("a.library").warning("said %s", hostile.replace("\r\n", " "))
+    try:
+        raise ValueError(hostile)  # noqa: TRY301 - the traceback is what is tried
+    except ValueError:
+        structlog.get_logger().exception("worker.failed")
+    text = stream.getvalue()
+    assert not {"\x1b", "\x9b", "\u202e", "\x07", "\r"} & set(text)
+    assert text.count("\nfaked: line") == (0 if as_json else 1), "a traceback has lines"

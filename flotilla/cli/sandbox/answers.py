@@ -3,8 +3,7 @@
 import shlex
 from typing import Any
 
-from rich.text import Text
-
+from flotilla.cli.drawing import Drawn, Text
 from flotilla.cli.sandbox.components import component_lines
 from flotilla.cli.sandbox.messages import LOADING, conversation
 from flotilla.cli.sandbox.text import milliseconds, one_line, wrapped
@@ -47,7 +46,7 @@ def failure(report: Json, bot: str) -> str | None:
     return None
 
 
-def answer_lines(report: Json, bot: str, width: int) -> list[Text]:
+def answer_lines(report: Json, bot: str, width: int) -> list[Drawn]:
     """Return what the bot did as lines of at most `width` cells."""
     if report["status"] == "pending":
         return [Text(f"{bot} has not answered yet.")]
@@ -74,7 +73,7 @@ def _count(choices: list[Json]) -> str:
     return "1 choice" if len(choices) == 1 else f"{len(choices)} choices"
 
 
-def _choices(choices: list[Json], title: str) -> list[Text]:
+def _choices(choices: list[Json], title: str) -> list[Drawn]:
     longest = max((len(one_line(choice["name"])) for choice in choices), default=0)
     rows = [
         Text.assemble("  ", f"{one_line(choice['name']):<{longest}}", (f"  {one_line(choice['value'])}", "dim"))
@@ -83,7 +82,7 @@ def _choices(choices: list[Json], title: str) -> list[Text]:
     return [Text(title, style="bold"), *rows]
 
 
-def _form(report: Json, bot: str, width: int) -> list[Text]:
+def _form(report: Json, bot: str, width: int) -> list[Drawn]:
     data = report["response"]["data"]
     fields = component_lines(data["components"], width - 2)
     submit = f"Submit it with: flotilla sandbox submit {shlex.quote(bot)} {report['interaction_id']} --field NAME=VALUE"

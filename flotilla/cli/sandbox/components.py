@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rich.text import Text
-
+from flotilla.cli.drawing import Drawn, Text
 from flotilla.cli.sandbox.text import barred, one_line, packed, wrapped
 
 Json = dict[str, Any]
@@ -16,12 +15,12 @@ _FORM_PARTS = {19: "a file", 21: "one of", 22: "some of", 23: "true or false"}
 _SEPARATOR_CELLS = 24
 
 
-def component_lines(components: Iterable[Json], width: int) -> list[Text]:
+def component_lines(components: Iterable[Json], width: int) -> list[Drawn]:
     """Return components as lines of at most `width` cells, as far as what they show can be folded."""
     return [line for component in components for line in _lines(component, width)]
 
 
-def _lines(component: Json, width: int) -> list[Text]:
+def _lines(component: Json, width: int) -> list[Drawn]:
     kind = component["type"]
     if kind == _ROW:
         return packed((piece for each in component["components"] for piece in _lines(each, width)), width)
@@ -36,7 +35,7 @@ def _lines(component: Json, width: int) -> list[Text]:
     return _leaf(component, width)
 
 
-def _leaf(component: Json, width: int) -> list[Text]:
+def _leaf(component: Json, width: int) -> list[Drawn]:
     kind = component["type"]
     if kind == _BUTTON:
         return [_button(component)]
@@ -53,19 +52,19 @@ def _leaf(component: Json, width: int) -> list[Text]:
     return [line for each in _media(component) for line in wrapped(each, width, "dim")]
 
 
-def _button(button: Json) -> Text:
+def _button(button: Json) -> Drawn:
     emoji = (button.get("emoji") or {}).get("name") or ""
     face = " ".join(part for part in (one_line(emoji), one_line(button.get("label") or "")) if part)
     use = button.get("custom_id") or button.get("url") or f"sku {button.get('sku_id')}"
     return _used_by(f"[ {face} ]", one_line(use), button)
 
 
-def _used_by(face: str, use: str, component: Json) -> Text:
+def _used_by(face: str, use: str, component: Json) -> Drawn:
     off = " (disabled)" if component.get("disabled") else ""
     return Text.assemble((face, "dim" if off else "bold"), (f" {use}{off}", "dim"))
 
 
-def _menu(menu: Json) -> Text:
+def _menu(menu: Json) -> Drawn:
     face = _used_by(
         f"[ {one_line(menu.get('placeholder') or 'Make a selection')} ▾ ]", one_line(menu["custom_id"]), menu
     )
@@ -88,7 +87,7 @@ def _choices(component: Json) -> str:
     return ", ".join(shown)
 
 
-def _label(label: Json, width: int) -> list[Text]:
+def _label(label: Json, width: int) -> list[Drawn]:
     inner = label["component"]
     title = one_line(label["label"])
     if inner["type"] == _TEXT_INPUT:
@@ -98,7 +97,7 @@ def _label(label: Json, width: int) -> list[Text]:
     return [*wrapped(title, width, "bold"), *_lines(inner, width)]
 
 
-def _field(field: Json, title: str, rules: str) -> Text:
+def _field(field: Json, title: str, rules: str) -> Drawn:
     needed = "required" if field.get("required", True) else "optional"
     shown = one_line(title)
     return Text.assemble(

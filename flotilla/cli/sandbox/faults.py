@@ -6,6 +6,7 @@ import typer
 
 from flotilla.cli.sandbox import values
 from flotilla.cli.sandbox.options import AsJson, Bots, Url, sandbox, tell
+from flotilla.cli.terminal import say
 
 Json = dict[str, Any]
 Duration = "DURATION"
@@ -18,7 +19,7 @@ def faults(as_json: AsJson = False, url: Url = None) -> None:
         if found or as_json:
             _tell(found, found, names, as_json=as_json)
         else:
-            print("All is calm. Ask for trouble with: flotilla sandbox fault KIND")
+            say("All is calm. Ask for trouble with: flotilla sandbox fault KIND")
 
 
 def fault(
@@ -62,7 +63,7 @@ def fault(
         made = control.post("/faults", {name: value for name, value in body.items() if value is not None})
         _tell(made, [made], names, as_json=as_json)
         if not as_json:
-            print(f"End it with: flotilla sandbox calm {made['id']}")
+            say(f"End it with: flotilla sandbox calm {made['id']}")
 
 
 def calm(
@@ -78,7 +79,7 @@ def calm(
         if ended or as_json:
             _tell(ended, ended, names, as_json=as_json)
         else:
-            print("All was calm already.")
+            say("All was calm already.")
 
 
 def _tell(answer: Json | list[Json], shown: list[Json], names: Any, *, as_json: bool) -> None:  # noqa: ANN401 - Names

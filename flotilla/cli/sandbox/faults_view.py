@@ -4,9 +4,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
+from flotilla.cli.drawing import Table, Text
 from flotilla.cli.render import table
 from flotilla.cli.sandbox.tables import NameOf, numbered, some
 from flotilla.cli.sandbox.text import duration, one_line, remaining
@@ -50,7 +48,7 @@ def kinds_table(kinds: Iterable[Json]) -> Table:
     for row in kinds:
         star = "*" if any(field["name"] == "every_s" for field in row["fields"]) else ""
         fields = [_field(field) for field in row["fields"] if field["name"] not in _COMMON]
-        made.add_row(Text(f"{row['kind']}{star}", no_wrap=True), row["description"], "\n".join(fields) or "-")
+        made.add_row(Text(f"{row['kind']}{star}", no_wrap=True), row["description"], Text.lines(fields or ["-"]))
     return made
 
 

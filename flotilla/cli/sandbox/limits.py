@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from flotilla.cli.sandbox.options import AsJson, Url, sandbox, tell
+from flotilla.cli.terminal import say
 
 SWITCHES = {
     "routes": "each route's own rate limit",
@@ -37,4 +38,4 @@ def addresses(as_json: AsJson = False, url: Url = None) -> None:
         if found or as_json:
             tell(found, lambda _: [addresses_table(found, names.name_of)], as_json=as_json)
         else:
-            print("No address has sent an invalid request lately.")
+            say("No address has sent an invalid request lately.")

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from flotilla.cli.common import LOOK_EVERY_S, end_line, rewrite_line
+from flotilla.cli.common import LOOK_EVERY_S
 from flotilla.cli.sandbox import values
 from flotilla.cli.sandbox.options import AsJson, Bots, Url, Values, sandbox, tell
+from flotilla.cli.terminal import end_line, rewrite_line, say
 
 Json = dict[str, Any]
 RUNNING = "running"
@@ -63,7 +64,7 @@ def loads(
     if found or as_json:
         tell(found, lambda _: [loads_table(found)], as_json=as_json)
     else:
-        print("There was no load yet. Start one with: flotilla sandbox load --command /ping")
+        say("There was no load yet. Start one with: flotilla sandbox load --command /ping")
 
 
 def _follow(control: Any, begun: Json, *, quiet: bool) -> Json:  # noqa: ANN401 - a Control

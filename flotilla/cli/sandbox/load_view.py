@@ -3,9 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
+from flotilla.cli.drawing import Drawn, RenderableType, Table, Text
 from flotilla.cli.sandbox.tables import numbered
 from flotilla.cli.sandbox.text import milliseconds
 
@@ -26,7 +24,7 @@ def progress(report: Json) -> str:
     return f"{report['sent']} sent, " + ", ".join(counts)
 
 
-def load_lines(report: Json) -> list[Text | Table]:
+def load_lines(report: Json) -> list[RenderableType]:
     """Return how a load ended: the counts, then how long the bots took to respond."""
     reason = f" ({report['reason']})" if report.get("reason") else ""
     made = numbered("WHAT", "COUNT", "SHARE", numbers=["COUNT", "SHARE"])
@@ -40,7 +38,7 @@ def load_lines(report: Json) -> list[Text | Table]:
     return [Text(f"Load {report['id']} is {report['state']}{reason}.", style="bold"), made, _times(report)]
 
 
-def _times(report: Json) -> Text:
+def _times(report: Json) -> Drawn:
     if report["elapsed_ms"] is None:
         return Text("Nobody answered.")
     parts = [f"{name} {milliseconds(report['elapsed_ms'][name])}" for name in _PERCENTILES]

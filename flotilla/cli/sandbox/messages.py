@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from rich.text import Text
-
+from flotilla.cli.drawing import Drawn, Text
 from flotilla.cli.sandbox.components import component_lines
 from flotilla.cli.sandbox.text import barred, one_line, plain, wrapped
 
@@ -17,15 +16,15 @@ _QUOTED_CHARS = 60
 _INDENT = "  "
 
 
-def conversation(messages: Iterable[Json], width: int) -> list[Text]:
+def conversation(messages: Iterable[Json], width: int) -> list[Drawn]:
     """Return messages as lines of at most `width` cells, with an empty one between two."""
-    lines: list[Text] = []
+    lines: list[Drawn] = []
     for message in messages:
         lines += [*([Text()] if lines else []), *message_lines(message, width)]
     return lines
 
 
-def message_lines(message: Json, width: int) -> list[Text]:
+def message_lines(message: Json, width: int) -> list[Drawn]:
     """Return a message as lines of at most `width` cells: who, when and which, text, embeds, components, files."""
     inner = width - len(_INDENT)
     body = [
@@ -37,7 +36,7 @@ def message_lines(message: Json, width: int) -> list[Text]:
     return [*_context(message, width), _header(message), *(Text(_INDENT) + line for line in body)]
 
 
-def _context(message: Json, width: int) -> list[Text]:
+def _context(message: Json, width: int) -> list[Drawn]:
     """Return the line above a message that says what it answers."""
     quoted = message.get("referenced_message")
     if message["type"] == _REPLY and quoted:
@@ -52,7 +51,7 @@ def _context(message: Json, width: int) -> list[Text]:
     return [cut]
 
 
-def _header(message: Json) -> Text:
+def _header(message: Json) -> Drawn:
     author = message["author"]
     at = datetime.fromisoformat(message["timestamp"]).astimezone()
     marks = [
@@ -67,33 +66,33 @@ def _header(message: Json) -> Text:
     )
 
 
-def _content(message: Json) -> Text:
+def _content(message: Json) -> Drawn:
     if message["flags"] & LOADING:
         return Text("… is thinking", style="italic dim")
     content = plain(message["content"])
     for user in message.get("mentions") or ():
         content = content.replace(f"<@{user['id']}>", f"@{_name(user)}").replace(f"<@!{user['id']}>", f"@{_name(user)}")
-    return Text(content)
+    return Text.block(content)
 
 
-def _embed_lines(embed: Json, width: int) -> list[Text]:
+def _embed_lines(embed: Json, width: int) -> list[Drawn]:
     inner = width - 2
-    lines: list[Text] = []
+    lines: list[Drawn] = []
     if embed.get("author"):
-        lines += wrapped(Text(plain(embed["author"].get("name", "")), style="dim"), inner)
+        lines += wrapped(embed["author"].get("name", ""), inner, "dim")
     if embed.get("title"):
-        lines += wrapped(Text(plain(embed["title"]), style="bold"), inner)
+        lines += wrapped(embed["title"], inner, "bold")
     if embed.get("url"):
-        lines += wrapped(Text(plain(embed["url"]), style="dim"), inner)
+        lines += wrapped(embed["url"], inner, "dim")
     lines += wrapped(embed.get("description") or "", inner)
     for field in embed.get("fields") or ():
-        name = Text(plain(field["name"]), style="bold")
-        lines += wrapped(Text.assemble(name, "  ", plain(field["value"])), inner)
+        name, value = Text.block(plain(field["name"]), "bold"), Text.block(plain(field["value"]))
+        lines += wrapped(Text.assemble(name, "  ", value), inner)
     for key in ("image", "thumbnail"):
         if embed.get(key):
-            lines += wrapped(Text(f"{key} {plain(embed[key].get('url', ''))}", style="dim"), inner)
+            lines += wrapped(f"{key} {embed[key].get('url', '')}", inner, "dim")
     if embed.get("footer"):
-        lines += wrapped(Text(plain(embed["footer"].get("text", "")), style="dim"), inner)
+        lines += wrapped(embed["footer"].get("text", ""), inner, "dim")
     colour = embed.get("color")
     return barred(lines, f"#{colour:06x}" if colour else "dim")
 

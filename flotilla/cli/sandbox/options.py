@@ -1,15 +1,15 @@
 """What the commands of this group share: their options, how they reach the sandbox, how they print."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from flotilla.cli.terminal import say_json
 
+if TYPE_CHECKING:
+    from flotilla.cli.drawing import RenderableType
     from flotilla.cli.sandbox.control import Control
     from flotilla.cli.sandbox.names import Names
 
@@ -54,7 +54,7 @@ def sandbox(url: str | None) -> Iterator[tuple["Control", "Names"]]:
 def tell(answer: Any, draw: Callable[[int], Iterable["RenderableType"]], *, as_json: bool) -> None:  # noqa: ANN401 - any JSON value
     """Print what the sandbox answered: as JSON, or as `draw` shows it in so many columns."""
     if as_json:
-        print(json.dumps(answer, indent=2))
+        say_json(answer)
         return
     from flotilla.cli.render import console  # noqa: PLC0415
 

@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
+from flotilla.cli.drawing import Table, Text
 from flotilla.cli.render import table
 from flotilla.cli.sandbox.text import duration, one_line
 
@@ -111,7 +109,9 @@ def addresses_table(addresses: Iterable[Json], name_of: NameOf) -> Table:
             for bot, counts in row["by_application"].items()
         ]
         until = "-" if row["banned_until"] is None else _clock_time(row["banned_until"])
-        made.add_row(row["address"], str(row["invalid_requests"]), str(row["limit"]), until, "\n".join(by_bot) or "-")
+        made.add_row(
+            row["address"], str(row["invalid_requests"]), str(row["limit"]), until, Text.lines(by_bot or ["-"])
+        )
     return made
 
 

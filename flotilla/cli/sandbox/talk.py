@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flotilla.cli import terminal
 from flotilla.cli.common import wait_until
 from flotilla.cli.sandbox import values
 from flotilla.cli.sandbox.options import AsJson, Bot, Url, User, sandbox, tell
@@ -51,7 +52,7 @@ def dm(
         shown = [written, *_heard(control, written, wait)]
     _tell(shown, as_json=as_json)
     if not as_json:
-        print(f"The private channel is {written['channel_id']}.")
+        terminal.say(f"The private channel is {written['channel_id']}.")
 
 
 def read(
@@ -66,7 +67,7 @@ def read(
     if found or as_json:
         _tell(list(reversed(found)), as_json=as_json)
     else:
-        print("Nobody has written here yet.")
+        terminal.say("Nobody has written here yet.")
 
 
 def _writing(text: str, user: str | None, reply_to: str | None) -> Json:

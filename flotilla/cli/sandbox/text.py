@@ -1,12 +1,10 @@
-"""Text for a terminal: without control characters, folded, behind a bar; times in words. Pure."""
+"""Text for a terminal: controls shown, folded, behind a bar; times in words. Pure."""
 
 from collections.abc import Iterable
 
-from rich.console import Console
-from rich.text import Text
+from flotilla.cli.drawing import Console, Drawn, Text
+from flotilla.visible import visible_block
 
-# What a bot writes must not steer the reader's terminal.
-_CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _BAR = "│ "
 _MINUTE_S, _HOUR_S = 60, 3600
 _FAST_MS = 10.0
@@ -14,23 +12,23 @@ _SHORT_S = 100
 
 
 def plain(text: object) -> str:
-    """Return a text without control characters other than line breaks."""
-    return str(text).replace("\r\n", "\n").translate(_CONTROLS).expandtabs(4)
+    """Return a text with its control characters shown, other than line breaks."""
+    return visible_block(str(text)).expandtabs(4)
 
 
 def one_line(text: object) -> str:
-    """Return a text without control characters and line breaks."""
+    """Return a text on one line, with its control characters shown."""
     return plain(text).replace("\n", " ")
 
 
-def wrapped(text: object, width: int, style: str = "") -> list[Text]:
+def wrapped(text: object, width: int, style: str = "") -> list[Drawn]:
     """Return a text folded into lines of at most `width` cells; none for an empty one."""
-    given = text if isinstance(text, Text) else Text(plain(text), style=style)
+    given = text if isinstance(text, Drawn) else Text.block(plain(text), style)
     if not given.plain:
         return []
     width = max(1, width)
     console = Console(width=width)
-    lines: list[Text] = []
+    lines: list[Drawn] = []
     for part in given.split("\n", allow_blank=True):
         lines += part.wrap(console, width, overflow="fold") if part.plain else [part]
     for line in lines:
@@ -38,14 +36,14 @@ def wrapped(text: object, width: int, style: str = "") -> list[Text]:
     return lines
 
 
-def barred(lines: Iterable[Text], style: str = "dim") -> list[Text]:
+def barred(lines: Iterable[Drawn], style: str = "dim") -> list[Drawn]:
     """Return lines behind a bar, as Discord shows embeds and containers."""
     return [Text.assemble((_BAR, style), line) for line in lines]
 
 
-def packed(pieces: Iterable[Text], width: int, gap: str = "   ") -> list[Text]:
+def packed(pieces: Iterable[Drawn], width: int, gap: str = "   ") -> list[Drawn]:
     """Return pieces side by side, on as few lines of `width` cells as will do."""
-    lines: list[Text] = []
+    lines: list[Drawn] = []
     for piece in pieces:
         if lines and lines[-1].cell_len + len(gap) + piece.cell_len <= width:
             lines[-1] = Text.assemble(lines[-1], gap, piece)

@@ -8,7 +8,8 @@ from flotilla.launch.ports import LOOPBACK, remembered_port
 from flotilla.settings import Settings, load_settings
 
 HOW_TO_START = (
-    "Start one with `make demo`, or with `python -m sandbox --port 9900` and give --url http://127.0.0.1:9900."
+    "Start one with `make demo`; or with `python -m sandbox --port 9900`, then set FLOTILLA_SANDBOX_KEY to the "
+    "key that it prints, and give --url http://127.0.0.1:9900."
 )
 
 

@@ -6,6 +6,7 @@ import typer
 
 from flotilla.cli.sandbox import values
 from flotilla.cli.sandbox.options import AsJson, Bot, Bots, Url, sandbox, tell
+from flotilla.cli.terminal import say
 
 if TYPE_CHECKING:
     from flotilla.cli.connection import Json
@@ -23,7 +24,7 @@ def apps(as_json: AsJson = False, url: Url = None) -> None:
     if found or as_json:
         tell(found, lambda _: [applications_table(found)], as_json=as_json)
     else:
-        print("There are no applications yet. Add one with: flotilla sandbox app add NAME")
+        say("There are no applications yet. Add one with: flotilla sandbox app add NAME")
 
 
 @app.command("add")
@@ -121,4 +122,4 @@ def unknown(as_json: AsJson = False, url: Url = None) -> None:
     if found or as_json:
         tell(found, lambda _: [unknown_table(found)], as_json=as_json)
     else:
-        print("Every request was for a route that the sandbox has.")
+        say("Every request was for a route that the sandbox has.")

@@ -69,12 +69,15 @@ class Sandbox:
         self.url = url
         self.http = http
         self.discord = discord
+        self.key = {"Authorization": f"Bearer {discord.control_key}"}
         self.clients: list[aiohttp.ClientWebSocketResponse] = []
 
     async def call(
         self, method: str, path: str, body: Any = None, token: str | None = None, **more: Any
     ) -> tuple[int, Any]:
         headers = {"Authorization": f"Bot {token}"} if token else {}
+        if path.startswith("/sandbox"):
+            headers = self.key
         async with self.http.request(method, self.url + path, json=body, headers=headers, **more) as response:
             return response.status, await response.json() if response.status != 204 else None
 

@@ -22,7 +22,8 @@ async def test_error_of_the_sandbox_is_a_500_that_is_kept_with_its_stack(caplog:
             async with http.get(f"/api/v10{path}") as response:
                 assert response.status == 500
                 assert await response.json() == {"message": "500: Internal Server Error", "code": 0}
-        async with http.get("/sandbox/errors") as response:
+        control = {"Authorization": f"Bearer {discord.control_key}"}
+        async with http.get("/sandbox/errors", headers=control) as response:
             kept = await response.json()
     assert (kept["total"], kept["items"][0]["where"]) == (1, f"GET /api/v10{path}")
     assert kept["items"][0]["error"].startswith("KeyError")

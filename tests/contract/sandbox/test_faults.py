@@ -90,7 +90,8 @@ async def test_fault_there_is_not_gets_a_clear_error(
 
 
 async def test_body_that_is_no_json_gets_a_clear_error(sandbox: Sandbox) -> None:
-    async with sandbox.http.post(f"{sandbox.url}/sandbox/faults", data=b"{") as response:
+    headers = {**sandbox.key, "Content-Type": "application/json"}
+    async with sandbox.http.post(f"{sandbox.url}/sandbox/faults", data=b"{", headers=headers) as response:
         assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_json")
 
 

@@ -130,7 +130,10 @@ async def test_control_call_at_random_says_what_is_wrong(
         if number and body is not None and draw.random() < 0.1:
             raw = generator.hostile_body()
         url = f"{bare.url}/sandbox{path.format(**names)}"
-        async with bare.http.request(method, url, data=raw if body is not None else None) as response:
+        data, headers = (
+            (raw, {**bare.key, "Content-Type": "application/json"}) if body is not None else (None, bare.key)
+        )
+        async with bare.http.request(method, url, data=data, headers=headers) as response:
             answer = await response.json()
             assert response.status < 500, (raw[:500], answer)
             assert number > 0 or response.status < 300 or (method, path) in NEEDS_MORE, answer
@@ -258,9 +261,11 @@ _RAW = [
     b"GET /api/v10/users/%%00%%ff HTTP/1.1\r\nHost: x\r\nAuthorization: %b\r\n\r\n",
     b"GET /api/v10/users/@me?%%ff=%%00&a&&= HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n\r\n",
     b"POST /api/v10/users/@me/channels HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nX: %b\r\n\r\nzz\r\n",
-    b"POST /sandbox/users HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n%b",
-    b"POST /sandbox/users HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc%b",
-    b"POST /sandbox/users HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nabc%b",
+    b"POST /sandbox/users HTTP/1.1\r\nHost: here\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n%b",
+    b"POST /sandbox/users HTTP/1.1\r\nHost: here\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc%b",
+    b"POST /sandbox/users HTTP/1.1\r\nHost: here\r\nContent-Length: 99\r\n\r\nabc%b",
+    b"GET /sandbox/users HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer %b\r\n\r\n",
+    b"GET /sandbox/users HTTP/1.1\r\nHost: %b\r\n\r\n",
     b"GET /gateway?v=%%ff&encoding=\x01 HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n",
     b"GET /gateway HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: %b\r\n\r\n",
     b"GET /oauth2/authorize?client_id=%%ff&scope=%%00 HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n",
@@ -285,7 +290,8 @@ async def test_garbage_in_headers_and_paths_is_answered(bare: Sandbox) -> None:
         b"%20",
     )
     address = urlsplit(bare.url)
-    for template in _RAW:
+    here = f"Host: 127.0.0.1\r\nContent-Type: application/json\r\nAuthorization: {bare.key['Authorization']}".encode()
+    for template in (each.replace(b"Host: here", here) for each in _RAW):
         for value in garbage:
             reader, writer = await asyncio.open_connection(address.hostname, address.port)
             writer.write(template % value)

@@ -113,6 +113,10 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def api(database: Database, tmp_path: Path) -> Api:
+    return await made_api(database, tmp_path)
+
+
+async def made_api(database: Database, tmp_path: Path) -> Api:
     ensure_key_file(tmp_path / "secrets.key")
     nudges, queue = CountingNudges(), RecordingQueue()
     metrics = MemoryMetrics()

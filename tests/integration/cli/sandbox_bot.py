@@ -124,8 +124,9 @@ def _to_command(event: Json, data: Json) -> Json | None:
 class Bot:
     """A bot that answers as `answer_to` says, in a thread of its own, while the context lasts."""
 
-    def __init__(self, url: str, name: str) -> None:
-        made = httpx.post(f"{url}/sandbox/applications", json={"name": name}).json()
+    def __init__(self, url: str, key: str, name: str) -> None:
+        headers = {"Authorization": f"Bearer {key}"}
+        made = httpx.post(f"{url}/sandbox/applications", json={"name": name}, headers=headers).json()
         self.url, self.name, self.id, self.token = url, name, made["id"], made["token"]
         self.api = f"{url}/api/v10"
         self._started: queue.Queue[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = queue.Queue()
@@ -196,13 +197,14 @@ class Bot:
 
 
 @contextlib.contextmanager
-def running_sandbox() -> Iterator[str]:
-    """Run `python -m sandbox`; yield its URL."""
+def running_sandbox() -> Iterator[tuple[str, str]]:
+    """Run `python -m sandbox`; yield its URL and its key."""
     command = [sys.executable, "-m", "sandbox", "--port", "0", "--identify-interval-s", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[-1]
+        url, key = (process.stdout.readline().split()[-1] for _ in range(2))
+        yield url, key
     finally:
         process.terminate()
         process.wait(PATIENCE_S)

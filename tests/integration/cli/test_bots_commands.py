@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from flotilla.cli.common import end_line, rewrite_line
+from flotilla.cli.terminal import end_line, rewrite_line
 
 TOKEN = base64.urlsafe_b64encode(b"123456789012345678").decode() + ".GAbCdE." + "x" * 38
 

@@ -100,10 +100,11 @@ def test_a_new_supervisor_keeps_the_bots_and_a_new_fork_server_gets_them_all(fle
 
 def test_a_bot_is_added_from_stdin_and_removed(fleet: Fleet) -> None:
     port = (fleet.home / "run" / "sandbox.port").read_text().strip()
+    key = (fleet.home / "sandbox.key").read_text().strip()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/sandbox/applications",
         data=b'{"name": "extra"}',
-        headers={"content-type": "application/json"},
+        headers={"content-type": "application/json", "authorization": f"Bearer {key}"},
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         token = json.load(answer)["token"]

@@ -13,21 +13,32 @@ from tests.integration.cli.sandbox_bot import Bot, running_sandbox
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[str]:
-    with running_sandbox() as url:
-        yield url
+def served() -> Iterator[tuple[str, str]]:
+    with running_sandbox() as url_and_key:
+        yield url_and_key
 
 
 @pytest.fixture(scope="module")
-def bot(sandbox: str) -> Iterator[Bot]:
-    with Bot(sandbox, "alpha") as bot:
+def sandbox(served: tuple[str, str]) -> str:
+    return served[0]
+
+
+@pytest.fixture(scope="module")
+def key(served: tuple[str, str]) -> str:
+    return served[1]
+
+
+@pytest.fixture(scope="module")
+def bot(sandbox: str, key: str) -> Iterator[Bot]:
+    with Bot(sandbox, key, "alpha") as bot:
         yield bot
 
 
 @pytest.fixture(autouse=True)
-def settings(home: Path, sandbox: str, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
+def settings(home: Path, sandbox: str, key: str, bot: Bot, monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings lead to the sandbox, where the bot is."""
     monkeypatch.setenv("FLOTILLA_DISCORD_URL", f"{sandbox}/api/v10")
+    monkeypatch.setenv("FLOTILLA_SANDBOX_KEY", key)
 
 
 @pytest.fixture
@@ -180,7 +191,7 @@ def test_context_menu_commands_take_a_user_or_a_message(run: Any) -> None:
 
 def test_what_a_bot_writes_cannot_steer_the_terminal(run: Any) -> None:
     shown = run("use", "alpha", "/rude")
-    assert "�[2J�bell" in shown
+    assert "␛[2J␇bell" in shown
     assert "\x1b" not in shown
 
 
@@ -241,10 +252,10 @@ def test_a_name_that_says_too_little_is_refused_with_what_there_is(run: Any, ref
     assert "No bot is called 'omega' here; there are alpha" in refused("use", "omega", "/ping")
 
 
-def test_a_bot_that_is_not_connected_is_told(run: Any, refused: Any, sandbox: str) -> None:
+def test_a_bot_that_is_not_connected_is_told(run: Any, refused: Any, sandbox: str, key: str) -> None:
     run("app", "add", "asleep")
     assert "asleep is not connected." in refused("use", "asleep", "/ping")
-    with Bot(sandbox, "brief"):
+    with Bot(sandbox, key, "brief"):
         assert "brief answered" in run("use", "brief", "/ping")
     assert "brief is not connected to this sandbox" in refused("use", "brief", "/ping")
 
@@ -314,7 +325,7 @@ def test_the_clock_is_moved_ahead(run: Any, refused: Any) -> None:
 
 
 def test_the_sandbox_is_found_by_url_by_port_and_by_the_demos_home(
-    run: Any, sandbox: str, home: Path, monkeypatch: pytest.MonkeyPatch
+    run: Any, sandbox: str, key: str, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("FLOTILLA_DISCORD_URL")
     port = sandbox.rpartition(":")[2]
@@ -322,7 +333,23 @@ def test_the_sandbox_is_found_by_url_by_port_and_by_the_demos_home(
         assert "alpha" in run("apps", "--url", url)
     (home / "run").mkdir(parents=True)
     (home / "run" / "sandbox.port").write_text(f"{port}\n")
+    (home / "sandbox.key").write_text(f"{key}\n")
+    monkeypatch.delenv("FLOTILLA_SANDBOX_KEY")
     assert "alpha" in run("apps")
+
+
+def test_a_key_that_is_missing_or_wrong_is_told_with_where_the_right_one_is(
+    refused: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLOTILLA_SANDBOX_KEY", "wrong")
+    assert "does not accept the key in FLOTILLA_SANDBOX_KEY. The sandbox printed it" in refused("apps")
+    monkeypatch.delenv("FLOTILLA_SANDBOX_KEY")
+    told = refused("apps")
+    assert f"FLOTILLA_SANDBOX_KEY is not set, and {home} has no sandbox.key" in told
+    assert "The sandbox printed it when it started." in told
+    home.mkdir()
+    (home / "sandbox.key").write_text("of another sandbox\n")
+    assert f"does not accept the key in {home / 'sandbox.key'}." in refused("apps")
 
 
 def test_no_sandbox_is_told_with_how_to_start_one(refused: Any, monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

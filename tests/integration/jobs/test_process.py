@@ -13,17 +13,18 @@ import pytest
 import redis.asyncio
 import sqlalchemy as sa
 
+from flotilla.db.operations import SqlOperations
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.tables import bot_transitions, operations
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.bots import Transition
-from flotilla.domain.operations import ItemState, Operation, OperationState
+from flotilla.domain.operations import Item, ItemState, Operation, OperationState
 from flotilla.domain.sessions import Start
 from flotilla.domain.worker import State
 from flotilla.nudges import CHANNEL
 from flotilla.queue import ADVANCE, QUEUE, enqueue_advance, open_arq
 from jobs.retention import forget
-from tests.builders import a_bot
+from tests.builders import a_bot, an_operation
 from tests.integration.jobs.conftest import Fleet, StartJobs
 from tests.services import Program, Valkey, wait_until
 
@@ -267,9 +268,14 @@ async def test_old_transitions_are_forgotten_and_what_uptime_needs_is_kept(
     starts = SqlSessions(fleet.database)
     await starts.record([("1", Start(now - timedelta(hours=hours), "crash")) for hours in (40, 30, 2)], [])
     before = await SqlUptime(fleet.database).report(bot.id, now)
+    bulk, old = SqlOperations(fleet.database), [an_operation() for _ in range(2)]
+    for operation, day in zip(old, (91, 89), strict=True):
+        await bulk.add(operation, [Item(bot.id, bot.name)])
+        await bulk.cancel(operation.id, now - timedelta(days=day))
     valkey.start()
     program = start()
-    program.wait_for("retention.forgot_starts")
+    program.wait_for("retention.swept")
+    assert [row.id for row in (await bulk.page(10, None)).items] == [old[1].id]
     async with fleet.database.read() as connection:
         kept = (await connection.execute(sa.select(bot_transitions.c.at).order_by(bot_transitions.c.at))).scalars()
         assert [(now - at).days for at in kept] == [36, 34, 1]

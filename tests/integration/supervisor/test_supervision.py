@@ -137,7 +137,7 @@ async def test_bots_that_cannot_reach_discord_wait_and_recover(stack: Stack) -> 
     await stack.start_supervisor()
     await stack.observed(bot_id, lambda s: s.pid is not None, "the worker is there")
     await stack.start(
-        "sandbox", "--port", port, "--secret-file", str(stack.home / "sandbox.key"), "--identify-interval-s", "0"
+        "sandbox", "--port", port, "--secret-file", str(stack.home / "sandbox.secret"), "--identify-interval-s", "0"
     )
     await stack.observed(bot_id, lambda s: s.ready, "the bot is READY once Discord is there", 60)
 

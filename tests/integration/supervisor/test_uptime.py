@@ -41,7 +41,8 @@ async def outage(stack: Stack, pid: int) -> tuple[timedelta, timedelta]:
 
     The truth lies between the last look that found none and the first one that found it.
     """
-    async with httpx.AsyncClient(base_url=f"{stack.sandbox_url}/sandbox", timeout=10) as client:
+    url = f"{stack.sandbox_url}/sandbox"
+    async with httpx.AsyncClient(base_url=url, headers=stack.control, timeout=10) as client:
 
         async def look() -> Any:
             (application,) = (await client.get("/applications")).json()["items"]

@@ -1,15 +1,18 @@
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from flotilla.cli.faults import ApiError, CommandError
 from flotilla.cli.sandbox.control import Control
 from flotilla.cli.sandbox.where import is_loopback
+from flotilla.settings import Settings
 
 
 def control(answer: Callable[[httpx.Request], httpx.Response]) -> Control:
-    return Control("http://127.0.0.1:9900", transport=httpx.MockTransport(answer))
+    return Control("http://127.0.0.1:9900", Settings(sandbox_key=SecretStr("k")), transport=httpx.MockTransport(answer))
 
 
 @pytest.mark.parametrize(
@@ -71,3 +74,30 @@ def test_a_sandbox_that_hangs_is_told() -> None:
 )
 def test_only_addresses_of_this_machine_are_loopback(url: str, local: bool) -> None:
     assert is_loopback(url) is local
+
+
+def test_a_key_that_the_sandbox_has_only_just_made_is_found(tmp_path: Path) -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("authorization"))
+        (tmp_path / "sandbox.key").write_text("made\n")
+        return httpx.Response(200 if asked[-1] == "Bearer made" else 401, json={"error": {"code": "wrong_key"}})
+
+    settings = Settings(home=tmp_path)
+    with Control("http://127.0.0.1:9900", settings, transport=httpx.MockTransport(answer)) as connection:
+        connection.get("/applications")
+        connection.get("/applications")
+    assert asked == [None, "Bearer made", "Bearer made"]
+
+
+def test_a_key_that_stays_wrong_is_tried_once() -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("authorization"))
+        return httpx.Response(401, json={"error": {"code": "wrong_key", "message": "Bearer KEY. It is in /x."}})
+
+    with control(answer) as connection, pytest.raises(ApiError, match=r"does not accept the key .* It is in /x\. Set"):
+        connection.get("/applications")
+    assert asked == ["Bearer k"]

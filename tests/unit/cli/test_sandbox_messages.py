@@ -49,7 +49,7 @@ def test_text_keeps_its_lines_and_is_folded_within_the_width() -> None:
 
 
 def test_control_characters_are_replaced_and_line_breaks_kept() -> None:
-    assert plain("a\r\nb\tc\x1b[2J\x9b1m\x7f") == "a\nb   c�[2J�1m�"
+    assert plain("a\r\nb\tc\x1b[2J\x9b1m\x7f") == "a\nb   c␛[2J�1m␡"
 
 
 def test_mentions_are_shown_by_name() -> None:

@@ -19,7 +19,7 @@ from sandbox.world.users import User
 NOW = 1_900_000_000.0
 KEPT = {"ids", "clock", "world", "messages", "webhooks", "oauth2"}
 FORGOTTEN = {
-    *("rules", "url", "changes", "mint_token"),  # how it was started, and what it is told by
+    *("rules", "url", "changes", "mint_token", "control_key"),  # how it was started, and what it is told by
     *(
         "sessions",
         "router",

@@ -3,7 +3,9 @@
 import sys
 
 from api.keeper import Keeper, parse_held, python_flags
+from flotilla.hardening import harden
 
 if __name__ == "__main__":
+    harden()
     inner = [sys.executable, *python_flags(), "-m", "api.serving"]
     sys.exit(Keeper(inner, parse_held(sys.argv[1:])).run())

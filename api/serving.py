@@ -19,7 +19,7 @@ from api.services import open_services
 from api.sparingly import Sparingly
 from flotilla.address import BACKLOG
 from flotilla.db.start import begin_with
-from flotilla.hardening import end_with, forbid_core_dumps
+from flotilla.hardening import end_with, harden
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.program import run_program
 from flotilla.release import record_release
@@ -103,7 +103,7 @@ async def serve(settings: Settings, held: dict[str, int], keeper: socket.socket 
 
 def main(words: Sequence[str]) -> int:
     """Serve as the outer process asks: its pid, the channel to it, and the sockets it holds. Return the exit code."""
-    forbid_core_dumps()
+    harden()
     outer, channel, *held = words
     end_with(int(outer))
     keeper = socket.socket(fileno=int(channel))

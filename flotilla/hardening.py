@@ -22,6 +22,15 @@ _READ_BYTES = 4096
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def harden() -> None:
+    """What every process of ours does first: its files are its user's alone, and so is its memory.
+
+    A worker does so again when it has changed its user.
+    """
+    os.umask(0o077)
+    forbid_core_dumps()
+
+
 def forbid_core_dumps() -> None:
     """No core dump, no ptrace by the same user, no new privileges. Does nothing where the kernel is not Linux.
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from flotilla.errors import SetupError
+from flotilla.private import make_private
 from flotilla.secrets import ensure_key_file
 from flotilla.settings import Settings
 
@@ -25,11 +26,13 @@ log = structlog.get_logger()
 
 
 def prepare_home(settings: Settings) -> None:
-    """Make the installation's folders and key file, for the owner only.
+    """Make the installation's folders and key file, for the owner only, and close what of them others may reach.
 
-    Raises SetupError (`home_not_writable`).
+    Raises SetupError (`home_not_writable`, and as `make_private`).
     """
     try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(settings)
         make_folders(settings)
         ensure_key_file(settings.key_file)
         probe = settings.run_dir / f".probe-{os.getpid()}"

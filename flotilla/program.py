@@ -5,6 +5,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from flotilla.errors import FlotillaError, SetupError
+from flotilla.hardening import harden
 from flotilla.log import configure_logging
 from flotilla.mark import wear_mark
 from flotilla.redaction import redact_text
@@ -26,6 +27,7 @@ def run_program(
     loop: makes the event loop; None: asyncio's own.
     A FlotillaError ends as one sentence on stderr: 78 for a misconfiguration, 69 for something that is away.
     """
+    harden()
     try:
         settings = load_settings()
         wear_mark(settings.home)

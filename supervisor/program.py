@@ -22,7 +22,6 @@ from flotilla.db.start import begin_with
 from flotilla.db.stock import SqlStock
 from flotilla.db.uptime import SqlUptime
 from flotilla.domain.claims import SLOT, Claim, Claimant
-from flotilla.hardening import forbid_core_dumps
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.installation import claimant
 from flotilla.program import run_program
@@ -51,7 +50,6 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, AwakeLoop)  # noqa: S101 - `run` asked for it
-    forbid_core_dumps()
     prepare_home(settings)
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
     lock = ProgramLock(settings, "supervisor")

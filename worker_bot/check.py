@@ -20,6 +20,7 @@ import hikari
 from aiohttp import web
 
 from flotilla.domain.config import BotConfig
+from flotilla.hardening import harden
 from flotilla.protocol import WorkerConfig, WorkerLimits
 from worker_bot import clients, command_rules, command_sync, making, tracebacks
 from worker_bot.bot import Bot
@@ -161,6 +162,7 @@ def _shown(command: dict[str, Any], guild: str) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> None:
     """Check what the arguments name, and write the report."""
+    harden()
     report, stack, name, *folders = arguments
     for descriptor in map(int, (report, stack)):
         os.set_inheritable(descriptor, False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import setproctitle
 
-from flotilla.hardening import forbid_core_dumps
+from flotilla.hardening import harden
 from flotilla.landlock import Ruleset
 from flotilla.protocol import EXIT_HOST_FAULT, EXIT_OUT_OF_MEMORY, Fork, Without
 from flotilla.redaction import redact_text
@@ -62,7 +62,7 @@ def _become_own_process(
     if output.error:
         lacks.append(Without("log", output.error))
     fork = confine(fork, lacks, ruleset)
-    forbid_core_dumps()
+    harden()
     setproctitle.setproctitle(f"flotilla: bot {fork.name} (generation {fork.generation})")
     use_one_heap()
     configure_logging(sys.stderr)

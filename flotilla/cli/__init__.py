@@ -14,6 +14,7 @@ from pathlib import Path
 
 from flotilla.cli.terminal import guard_streams, say
 from flotilla.errors import FlotillaError, RetryError, SetupError
+from flotilla.hardening import harden
 from flotilla.redaction import redact_text
 from flotilla.streams import drop_output, mend_streams
 from flotilla.surroundings import surroundings_fault
@@ -26,6 +27,7 @@ EX_INTERRUPTED = 130
 
 def main() -> int:
     """Run the command of `sys.argv`; return the process's exit code."""
+    harden()
     mend_streams()
     guard_streams()
     code = _run()

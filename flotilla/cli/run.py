@@ -1,7 +1,6 @@
 """`flotilla up`, `down`, `doctor`, and the greeting once everything runs."""
 
 import contextlib
-import os
 import sys
 from typing import Annotated
 
@@ -28,7 +27,6 @@ def up(
     from flotilla.launch.start import become_supervisord, prepare  # noqa: PLC0415
     from flotilla.settings import load_settings  # noqa: PLC0415
 
-    os.umask(0o077)
     settings = load_settings()
     mode = Mode.DEMO if demo else Mode.REAL
     try:

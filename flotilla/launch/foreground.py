@@ -6,6 +6,8 @@ restart everything. Where SIGHUP is ignored, as under nohup, it stays so. When s
 something, this process becomes `flotilla sweep`, with Flotilla's PYTHON, which ends that.
 """
 
+import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -39,6 +41,12 @@ class Options(options.ServerOptions):  # type: ignore[misc] # known at run time
         self.signal_receiver.receive(signal.SIGTERM, frame)
 
 
+def hide_environment() -> None:
+    """Let no process of this user read this one's: the environment holds passwords (prctl(2), PR_SET_DUMPABLE)."""
+    with contextlib.suppress(OSError, AttributeError):  # without that, it runs as well
+        ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+
+
 def is_alone() -> bool:
     """Return whether nothing of the fleet is left. This process is the subreaper: all that is left is its child."""
     while True:
@@ -52,6 +60,7 @@ def is_alone() -> bool:
 
 def main(python: str, arguments: list[str]) -> None:
     """Be supervisord until it ends, then `flotilla sweep` if anything is left."""
+    hide_environment()
     supervisord.ServerOptions = Options
     supervisord.main(arguments)
     if is_alone():

@@ -16,6 +16,9 @@ PRIVATE_FILES = ("*.key", "flotilla.db*", "uids.json", "sandbox.*")
 
 OPEN_TO_OTHERS = 0o077
 WRITABLE_BY_OTHERS = 0o022
+PASSED_BY_BOTS = 0o710
+"""So the supervisor leaves folders to the group of bots that have users of their own (supervisor/isolation.py)."""
+
 log = structlog.get_logger()
 
 
@@ -65,7 +68,7 @@ def _close_file(file: Path, settings: Settings) -> None:
 def _close(path: Path, found: os.stat_result, forbidden: int) -> bool:
     """Return whether it had to be closed."""
     mode = stat.S_IMODE(found.st_mode)
-    if not mode & forbidden:
+    if not mode & forbidden or (stat.S_ISDIR(found.st_mode) and mode == PASSED_BY_BOTS):
         return False
     path.chmod(mode & ~forbidden)
     log.warning("home.closed", path=str(path), mode=f"{mode:o}", now=f"{mode & ~forbidden:o}")

@@ -455,7 +455,8 @@ class Bounds(msgspec.Struct, frozen=True, array_like=True):
     cgroup: folder of the cgroup that it joins. uid: its own user and group; fleet_gid: the group that may reach the
     control socket. processes: RLIMIT_NPROC, which counts per user, so only with a uid. None or empty: no limit.
     searches: it keeps the capability to read what its user may not, which only `walls` make harmless. folder,
-    temporary: where its bot's code may keep files, and have some for a while.
+    temporary: where its bot's code may keep files, and have some for a while. mark: as `flotilla.mark.worker_mark` has
+    it. file_bytes: size of a file (RLIMIT_FSIZE).
     """
 
     open_files: int = 4096
@@ -468,6 +469,8 @@ class Bounds(msgspec.Struct, frozen=True, array_like=True):
     searches: bool = False
     folder: str = ""
     temporary: str = ""
+    mark: tuple[int, int] | None = None
+    file_bytes: int | None = None
 
 
 class Fork(_Message, frozen=True, tag=True):

@@ -185,6 +185,9 @@ class Settings(BaseSettings):
     bot_processes: int = Field(
         256, ge=16, description="Processes and threads of a bot that has a user id of its own, its worker included."
     )
+    bot_file_mb: int = Field(
+        1024, ge=64, le=1_000_000, description="MiB that a file of a bot may grow to; its database and cache are files."
+    )
     memory_snapshot: bool = Field(
         True, description="Whether what a worker's memory is made of is written down with warnings of its memory."
     )

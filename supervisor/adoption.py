@@ -27,6 +27,10 @@ class Adoption:
         """Return whether a bot is still to be adopted."""
         return bot_id in self._rows
 
+    def rows(self) -> list[FleetRow]:
+        """Return what is stored of all bots that are still to be adopted. May be called in any thread."""
+        return list(self._rows.values())
+
     def row(self, bot_id: str) -> FleetRow | None:
         """Return what is stored of a bot that is still to be adopted."""
         return self._rows.get(bot_id)

@@ -50,6 +50,11 @@ class Cgroups:
         except (OSError, ValueError):
             return 0
 
+    def kill(self, bot_id: str, generation: int) -> None:
+        """Kill all that is in the cgroup of a worker, at once (cgroup.kill, since Linux 5.14)."""
+        with contextlib.suppress(OSError):
+            write(self.folder(bot_id, generation) / "cgroup.kill", 1)
+
     def remove(self, bot_id: str, generation: int) -> None:
         """Remove the cgroup of a worker that has ended, and those before it in which somebody still lived then."""
         self._left.add(self.folder(bot_id, generation))
@@ -77,6 +82,15 @@ def write(file: Path, value: int | str) -> None:
         os.write(descriptor, str(value).encode())
     finally:
         os.close(descriptor)
+
+
+def pids_in(cgroup: Path) -> set[int]:
+    """Return the pids of all that is in a cgroup or below it, none if it is gone."""
+    pids: set[int] = set()
+    for folder, _, _ in os.walk(cgroup):
+        with contextlib.suppress(OSError, ValueError):
+            pids.update(map(int, Path(folder, "cgroup.procs").read_bytes().split()))
+    return pids
 
 
 def find(proc: Path) -> Path | None:

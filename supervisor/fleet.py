@@ -241,6 +241,8 @@ class Fleet:
 
     def _pass_deadline(self, member: Member) -> None:
         worker = member.worker
+        if member.process is not None and not member.process.held:
+            return  # it has ended, and what it left is being ended
         if worker.pid is not None and member.process is None:
             # Its exit could not be dealt with when it was seen.
             self.exited(member.bot.id, worker.generation, None)
@@ -316,6 +318,20 @@ class Fleet:
             if member.process is not None:
                 self._containment.attempt(member.bot, "stop", member.process.kill)
 
+    def pids(self) -> frozenset[int]:
+        """Return the pids of all live workers, held so that nobody else has them. May be called in any thread."""
+        processes = [member.process for member in self]
+        return frozenset(p.pid for p in processes if p is not None and p.held) | self._predecessors.pids()
+
+    def incarnations(self) -> list[tuple[str, int]]:
+        """Return bot and generation of all workers that may live. May be called in any thread."""
+        known = [(m.bot.id, m.worker.generation) for m in self if m.worker.state in _OWNS_PROCESS]
+        return (
+            self._predecessors.incarnations()
+            + known
+            + [(row.bot.id, row.status.generation) for row in self._adoption.rows()]
+        )
+
     def idle(self) -> bool:
         """Return whether no process is left."""
         return not self._predecessors and all(member.worker.state not in _OWNS_PROCESS for member in self)
@@ -352,10 +368,15 @@ class Fleet:
                 self.processes += 1
                 adopted += 1
             elif member.worker.state in _OWNS_PROCESS or member.worker.pid is not None:
-                self._containment.attempt(member.bot, "remains", self._shell.on_lost, member, status)
-                generation = member.worker.generation
-                self._containment.attempt(member.bot, "exit", self.exited, member.bot.id, generation, None)
+                self._lost(member, status)
         return adopted
+
+    def _lost(self, member: Member, status: BotStatus) -> None:
+        taken: list[bool] = []
+        self._containment.attempt(member.bot, "remains", lambda: taken.append(self._shell.on_lost(member, status)))
+        if not any(taken):
+            generation = member.worker.generation
+            self._containment.attempt(member.bot, "exit", self.exited, member.bot.id, generation, None)
 
     def _found(self, row: FleetRow, seen_at: datetime | None) -> tuple[Member, WorkerProcess | None, BotStatus]:
         """Return a bot of the supervisor before and its live process, if it has one. Changes nothing if it raises."""

@@ -70,9 +70,9 @@ class ForkServers:
         parent = next((server for server in self._living if server.is_parent_of(pid)), None)
         return None if parent is None else await parent.exit_code(pid)
 
-    def is_parent_of(self, pid: int) -> bool:
-        """Return whether a living fork server forked a worker, and so ends what is left of its group."""
-        return any(server.is_parent_of(pid) for server in self._living)
+    def pids(self) -> set[int]:
+        """Return the pids of those that live. May be called in any thread."""
+        return {server.pid for server in list(self._living)}
 
     def need(self) -> None:
         """Start the first one now, if it was not started before; the first order does the same."""

@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,10 @@ import structlog
 
 from flotilla.confinement import find, uid_base
 from flotilla.domain.confinement import Confinement
+from flotilla.domain.policy import MIB
 from flotilla.errors import FlotillaError
+from flotilla.mark import can_wear_worker_mark, mark_of, worker_mark
+from flotilla.processes import uids_alive
 from flotilla.protocol import Bounds, Walls
 from flotilla.settings import Settings
 from supervisor.kernel_limits import kernel_limits
@@ -31,6 +34,10 @@ class Isolation:
         self._settings = settings
         self._memory = kernel_limits(settings.memory_kernel_limit)
         self.confinement = find(settings)
+        self._leaving: dict[str, tuple[Path, ...]] = {}
+        self._home, self._marks = mark_of(settings.home), can_wear_worker_mark()
+        if not self._marks:
+            log.warning("isolation.no_marks", remedy="Raise the hard limits of locks and resident set: ulimit -H -x -m")
         self.users: BotUsers | None = None
         if self.confinement.users:
             self.users = BotUsers(settings.uid_file, uid_base(settings), settings.session_dir)
@@ -89,6 +96,9 @@ class Isolation:
             searches=self.confinement.searches,
             folder=str(self._settings.bot_folder(member.bot.id)),
             temporary=str(self._settings.temporary_folder(member.bot.id)),
+            mark=worker_mark(self._home, member.bot.id, generation) if self._marks else None,
+            # Without a mark of its own a worker keeps its home's, which is such a limit.
+            file_bytes=self._settings.bot_file_mb * MIB if self._marks else None,
         )
 
     def apply(self, member: Member) -> None:
@@ -96,13 +106,21 @@ class Isolation:
         if member.process is not None:
             self._memory.apply(member.bot.id, member.worker.generation, member.policy.memory_bound_bytes)
 
+    def end(self, bot_id: str, generation: int) -> Path | None:
+        """Kill what a worker that has ended left in its cgroup; return the cgroup, None if it had none."""
+        return self._memory.end(bot_id, generation)
+
     def ended_by_memory(self, member: Member, generation: int, exit_code: int | None) -> bool:
         """Return whether the kernel's limit ended a worker. Ask once for each end."""
         return self._memory.ended(member.bot.id, generation, exit_code)
 
-    async def forget(self, bot_ids: Iterable[str]) -> None:
-        """Remove what was kept for bots that are gone, then let their user ids go."""
-        folders = {
+    async def forget(self, bot_ids: Iterable[str], may_live: Callable[[int], bool] = lambda _uid: False) -> None:
+        """Remove what was kept for bots that are gone, then let their user ids go.
+
+        may_live: whether something of a user may live. Such a one, and one that has files, stays the bot's until the
+        next time.
+        """
+        self._leaving |= {
             bot_id: (
                 self._settings.session_file(bot_id).parent,
                 self._settings.bot_folder(bot_id),
@@ -110,14 +128,21 @@ class Isolation:
             )
             for bot_id in bot_ids
         }
-        await asyncio.to_thread(_remove, [folder for all_of_it in folders.values() for folder in all_of_it])
+        folders = [folder for all_of_it in self._leaving.values() for folder in all_of_it]
+        await asyncio.to_thread(_remove, folders)
+        gone = {
+            bot_id for bot_id, all_of_it in self._leaving.items() if not any(folder.exists() for folder in all_of_it)
+        }
         if self.users is not None:
+            living = await asyncio.to_thread(uids_alive)
+            used = {bot_id: uid for bot_id in gone if (uid := self.users.known(bot_id)) is not None}
+            gone -= {bot_id for bot_id, uid in used.items() if uid in living or may_live(uid)}
             try:
-                self.users.forget(
-                    bot_id for bot_id, all_of_it in folders.items() if not any(each.exists() for each in all_of_it)
-                )
+                self.users.forget(gone)
             except OSError as fault:
                 log.warning("isolation.users_not_written", error=str(fault))
+        for bot_id in gone:
+            del self._leaving[bot_id]
 
 
 def _remove(folders: Iterable[Path]) -> None:

@@ -37,6 +37,9 @@ class KernelLimits(Protocol):
     def apply(self, bot_id: str, generation: int, bound_bytes: int) -> None:
         """Let a new bound hold for a live worker that does not move its own. Of one that has ended nothing changes."""
 
+    def end(self, bot_id: str, generation: int) -> Path | None:
+        """Kill what a worker that has ended left in its cgroup; return the cgroup, None if it had none."""
+
     def ended(self, bot_id: str, generation: int, exit_code: int | None) -> bool:
         """Return whether this limit ended a worker, and forget the worker. exit_code: as `subprocess` has it."""
 
@@ -75,6 +78,10 @@ class NoLimits:
     def apply(self, _bot_id: str, _generation: int, _bound_bytes: int) -> None:
         """Change nothing."""
 
+    def end(self, _bot_id: str, _generation: int) -> Path | None:
+        """There is no cgroup."""
+        return None
+
     def ended(self, _bot_id: str, _generation: int, _exit_code: int | None) -> bool:
         """Say no."""
         return False
@@ -100,6 +107,11 @@ class CgroupLimits(NoLimits):
             self._cgroups.resize(bot_id, generation, bound_bytes)
         except OSError as fault:
             log.warning("kernel_limits.not_applied", bot_id=bot_id, generation=generation, error=str(fault))
+
+    def end(self, bot_id: str, generation: int) -> Path | None:
+        """Have the kernel kill them together, if it can."""
+        self._cgroups.kill(bot_id, generation)
+        return self._cgroups.folder(bot_id, generation)
 
     def ended(self, bot_id: str, generation: int, exit_code: int | None) -> bool:
         """Ask the kernel's own count, then remove the cgroup. Nobody may have seen the exit code."""

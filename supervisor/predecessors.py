@@ -26,6 +26,14 @@ class Predecessors:
         """Return how many are left."""
         return len(self._all)
 
+    def pids(self) -> set[int]:
+        """Return the pids of those that live. May be called in any thread."""
+        return {found.process.pid for found in list(self._all.values()) if found.process.held}
+
+    def incarnations(self) -> list[tuple[str, int]]:
+        """Return bot and generation of each. May be called in any thread."""
+        return list(self._all)
+
     def add(self, bot_id: str, generation: int, process: WorkerProcess, reason: str | None, now: float) -> None:
         """Note a worker that has handed over for `reason`; it is killed if it is there for `LATE_S` from now on."""
         self._all[bot_id, generation] = _Predecessor(process, reason, now + LATE_S)

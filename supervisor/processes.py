@@ -66,6 +66,11 @@ class WorkerProcess:
         return cls(pid, found, descriptor)
 
     @property
+    def held(self) -> bool:
+        """Whether it has not been let go of, and had not ended when it was looked at last."""
+        return not self._released
+
+    @property
     def started_at(self) -> int | None:
         """When it started, in clock ticks since boot; None while that cannot be looked at."""
         if self._started_at is None and not self._released:
@@ -169,20 +174,26 @@ class WorkerProcess:
         return True
 
 
-def kill_alone(pid: int, started_at: int) -> None:
-    """Kill this process and no other that has its number by now. Raises OSError; may be called in any thread."""
+def signal_alone(pid: int, started_at: int, number: signal.Signals) -> bool:
+    """Send a signal to this process and no other that has its number by now; return whether it is there.
+
+    Raises OSError; may be called in any thread.
+    """
     descriptor = _pidfd(pid)
     if descriptor is None:
-        return
+        return False
     try:
         if start_ticks(pid) != started_at:
-            return
+            return False
         if descriptor == NO_PIDFD:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         else:
-            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
     finally:
         _close(descriptor)
+    return True
 
 
 def _pidfd(pid: int) -> int | None:

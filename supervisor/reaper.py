@@ -2,34 +2,41 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import structlog
 
 from flotilla.domain.bots import BotStatus
-from flotilla.domain.worker import Failed, MemoryExceeded
+from flotilla.domain.worker import Failed, LostReady, MemoryExceeded
+from flotilla.mark import worker_number
+from flotilla.processes import TICKS_PER_S, ticks_now
 from flotilla.protocol import EXIT_HOST_FAULT
+from supervisor.chronicle import Chronicle
 from supervisor.configs import Configs
 from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.forkservers import ForkServers
 from supervisor.host_faults import HostFaults
 from supervisor.isolation import Isolation
+from supervisor.killing import GONE_WITHIN_S, Killing, shown
 from supervisor.member import Member
 from supervisor.processes import WorkerProcess
-from supervisor.remains import TICKS_PER_S, Ended, Remains, ticks_at, ticks_now
+from supervisor.remains import Ended, Left, Living, ticks_at
 
 SEEN_WITHIN_S = 1.0
 """An exit is seen within milliseconds; if the supervisor was stopped meanwhile, it may have been long ago."""
 
-SWEEP_TIMEOUT_S = 2.0
+NO_PID = -1
+UNNOTICED_S = 0.5
+"""If it takes longer until nothing of a bot lives, it is told meanwhile that it serves nobody."""
+
 log = structlog.get_logger()
 
 
 class Reaper:
     """Of all workers of this supervisor, whoever forked them.
 
-    heard_out: waits until a worker's last words (bot id, generation) were taken.
+    home: its mark. heard_out: waits until a worker's last words (bot id, generation) were taken.
     """
 
     def __init__(
@@ -40,12 +47,17 @@ class Reaper:
         configs: Configs,
         host_faults: HostFaults,
         containment: Containment,
+        chronicle: Chronicle,
+        home: int,
         heard_out: Callable[[str, int], Awaitable[None]],
     ) -> None:
         self._fleet, self._forks, self._isolation = fleet, forks, isolation
         self._configs, self._host_faults, self._containment = configs, host_faults, containment
+        self._chronicle, self._home = chronicle, home
         self._heard_out = heard_out
-        self._remains = Remains()
+        self._killing = Killing(self._living, self._tell_stubborn)
+        # What is started by supervisord is a subreaper's child; without it orphans of a dead fork server go elsewhere.
+        self._supervisord = frozenset({os.getppid()} if "SUPERVISOR_ENABLED" in os.environ else ())
         self._exits: set[asyncio.Task[None]] = set()
         self._looked_at = ticks_now()
 
@@ -57,43 +69,90 @@ class Reaper:
         """Take the end of a process that was watched."""
         now = ticks_now()
         at_once = now - self._looked_at < SEEN_WITHIN_S * TICKS_PER_S
-        worker = None  # of a process whose start time is not known nothing can be proven to be left
-        if process.started_at is not None:
-            worker = self._worker(member, process.pid, process.started_at, now if at_once else self._looked_at)
-        task = asyncio.create_task(self._reap(member, generation, process.pid, worker))
-        self._exits.add(task)
-        task.add_done_callback(self._exits.discard)
+        alive_at = now if at_once else self._looked_at
+        worker = self._worker(member, generation, process.pid, process.started_at, alive_at)
+        self._start(self._reap(member, generation, process.pid, worker))
 
     def lost(self, member: Member, status: BotStatus) -> None:
-        """End what is left of a worker that ended while no supervisor saw it."""
-        if status.pid is not None and status.process_started_at is not None:
-            # The supervisor before would have noted its end, had it been there to see it.
-            alive_at = max(ticks_at(status.heartbeat_at), ticks_at(member.unheard_since))
-            worker = self._worker(member, status.pid, status.process_started_at, alive_at)
-            self._remains.end(worker, at_once=True)
+        """Take the end of a worker that ended while no supervisor saw it."""
+        # The supervisor before would have noted its end, had it been there to see it.
+        alive_at = max(ticks_at(status.heartbeat_at), ticks_at(member.unheard_since))
+        pid = NO_PID if status.pid is None else status.pid
+        worker = self._worker(member, status.generation, pid, status.process_started_at, alive_at)
+        self._start(self._bury(member, status.generation, worker))
+
+    def all_adopted(self) -> None:
+        """End what is left of workers that not even the supervisor before remembered."""
+        self._killing.end_of_nobody()
+
+    def may_live(self, uid: int) -> bool:
+        """Return whether something that was to be ended of a bot's own user may live."""
+        return self._killing.lives(uid)
 
     async def drain(self) -> None:
         """Return when nothing of those that have ended is left."""
-        await self._remains.drain()
+        await self._killing.drain()
 
-    def _worker(self, member: Member, pid: int, started_at: int, alive_at: int) -> Ended:
-        users = self._isolation.users
-        own = None if users is None else users.known(member.bot.id)
-        uids = {os.getuid()} if own is None else {os.getuid(), own}
-        return Ended(member.bot.name, pid, started_at, alive_at, frozenset(uids))
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._exits.add(task)
+        task.add_done_callback(self._exits.discard)
 
-    async def _reap(self, member: Member, generation: int, pid: int, worker: Ended | None) -> None:
-        """Its own fork server has killed its group before it told the exit; of others' nobody has."""
-        is_ours = self._forks.is_parent_of(pid)
-        swept = None if worker is None else self._remains.end(worker, at_once=not is_ours)
+    def _worker(self, member: Member, generation: int, pid: int, started_at: int | None, alive_at: int) -> Ended:
+        """Without the time of its start, who is in its session proves nothing."""
+        users, bot_id = self._isolation.users, member.bot.id
+        own = None if users is None else users.known(bot_id)
+        return Ended(
+            member.bot.name,
+            pid,
+            0 if started_at is None else started_at,
+            -1 if started_at is None else alive_at,
+            frozenset({os.getuid()} if own is None else {os.getuid(), own}),
+            worker_number(bot_id, generation),
+            # While another incarnation lives, the user is that one's, too.
+            own if member.worker.generation == generation else None,
+            self._isolation.end(bot_id, generation),
+            bot_id,
+        )
+
+    def _living(self) -> Living:
+        """Return what lives now. Called in other threads: each line takes a copy of what may change."""
+        at = ticks_now()
+        roots = self._supervisord | self._forks.pids()
+        return Living(self._home, self._fleet.pids(), self._numbers, roots, at)
+
+    def _numbers(self) -> set[int]:
+        """An incarnation that hands over lives beside the next one, perhaps unknown to this supervisor."""
+        return {
+            worker_number(bot_id, generation - before)
+            for bot_id, generation in self._fleet.incarnations()
+            for before in (0, 1)
+        }
+
+    async def _end(self, worker: Ended) -> None:
+        """Return when nothing of a worker is left, or it took too long."""
+        done = self._killing.end(worker)
+        await asyncio.wait({done}, timeout=2 * GONE_WITHIN_S)  # it sees to that by itself, unless it fails
+
+    def _tell_stubborn(self, worker: Ended, left: list[Left]) -> None:
+        self._chronicle.note("remains_stay", worker.bot_id, worker.bot, processes=shown(left))
+
+    async def _reap(self, member: Member, generation: int, pid: int, worker: Ended) -> None:
+        """Its lifecycle goes on when nothing of it lives: no next one beside it, and STOPPED means gone."""
+        ending = asyncio.ensure_future(self._end(worker))
         exit_code = await self._forks.exit_code(pid)
         if exit_code is None:  # then its own last word is all there is
             await self._heard_out(member.bot.id, generation)
-        if swept is not None and not is_ours:
-            await asyncio.wait({swept}, timeout=SWEEP_TIMEOUT_S)
+        if not (await asyncio.wait({ending}, timeout=UNNOTICED_S))[0]:
+            self._containment.attempt(member.bot, "exit", self._fleet.apply, member, LostReady(generation))
+            await ending
         log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
         self._containment.attempt(member.bot, "cause of its exit", self._understand, member, generation, exit_code)
         self._containment.attempt(member.bot, "exit", self._fleet.exited, member.bot.id, generation, exit_code)
+
+    async def _bury(self, member: Member, generation: int, worker: Ended) -> None:
+        await self._end(worker)
+        self._containment.attempt(member.bot, "exit", self._fleet.exited, member.bot.id, generation, None)
 
     def _understand(self, member: Member, generation: int, exit_code: int | None) -> None:
         if exit_code == EXIT_HOST_FAULT and member.met_generation != generation:

@@ -1,32 +1,32 @@
-"""What a bot's process tree leaves behind: processes of its session that outlive their worker, found and ended.
+"""What bots' process trees have left behind: live processes whose worker has ended, each proved to be a bot's.
 
-A worker is the leader of its session and of its group. The kernel gives a number to nobody else while a process, a
-group or a session has it, so whoever is in the session of a worker that has ended is either the bot's, or came after
-the last of the bot's had gone. The one is told from the other by when a worker was last known to live: a process of its
-session that began before that proves that the number was never free since.
+No proof rests on what a process can choose for itself: title, environment, folder, parent, group. It is a bot's by
+
+- the user id that the bot has to itself, or the cgroup of its worker;
+- the mark of its worker, which it can spoil and cannot exchange (flotilla/mark.py);
+- a spoiled mark and an ancestor of ours: orphans come to the fork server that their worker came from, as a subreaper;
+- the session of its worker, for workers without a mark. The kernel gives a number to nobody else while a process, a
+  group or a session has it. So whoever is in the session of a worker that has ended is either the bot's, or came after
+  the last of the bot's had gone. The one is told from the other by when a worker was last known to live: a process of
+  its session that began before that proves that the number was never free since.
 """
 
-import asyncio
-import contextlib
-import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import structlog
 
-from supervisor.processes import kill_alone
+from flotilla.mark import Worn, worn_by, worn_in
+from flotilla.processes import TICKS_PER_S, is_fresh, is_over, pids, read_proc, ticks_now, uid_of
+from supervisor.cgroups import pids_in
 
-PASSES = 5
-"""A process may fork while it is looked for; its child is found in the next pass."""
+SETTLED_TICKS = TICKS_PER_S
+"""A worker that was ordered while others were looked for is not known to them; it is younger than this."""
 
-APART_S = 1.0
-"""Between two looks that nobody waits for: each reads a line of every process of the host."""
-
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 log = structlog.get_logger()
 
 
@@ -34,7 +34,8 @@ log = structlog.get_logger()
 class Ended:
     """A worker that has ended. started_at, alive_at: clock ticks since boot; when it began, and when it surely lived.
 
-    uids: users that the bot's processes may run as.
+    uids: users that the bot's processes may run as. number: of its mark. own_uid: the user that is the bot's alone.
+    cgroup: that of this worker alone.
     """
 
     bot: str
@@ -42,20 +43,43 @@ class Ended:
     started_at: int
     alive_at: int
     uids: frozenset[int]
+    number: int | None = None
+    own_uid: int | None = None
+    cgroup: Path | None = None
+    bot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A live process that a bot has left."""
+    """A live process that a bot has left. worker: whose; None: of one that nobody remembers."""
 
     pid: int
     started_at: int
     session: int
+    parent: int = 0
+    worker: Ended | None = None
 
 
-def ticks_now() -> int:
-    """Return clock ticks since boot, as /proc/PID/stat counts them: while the machine is suspended, too."""
-    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * TICKS_PER_S)
+def _none() -> Collection[int]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """What lives of the fleet.
+
+    home: its mark. workers: pids of live workers, held so that nobody else can have them. numbers: returns those of all
+    incarnations that may live. roots: pids of the processes that orphans of ours come to. at: clock ticks, when looked.
+    """
+
+    home: int | None = None
+    workers: frozenset[int] = frozenset()
+    numbers: Callable[[], Collection[int]] = _none
+    roots: frozenset[int] = frozenset()
+    at: int = 0
+
+
+NOTHING_LIVES = Living()
 
 
 def ticks_at(moment: datetime | None) -> int:
@@ -64,112 +88,151 @@ def ticks_at(moment: datetime | None) -> int:
     return -1 if age_s < 0 else ticks_now() - int(age_s * TICKS_PER_S)
 
 
-def left_of(workers: Iterable[Ended]) -> list[Left]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found. unclear: something ended before anybody could tell whose it was, and may have begotten others."""
+
+    left: list[Left]
+    unclear: bool
+
+
+def left_of(workers: Iterable[Ended], living: Living = NOTHING_LIVES) -> list[Left]:
+    """Return everything that is left of the process trees of workers that have ended, as `look` does."""
+    return look(workers, living).left
+
+
+def look(
+    workers: Iterable[Ended],
+    living: Living = NOTHING_LIVES,
+    at_sight: Callable[[Left], object] = lambda _left: None,
+    *,
+    of_nobody: bool = False,
+) -> Look:
     """Return everything that is left of the process trees of workers that have ended, and nothing that is not theirs.
 
-    Processes that have begun a session of their own are not found.
+    Beside it what wears a mark of this home that no live incarnation has, or has spoiled its mark: of those that began
+    after the first of `workers`, or of_nobody: of all. at_sight: told of most of them at once. Takes some 10 µs for
+    each process of the host that is no worker. Raises OSError when it cannot be looked.
     """
-    wanted = {worker.pid: worker for worker in workers}
-    sessions: dict[int, list[Left]] = defaultdict(list)
-    strangers = set()
-    for name in os.listdir("/proc"):  # noqa: PTH208 - the names are all that is needed, a thousand times
-        found = _look(name) if name.isdigit() else None
-        worker = None if found is None else wanted.get(found.session)
-        if found is None or worker is None:
-            continue
-        if found.pid == worker.pid and found.started_at != worker.started_at:
-            strangers.add(worker.pid)
-        elif found.pid != worker.pid and found.started_at >= worker.started_at and _uid(found.pid) in worker.uids:
-            sessions[worker.pid].append(found)
-    left = []
-    for pid, members in sessions.items():
-        if pid in strangers:
-            continue
-        if min(member.started_at for member in members) <= wanted[pid].alive_at:
-            left += members
-        else:
-            log.warning("worker.remains_unproven", bot=wanted[pid].bot, pids=[member.pid for member in members])
-    return left
-
-
-def _look(name: str) -> Left | None:
-    """Source: proc(5), /proc/PID/stat, fields 3 (state), 6 (session) and 22 (starttime); the second is any bytes."""
-    try:
-        descriptor = os.open(f"/proc/{name}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fields = os.read(descriptor, 4096).rpartition(b")")[2].split()
-        finally:
-            os.close(descriptor)
-        if fields[0] in {b"Z", b"X"}:
-            return None
-        return Left(int(name), int(fields[19]), int(fields[3]))
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def _uid(pid: int) -> int:
-    """Return a process's real user id, -1 if it is gone. Source: proc(5), /proc/PID/status, Uid."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_bytes()
-        return int(status.partition(b"\nUid:")[2].split(maxsplit=1)[0])
-    except (OSError, IndexError, ValueError):
-        return -1
-
-
-def _kill(left: Left) -> None:
-    with contextlib.suppress(OSError):
-        kill_alone(left.pid, left.started_at)
-
-
-def end_all(workers: Iterable[Ended]) -> None:
-    """Kill all that is left of workers that have ended."""
-    names = {worker.pid: worker.bot for worker in workers}
     workers = list(workers)
-    for _ in range(PASSES):
-        left = left_of(workers)
-        if not left:
-            return
-        for each in left:
-            log.info("worker.remains_killed", bot=names[each.session], pid=each.pid)
-            _kill(each)
-        time.sleep(0.01)  # in a thread of its own; what was killed takes a moment to be gone
+    since = 0 if of_nobody else min((worker.started_at for worker in workers), default=0)
+    owners, expected = _Owners(workers, living), {worker.pid for worker in workers}
+    processes: dict[int, Left] = {}
+    odd: list[tuple[Left, Worn]] = []
+    left: dict[int, Left] = {}
+    unclear = False
+    for pid in sorted(pids(), reverse=True):  # the youngest first: what begets others is there
+        if pid in living.workers:
+            continue
+        process, is_lost = _look(pid)
+        if process is None:
+            unclear |= is_lost and pid not in expected
+            continue
+        processes[pid] = process
+        if process.started_at < since:
+            continue
+        limits = read_proc(pid, "limits")
+        unclear |= not limits
+        worn = worn_in(limits)
+        is_left, worker = owners.find(process, worn)
+        if is_left:
+            left[pid] = replace(process, worker=worker)
+            at_sight(left[pid])
+        elif worn.spoiled or worn.worker is not None:
+            odd.append((process, worn))
+    found = [process for process, worn in odd if owners.is_disguised(process, worn, processes)]
+    found += [replace(p, worker=owners.of_session(p)) for p in owners.in_sessions(processes) if p.pid not in left]
+    for each in found:
+        at_sight(each)
+    return Look([*left.values(), *found], unclear)
 
 
-class Remains:
-    """Ends what is left of workers, of many that end together in one pass."""
+class _Owners:
+    """Whose a process is."""
 
-    def __init__(self) -> None:
-        self._waiting: list[tuple[Ended, asyncio.Future[None]]] = []
-        self._sweeping: asyncio.Task[None] | None = None
-        self._hurry = asyncio.Event()
+    def __init__(self, workers: list[Ended], living: Living) -> None:
+        self._living = living
+        self._by_pid = {worker.pid: worker for worker in workers}
+        self._by_number = {worker.number: worker for worker in workers if worker.number is not None}
+        self._by_uid = {worker.own_uid: worker for worker in workers if worker.own_uid is not None}
+        cgroups = ((worker, worker.cgroup) for worker in workers)
+        self._by_cgroup = {pid: worker for worker, cgroup in cgroups if cgroup for pid in pids_in(cgroup)}
+        self._numbers: Collection[int] | None = None
 
-    def end(self, worker: Ended, *, at_once: bool) -> asyncio.Future[None]:
-        """End what is left of a worker soon, or at once; the future is done when that is done."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((worker, done))
-        if at_once:
-            self._hurry.set()
-        if self._sweeping is None or self._sweeping.done():
-            self._sweeping = asyncio.create_task(self._sweep())
-        return done
+    def find(self, process: Left, worn: Worn) -> tuple[bool, Ended | None]:
+        """Return whether a process is left of somebody, and of whom if that is known."""
+        if worn.worker is not None and worn.home == self._living.home:
+            worker = self._by_number.get(worn.worker)
+            return worker is not None or self._is_of_nobody(process, worn.worker), worker
+        worker = self._by_cgroup.get(process.pid)
+        if worker is None and self._by_uid and worn.worker is None:  # two homes may have been given the same users
+            worker = self._by_uid.get(uid_of(process.pid))
+        return worker is not None, worker
 
-    async def drain(self) -> None:
-        """Return when nothing is left to be done."""
-        self._hurry.set()
-        while self._sweeping is not None and not self._sweeping.done():
-            await asyncio.wait({self._sweeping})
+    def _is_of_nobody(self, process: Left, number: int) -> bool:
+        if process.started_at > self._living.at - SETTLED_TICKS:
+            return False
+        if self._numbers is None:
+            self._numbers = self._living.numbers()
+        return number not in self._numbers
 
-    async def _sweep(self) -> None:
-        while self._waiting:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), APART_S)
-            self._hurry.clear()
-            waiting, self._waiting = self._waiting, []
-            try:
-                await asyncio.to_thread(end_all, [worker for worker, _ in waiting])
-            except OSError as fault:
-                log.error("worker.remains_unread", error=str(fault))  # noqa: TRY400 - one line says it
-            finally:
-                for _, done in waiting:
-                    if not done.done():
-                        done.set_result(None)
+    def is_disguised(self, process: Left, worn: Worn, processes: dict[int, Left]) -> bool:
+        """Return whether it spoiled its mark, or made that of another home of it, and no live worker is above it."""
+        if worn.home == self._living.home or (not worn.spoiled and uid_of(process.pid) == 0):
+            return False
+        seen: set[int] = set()
+        above = process.parent
+        while above not in seen:
+            if above in self._living.workers:
+                return False
+            if above in self._living.roots:
+                return True
+            seen.add(above)
+            parent = processes.get(above)
+            above = 0 if parent is None else parent.parent
+        return False
+
+    def of_session(self, process: Left) -> Ended | None:
+        """Return the worker whose session a process is in."""
+        return self._by_pid.get(process.session)
+
+    def in_sessions(self, processes: dict[int, Left]) -> list[Left]:
+        """Return what is left in the sessions of the workers."""
+        sessions: dict[int, list[Left]] = defaultdict(list)
+        strangers = set()
+        for found in processes.values():
+            worker = self._by_pid.get(found.session)
+            if worker is None:
+                continue
+            if found.pid == worker.pid and found.started_at != worker.started_at:
+                strangers.add(worker.pid)
+            elif (
+                found.pid != worker.pid
+                and found.started_at >= worker.started_at
+                and uid_of(found.pid) in worker.uids
+                and worn_by(found.pid).worker is None  # whoever wears a mark is known by that
+            ):
+                sessions[worker.pid].append(found)
+        left = []
+        for pid, members in sessions.items():
+            if pid in strangers:
+                continue
+            if min(member.started_at for member in members) <= self._by_pid[pid].alive_at:
+                left += members
+            else:
+                unproven = [member.pid for member in members]
+                log.warning("worker.remains_unproven", bot=self._by_pid[pid].bot, pids=unproven)
+        return left
+
+
+def _look(pid: int) -> tuple[Left | None, bool]:
+    """Return a live process, None if it is gone, and then whether it lived a moment ago. Raises OSError.
+
+    Source: proc(5), /proc/PID/stat, fields 4 (ppid), 6 (session) and 22 (starttime); the second is any bytes.
+    """
+    fields = read_proc(pid, "stat").rpartition(b")")[2].split()
+    if not fields:
+        return None, True
+    if is_over(fields):
+        return None, is_fresh(fields)  # an older one may lie there for ever
+    return Left(pid, int(fields[19]), int(fields[3]), int(fields[1])), False

@@ -18,6 +18,7 @@ from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
 from flotilla.domain.worker import HandedOver, State
 from flotilla.errors import FlotillaError, RetryError
+from flotilla.mark import mark_of
 from flotilla.ports import (
     CommandLogStore,
     ConfigStore,
@@ -264,6 +265,8 @@ class Supervisor:
             self._configs,
             self._host_faults,
             self._containment,
+            self._chronicle,
+            mark_of(settings.home),
             self._control.heard_out,
         )
         self._control.on_new = lambda _: self._host_faults.worker_met()
@@ -378,7 +381,7 @@ class Supervisor:
             self._containment.retry(row.bot, "requests", self._answer_requests, row)
         if droppable:
             await self._store.drop(droppable)
-            await self._isolation.forget(droppable)
+            await self._isolation.forget(droppable, self._reaper.may_live)
             for bot_id in droppable:
                 self._containment.forget(bot_id)
                 self._chronicle.forget(bot_id)
@@ -429,6 +432,7 @@ class Supervisor:
         if adopted:
             with contextlib.suppress(RetryError):
                 await self._tokens.learn(member.bot.id for member in adopted)
+        self._reaper.all_adopted()
         log.info("supervisor.adoption_complete", adopted=len(adopted), after_s=round(now() - began, 2))
         # Not sooner: the digest takes as long as to adopt a few bots.
         await asyncio.to_thread(record_release, self._settings, "supervisor")
@@ -506,8 +510,9 @@ class Supervisor:
     def _ended(self, member: Member, generation: int, process: WorkerProcess) -> None:
         self._reaper.ended(member, generation, process)
 
-    def _lost(self, member: Member, status: BotStatus) -> None:
+    def _lost(self, member: Member, status: BotStatus) -> bool:
         self._reaper.lost(member, status)
+        return True
 
     def _gone(self, member: Member, end: Exit) -> None:
         self._diagnosis.note_exit(member, end)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flotilla.confinement import RANGE
 from flotilla.errors import SetupError
+from flotilla.processes import uids_alive
 
 
 class BotUsers:
@@ -48,7 +49,8 @@ class BotUsers:
         if not new:
             return
         uids, last = dict(self._uids), self._last
-        taken = set(uids.values())
+        # A process may outlive the memory of whose it was: the file can be lost.
+        taken = set(uids.values()) | uids_alive()
         for bot_id in new:
             last = uids[bot_id] = self._free(taken, last)
             taken.add(last)

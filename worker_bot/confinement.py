@@ -20,6 +20,7 @@ from flotilla.hardening import (
     own_private_bytes,
 )
 from flotilla.landlock import Ruleset
+from flotilla.mark import wear_worker_mark
 from flotilla.protocol import Bounds, Fork, Without
 from flotilla.seccomp import refuse_limits_of_others
 from worker_bot import walls
@@ -39,7 +40,7 @@ def confine(fork: Fork, lacks: list[Without] | None = None, ruleset: Ruleset | N
     bounds = fork.bounds
     if bounds.cgroup:
         _join(bounds.cgroup)
-    limit_for_good(resource.RLIMIT_NOFILE, bounds.open_files)
+    _limit_files(bounds)
     session = Path(fork.session_path)
     if fork.session_path and (error := make_folder(session.parent)):
         fork = structs.replace(fork, session_path="")
@@ -53,6 +54,15 @@ def confine(fork: Fork, lacks: list[Without] | None = None, ruleset: Ruleset | N
         threading.stack_size(THREAD_STACK_BYTES)
         limit_growth(bounds.growth_bytes)
     return fork
+
+
+def _limit_files(bounds: Bounds) -> None:
+    """Before anything else of the bot's: what it starts is known by the mark."""
+    if bounds.mark is not None:
+        wear_worker_mark(bounds.mark)
+    if bounds.file_bytes is not None:
+        limit_for_good(resource.RLIMIT_FSIZE, bounds.file_bytes)
+    limit_for_good(resource.RLIMIT_NOFILE, bounds.open_files)
 
 
 def begin_walls(bounds: Bounds) -> Ruleset | None:

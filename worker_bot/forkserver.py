@@ -20,6 +20,7 @@ from pathlib import Path
 
 import setproctitle
 
+from flotilla.hardening import adopt_orphans, harden
 from flotilla.processes import start_ticks
 from flotilla.protocol import (
     VERSION,
@@ -44,6 +45,7 @@ from worker_bot.prepared import prepare
 from worker_bot.warmup import warm_up
 
 READ_BYTES = 64 * 1024
+REAPED_AT_ONCE = 256
 
 
 class ForkServer:
@@ -55,17 +57,19 @@ class ForkServer:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
         self._decoder = FrameDecoder()
+        self._workers: set[int] = set()
 
     def serve(self) -> None:
         """Fork and reap until the supervisor closes its end."""
         poller = select.poll()
         poller.register(self._supervisor, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
+        all_reaped = True
         while True:
-            ready = {descriptor for descriptor, _ in poller.poll()}
+            ready = {descriptor for descriptor, _ in poller.poll(None if all_reaped else 0)}
             if self._wake_read in ready:
                 os.read(self._wake_read, READ_BYTES)
-            self._reap()
+            all_reaped = self._reap()
             if self._supervisor.fileno() in ready and not self._take_orders():
                 return
 
@@ -112,6 +116,7 @@ class ForkServer:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
+        self._workers.add(pid)
         if ruleset is not None:
             ruleset.close()
         self._supervisor.sendall(encode(Forked(order.bot_id, order.generation, pid, _started_at(pid))))
@@ -119,19 +124,28 @@ class ForkServer:
     def _descriptors(self) -> tuple[int, ...]:
         return (self._supervisor.fileno(), self._wake_read, self._wake_write)
 
-    def _reap(self) -> None:
-        """Tell every exit. What a bot left running is killed before its pid, and so its group's id, is free again."""
-        while True:
+    def _reap(self) -> bool:
+        """Tell the exit of every worker; return whether nothing was left to reap.
+
+        What a bot left in its group is killed before its pid, and so its group's id, is free again. Orphans of bots
+        come here to be reaped, too; so many of them may end that orders must have their turn.
+        """
+        for _ in range(REAPED_AT_ONCE):
             try:
                 ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
-                return
+                return True
             if ended is None:
-                return
+                return True
+            if ended.si_pid not in self._workers:
+                os.waitpid(ended.si_pid, 0)
+                continue
+            self._workers.discard(ended.si_pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):  # it died before it had a group of its own
                 os.killpg(ended.si_pid, signal.SIGKILL)
             _, status = os.waitpid(ended.si_pid, 0)
             self._supervisor.sendall(encode(Reaped(ended.si_pid, os.waitstatus_to_exitcode(status))))
+        return False
 
 
 def _started_at(pid: int) -> int:
@@ -151,6 +165,8 @@ def _ignore(_number: int, _frame: object) -> None:
 
 def main() -> None:
     """Warm up, then serve on the descriptor given as the only argument."""
+    harden()
+    adopt_orphans()  # what a bot leaves is known by its parent then, whatever else it changes
     supervisor = socket.socket(fileno=int(sys.argv[1]))
     os.set_inheritable(supervisor.fileno(), False)
     setproctitle.setproctitle("flotilla: fork server")

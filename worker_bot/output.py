@@ -1,6 +1,7 @@
 """Where a worker's output goes: straight to the bot's log, each line of it with its time, and without secrets."""
 
 import contextlib
+import errno
 import io
 import logging
 import os
@@ -14,6 +15,9 @@ from flotilla.redaction import redact_text
 from worker_bot.confinement import make_folder, name_of
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_FILE_LIMIT = (
+    "A file has reached the largest size that a bot's files may have. Bound what grows, or raise FLOTILLA_BOT_FILE_MB."
+)
 log = logging.getLogger("flotilla")
 
 
@@ -47,10 +51,26 @@ class _Redacted(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return redact_text(super().format(record))
 
+    def formatException(self, ei: Any) -> str:  # noqa: N802, ANN401 - logging's own
+        """Return the traceback, with a sentence on a limit that the error itself does not name."""
+        text = super().formatException(ei)
+        return f"{text}\n{_FILE_LIMIT}" if _is_file_limit(ei[1]) else text
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - logging's name
         """Return the time with its distance from UTC, which may change while a process runs."""
         del datefmt
         return stamp(record.created)
+
+
+def _is_file_limit(error: BaseException | None) -> bool:
+    """Return whether a file's size was at its limit when this was raised, or what led to this."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, OSError) and error.errno == errno.EFBIG:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def redirect_output(path: Path) -> "Output":

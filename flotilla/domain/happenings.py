@@ -168,6 +168,13 @@ _ROWS = (
         "Do what its detail says; then, if it does not come back by itself: flotilla bots restart NAME",
     ),
     Kind(
+        "remains_stay",
+        Severity.CRITICAL,
+        "processes that it has started cannot be ended",
+        "They were killed and wait in the kernel, or are another user's. See: ps -o pid,user,stat,wchan -p PID. Once "
+        "their disk or network answers, or the host is restarted, they end. The bot itself goes on.",
+    ),
+    Kind(
         "set_aside",
         Severity.CRITICAL,
         "something cannot be done for it",

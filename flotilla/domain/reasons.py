@@ -144,6 +144,14 @@ _ROWS = (
         Verdict.RETRY,
     ),
     Reason(
+        "file_limit",
+        "a file reached its largest size (SIGXFSZ)",
+        "C code of the bot wrote beyond the size that a file of a bot may have (FLOTILLA_BOT_FILE_MB).",
+        "Find the file that grows: a log, a database, a download. Bound it, or raise FLOTILLA_BOT_FILE_MB. Flotilla "
+        "starts the bot again.",
+        Verdict.RETRY,
+    ),
+    Reason(
         "memory_limit",
         "memory limit exceeded",
         "The worker used more memory than its limit and was killed.",
@@ -344,6 +352,7 @@ _OF_SIGNALS: Mapping[int, str] = {
     signal.SIGBUS: "bus_error",
     signal.SIGILL: "illegal_instruction",
     signal.SIGFPE: "arithmetic_fault",
+    signal.SIGXFSZ: "file_limit",
 }
 """Signals that a process brings upon itself; any other is somebody's doing."""
 

@@ -12,13 +12,24 @@ from pathlib import Path
 from flotilla.errors import RetryError
 from flotilla.home import ProgramLock
 from flotilla.launch.layout import LAUNCHER, SUPERVISORD_CONF, supervisord_socket
-from flotilla.launch.living import Process, command_line, find, lives, living, names, send
+from flotilla.launch.living import Look, Process, bot_users, find, lives, living, look, names, send
 from flotilla.launch.remains import live_programs
 from flotilla.launch.supervisord import Supervisord
+from flotilla.mark import mark_of
+from flotilla.processes import command_line, uid_of
 from flotilla.settings import Settings
+from flotilla.users import kill_user
 
 SUPERVISORD = "supervisord"
 _LOOK_EVERY_S = 0.1
+_LOOK_SOON_S = 0.02
+_TOO_QUICK_LOOKS = 10
+"""So often something new is found before a bot's user is ended as a whole."""
+
+_ROUNDS = 4
+_UNCLEAR_LOOKS = 25
+"""Somebody else's processes may come and go all the time. One of ours is seen in one look of so many."""
+
 _DATABASE_S = 5.0
 
 Say = Callable[[str], None]
@@ -95,8 +106,11 @@ class _Fleet:
 
     def living(self) -> list[Process]:
         """Return all that lives."""
+        return living(self._settings, self._known_pids())
+
+    def _known_pids(self) -> set[int]:
         same = (process for process in map(find, self._known) if process is not None)
-        return living(self._settings, {p.pid for p in same if p.started_at == self._known[p.pid]})
+        return {process.pid for process in same if process.started_at == self._known[process.pid]}
 
     def stop_supervisord(self, patience: Patience) -> None:
         """Have supervisord stop everything; end it if it does not do so."""
@@ -134,12 +148,37 @@ class _Fleet:
             self._say(f"Sent SIGTERM to {_workers(leaders)}: {names(leaders, self.programs())}")
             send(leaders, signal.SIGTERM)
             within(patience.bots_s, lambda: not any(map(lives, leaders)))
-        began = time.monotonic()
-        while left := self.living():
-            if time.monotonic() - began > patience.killed_s:
-                raise _still_running(left, self.programs(), self._settings)
-            send(left, signal.SIGKILL)
-            time.sleep(_LOOK_EVERY_S)
+        began, looks, unclear = time.monotonic(), 0, 0
+        while True:
+            found = self._stop_begetting()
+            looks, unclear = looks + 1, unclear + 1 if found.unclear and not found.processes else 0
+            if not found.processes and (not found.unclear or unclear >= _UNCLEAR_LOOKS):
+                return
+            if found.processes and time.monotonic() - began > patience.killed_s:
+                raise _still_running(found.processes, self.programs(), self._settings)
+            send(found.processes, signal.SIGKILL)
+            if looks % _TOO_QUICK_LOOKS == 0:
+                self._kill_users(found.processes)
+            time.sleep(_LOOK_SOON_S)
+
+    def _kill_users(self, left: list[Process]) -> None:
+        for uid in bot_users(self._settings) & {uid_of(process.pid) for process in left}:
+            kill_user(uid, mark_of(self._settings.home))
+
+    def _stop_begetting(self) -> Look:
+        """Return all that lives, stopped: killed one by one, those that are left would start others."""
+        found: dict[int, Process] = {}
+        unclear = False
+        for _ in range(_ROUNDS):
+            seen = look(self._settings, self._known_pids(), _stop)
+            new = [process for process in seen.processes if process.pid not in found]
+            found |= {process.pid: process for process in new}
+            unclear = seen.unclear
+            for process in new:
+                _stop(process)
+            if not found or not (new or unclear):
+                break
+        return Look([process for process in found.values() if lives(process)], unclear)
 
     def _supervisord_is_gone(self, pids: list[int]) -> bool:
         if not self.living():
@@ -149,6 +188,12 @@ class _Fleet:
     def _wake(self) -> None:
         """Let what was stopped by a signal hear that it is to end."""
         send((process for process in self.living() if process.stopped), signal.SIGCONT)
+
+
+def _stop(process: Process) -> None:
+    if lives(process):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGSTOP)
 
 
 def _is_supervisord(pid: int) -> bool:

@@ -7,6 +7,7 @@ that is not 0.
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
 import shutil
@@ -202,6 +203,58 @@ def test_a_helper_that_took_the_mark_off_is_known_by_its_parent(settings: Settin
         assert len(living(settings)) == 2
         stop_everything(settings, lambda _line: None)
         assert living(settings) == []
+        process.wait()
+
+
+WORKER = (
+    "import os, resource, subprocess, time; from flotilla.mark import mark_of, wear_worker_mark, worker_mark; "
+    "wear_worker_mark(worker_mark(mark_of(Path(sys.argv[1])), 'bot', 1)); "
+)
+KINDS = ["quick", "paired", "leaderless", "daemon"]
+LOWERED = "[resource.setrlimit(kind, (resource.getrlimit(kind)[1] - 1,) * 2) for kind in (10, resource.RLIMIT_RSS)]"
+OTHER_HOMES = f"""
+os.setgid(65533), os.setuid(65533)
+ready, told = os.pipe()
+if os.fork() == 0:
+    {LOWERED}
+    os.setsid()
+    os.write(told, b"x")
+    time.sleep(3600)
+os.read(ready, 1)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to run a process as somebody else")
+def test_a_helper_that_makes_another_homes_mark_of_its_own_is_known_by_its_parent(settings: Settings) -> None:
+    with a_process(MARKED + WORKER + OTHER_HOMES + WAIT, str(settings.home)) as process:
+        found = living(settings)
+        assert len(found) == 2
+        assert {worn_mark(each.pid) == mark_of(settings.home) for each in found} == {True, False}
+        stop_everything(settings, lambda _line: None)
+        assert living(settings) == []
+        process.wait()
+
+
+def test_what_begets_others_while_it_is_ended_is_ended(settings: Settings, tmp_path: Path) -> None:
+    """It has no parent, session, environment or name of the fleet's; each is another process when one looks again."""
+    held = tmp_path / "held"
+    held.touch()
+    command = [sys.executable, "-I", "-S", str(ROOT / "tests" / "extensions" / "clingers.py"), *KINDS]
+    begun = f"subprocess.run({command}, stdout=open({str(held)!r}, 'ab'))\n"
+    with a_process(MARKED + WORKER + begun + WAIT, str(settings.home)) as process:
+        until(lambda: len(held.read_text().split()) == len(KINDS))
+        stop_everything(settings, lambda _line: None, Patience(bots_s=0.2, killed_s=30))
+        process.wait()
+    with held.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to run a process as somebody else")
+def test_a_bots_user_is_the_homes_whatever_else_a_process_has_changed(settings: Settings) -> None:
+    settings.uid_file.write_text(json.dumps({"last": 65533, "uids": {"bot": 65533}}))
+    with a_process("import os; os.setgid(65533), os.setuid(65533); " + WAIT) as process:
+        assert [each.pid for each in living(settings)] == [process.pid]
+        stop_everything(settings, lambda _line: None)
         process.wait()
 
 

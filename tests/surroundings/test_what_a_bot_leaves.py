@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import subprocess
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,8 +17,9 @@ import psutil
 import pytest
 
 from flotilla.domain.bots import Desired
-from flotilla.processes import start_ticks
-from supervisor.remains import Ended, end_all, left_of, ticks_now
+from flotilla.processes import start_ticks, ticks_now
+from supervisor.killing import end_once
+from supervisor.remains import Ended, Living, left_of
 from tests.stack import Program, Stack, alive, until
 
 EXTENSION = "tests.extensions.begetting"
@@ -123,6 +125,11 @@ async def adopted(supervisor: Program) -> None:
 
 
 # Whom it hits ----------------------------------------------------------------------------------------------------
+
+
+def end_all(workers: list[Ended]) -> None:
+    while end_once(workers, Living, set()).left:
+        time.sleep(0.01)
 
 
 async def session_without_leader() -> tuple[int, int]:

@@ -1,4 +1,5 @@
 import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -74,3 +75,18 @@ def test_walls_close_home_and_database_and_let_bots_connect_where_they_may(tmp_p
     assert (set(narrow.connect or ()), narrow.listen) == ({5432, 443, 9000}, (8080,))
     assert narrow.write == ("/srv/a", "/srv/b")
     assert walls_of(settings, Confinement(users=True, landlock_abi=0)) is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root starts a process as somebody else")
+async def test_a_removed_bots_user_stays_its_own_while_something_lives_that_has_it(settings: Settings) -> None:
+    isolation = Isolation(settings)
+    assert isolation.users is not None
+    uid = isolation.users.uid("gone")
+    with subprocess.Popen(["sleep", "60"], user=uid, group=uid, cwd="/") as process:  # noqa: ASYNC220
+        await isolation.forget(["gone"])
+        assert isolation.users.known("gone") == uid
+        process.kill()
+    await isolation.forget([], lambda found: found == uid)
+    assert isolation.users.known("gone") == uid, "nor while it is being ended"
+    await isolation.forget([])
+    assert isolation.users.known("gone") is None

@@ -4,6 +4,8 @@ tested here, for it needs a delegated cgroup with memory accounting.
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from flotilla.domain.policy import MIB
 from flotilla.errors import SetupError
 from flotilla.protocol import EXIT_OUT_OF_MEMORY
-from supervisor.cgroups import Cgroups, find
+from supervisor.cgroups import Cgroups, find, pids_in
 from supervisor.kernel_limits import CgroupLimits, DataLimits, NoLimits, kernel_limits
 
 LIMIT = 160 * MIB
@@ -183,3 +185,37 @@ def test_off_holds_nothing() -> None:
     assert isinstance(limits, NoLimits)
     assert limits.growth_bytes(LIMIT) is None
     assert not limits.ended("a", 1, EXIT_OUT_OF_MEMORY)
+
+
+@pytest.fixture
+def real_root() -> Iterator[Path]:
+    """A cgroup of the kernel's own, where this user may make one. It needs no controller to end what is in it."""
+    mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    points = [fields[4] for fields in mounts if fields[fields.index("-") + 1] == "cgroup2"]
+    root = Path(points[0], f"flotilla-test-{os.getpid()}") if points else None
+    try:
+        assert root is not None
+        root.mkdir()
+    except (AssertionError, OSError):
+        pytest.skip("no cgroup v2 here in which this user may make one")
+    yield root
+    for folder in sorted(root.rglob("*/"), reverse=True):
+        folder.rmdir()
+    root.rmdir()
+
+
+def test_all_that_is_in_a_workers_cgroup_is_found_and_killed_together(real_root: Path) -> None:
+    cgroups = Cgroups(real_root)
+    folder = cgroups.folder("a", 1)
+    (folder / "below").mkdir(parents=True)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as one, subprocess.Popen(["sleep", "60"]) as other:
+        (folder / "cgroup.procs").write_text(str(one.pid))
+        (folder / "below" / "cgroup.procs").write_text(str(other.pid))
+        assert pids_in(folder) == {one.pid, other.pid}
+        assert CgroupLimits(cgroups).end("a", 1) == folder
+        if not (folder / "cgroup.kill").exists():  # Linux before 5.14
+            one.kill()
+            other.kill()
+        assert {one.wait(), other.wait()} == {-signal.SIGKILL}
+    assert pids_in(folder) == set()
+    assert pids_in(real_root / "gone") == set()

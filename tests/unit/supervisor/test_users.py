@@ -1,6 +1,8 @@
 """User ids of bots, on a real folder. Changing an owner needs root, so those of folders are only read here."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,11 @@ def test_what_cannot_be_written_down_is_not_given(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         found.ensure(["a"])
     assert found.known("a") is None
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root starts a process as somebody else")
+def test_user_of_a_process_that_lives_is_given_to_no_bot(tmp_path: Path) -> None:
+    """Whoever it was: its file of users may be lost, and it would be another bot's from then on."""
+    with subprocess.Popen(["sleep", "60"], user=BASE + 1, group=BASE + 1, cwd="/") as process:
+        assert users(tmp_path).uid("a") == BASE + 2
+        process.kill()

@@ -76,6 +76,33 @@ say(resource.getrlimit(resource.RLIMIT_NOFILE))
     assert said(code).split("\n") == ["[[1000, 1000]]", "[[100, 100]]", "[[100, 100]]"]
 
 
+def test_no_file_of_a_bot_grows_beyond_its_bound_and_the_log_says_what_that_error_means(tmp_path: Path) -> None:
+    code = f"""
+import logging
+from worker_bot.output import configure_logging
+configure_logging(sys.stdout)
+confine(order(file_bytes=MIB, mark=(2**60 + 1, 2**61 - 1)))
+try:
+    try:
+        with open({str(tmp_path / "file")!r}, "wb") as file:
+            file.write(bytes(2 * MIB))
+    except OSError as fault:
+        raise RuntimeError("no cache") from fault
+except RuntimeError:
+    logging.exception("it failed")
+try:
+    raise RuntimeError("of another kind")
+except RuntimeError:
+    logging.exception("it failed otherwise")
+say(resource.getrlimit(resource.RLIMIT_FSIZE), resource.getrlimit(resource.RLIMIT_RSS))
+"""
+    text = said(code)
+    assert (tmp_path / "file").stat().st_size == 1 << 20
+    assert text.index("RuntimeError: no cache") < text.index("FLOTILLA_BOT_FILE_MB") < text.index("it failed otherwise")
+    assert text.count("FLOTILLA_BOT_FILE_MB") == 1
+    assert text.splitlines()[-1] == f"[[{1 << 20}, {1 << 20}], [{2**61 - 1}, {2**61 - 1}]]"
+
+
 def test_cgroup_that_cannot_be_joined_is_told_and_does_not_end_the_worker(tmp_path: Path) -> None:
     (tmp_path / "cgroup.procs").touch()
     said(f"confine(order(cgroup={str(tmp_path)!r}))")

@@ -89,3 +89,10 @@ def test_folders_of_bots_with_users_of_their_own_are_theirs(settings: Settings) 
     os.chown(folder, SOMEBODY, SOMEBODY)
     prepare_home(settings)
     assert folder.stat().st_uid == SOMEBODY
+
+
+def test_folders_that_bots_with_users_of_their_own_may_pass_stay_as_the_supervisor_has_them(settings: Settings) -> None:
+    for folder in (settings.home, settings.run_dir, settings.log_dir):
+        folder.chmod(0o710)
+    prepare_home(settings)
+    assert [mode(folder) for folder in (settings.home, settings.run_dir, settings.log_dir)] == [0o710] * 3

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from flotilla.address import url_of
 from flotilla.discord import API_URL, INVALID_REQUESTS_MAX
 from flotilla.domain.config import BUILT_IN
+from flotilla.domain.environment import names_of
 from flotilla.domain.hosts import is_host_name
 from flotilla.domain.policy import KNOBS, MEMORY_FLOOR_MB, Overrides, Policy, RestartPolicy
 from flotilla.domain.requests import Rules
@@ -84,6 +85,11 @@ def _host_names(value: object) -> object:
     return names
 
 
+def _environment_names(value: object) -> object:
+    return names_of(value) if isinstance(value, str) else value
+
+
+EnvironmentNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_environment_names)]
 ModuleNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_module_names)]
 HostNames = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_host_names)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -127,6 +133,10 @@ class Settings(BaseSettings):
     )
     extensions_path: Path | None = Field(
         None, description="Folder with extensions that are not installed; searched after what is."
+    )
+    bot_environment: EnvironmentNames = Field(
+        (),
+        description="Environment variables that bots' code may have besides PATH and its like: names, with commas.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or one JSON object each.")

@@ -1,4 +1,4 @@
-"""The fork server's process. Standard library only, since it is started before anything else is imported."""
+"""The fork server's process. It is started before anything else is imported, so nothing here takes time to import."""
 
 import os
 import socket
@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from flotilla.domain.environment import of_bots
 
 STOP_TIMEOUT_S = 2.0
 CONTROL_SOCKET = Path("run", "workers", "control.sock")
@@ -83,9 +85,8 @@ class ForkServerProcess:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment without our settings: URLs there can hold passwords, and bots run code of their own.
+    """Return what of our environment bots' code may have.
 
     The loader finds all functions of all libraries at once (ld.so(8), LD_BIND_NOW), so that no worker has to.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLOTILLA_", "SUPERVISOR_"))}
-    return kept | {BIND_NOW: "1"}
+    return of_bots(os.environ) | {BIND_NOW: "1"}

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import IO, Any, Final
+
+from flotilla.domain.environment import inherited, of_bots
 
 STACK_WAIT_S: Final = 0.3
 START_S: Final = 60.0
@@ -21,8 +23,10 @@ KEPT_BYTES: Final = 16 * 1024
 MAX_REPORT_BYTES: Final = 4 * 1024 * 1024
 
 
-def dry_run(name: str, folders: Iterable[str], timeout_s: float) -> dict[str, Any]:
+def dry_run(name: str, folders: Iterable[str], timeout_s: float, also: Collection[str] = ()) -> dict[str, Any]:
     """Return the report on an extension or app, with what it printed.
+
+    also: variables of this process that it gets besides what bots' code gets anyway.
 
     Code that does not come to an end within `timeout_s`, or ends the process, is a problem like any other.
     """
@@ -36,7 +40,7 @@ def dry_run(name: str, folders: Iterable[str], timeout_s: float) -> dict[str, An
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=_environment(),
+                env=_environment(also),
             )
             os.close(write)
             with process:
@@ -108,6 +112,6 @@ def _of_author(stack: str) -> Iterator[str]:
             yield line
 
 
-def _environment() -> dict[str, str]:
-    """Return the environment that a bot's code has under the supervisor: without our settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("FLOTILLA_", "SUPERVISOR_"))}
+def _environment(also: Collection[str]) -> dict[str, str]:
+    """Return the environment that a bot's code has under the supervisor. also: what stands for the bot's secrets."""
+    return of_bots(os.environ) | inherited(os.environ, also)

@@ -40,7 +40,8 @@ def ahead(tmp_path: Path) -> dict[str, str]:
     library = tmp_path / "clock_ahead.so"
     source = Path(__file__).with_name("clock_ahead.c")
     subprocess.run(["cc", "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"], check=True)
-    return {"LD_PRELOAD": str(library), "CLOCK_AHEAD_S": str(int(DAYS.total_seconds()))}
+    name = "CLOCK_AHEAD_S"
+    return {"LD_PRELOAD": str(library), name: str(int(DAYS.total_seconds())), "FLOTILLA_BOT_ENVIRONMENT": name}
 
 
 async def _rows(stack: Stack) -> dict[str, int]:

@@ -18,6 +18,7 @@ from api.operations import OperationRoutes
 from api.policies import PolicyRoutes
 from api.problems import install_problems
 from api.rollovers import RolloverRoutes
+from api.secrets import SecretRoutes
 from api.services import Services
 from api.sparingly import Sparingly
 from api.status import StatusRoutes
@@ -44,6 +45,7 @@ def create_app(services: Services, sparingly: Sparingly | None = None) -> Quart:
         DiagnosisRoutes(services),
         PolicyRoutes(services),
         ConfigRoutes(services),
+        SecretRoutes(services),
         HappeningRoutes(services),
         CommandLogRoutes(services),
         StockRoutes(services),

@@ -1,10 +1,8 @@
 """How bots and their guilds are to be, over HTTP."""
 
-import re
-
 import msgspec
 import structlog
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag_blueprint, validate_querystring
 
 from api.auth import caller, requires
@@ -17,14 +15,13 @@ from api.config_schemas import (
     Rollback,
 )
 from api.services import Services
-from api.wire import answer, read_body
+from api.wire import answer, if_match, read_body, tagged
 from flotilla.db.keys import Role
 from flotilla.domain.config import BotConfig, GuildConfig, Snowflake
 from flotilla.errors import FixInputError
 
 BOT_PATH = "/api/v1/bots/<bot_id>/config"
 GUILD_PATH = "/api/v1/bots/<bot_id>/guilds/<guild_id>/config"
-_ETAG = re.compile(r'"(\d{1,9})"')
 log = structlog.get_logger()
 
 
@@ -53,7 +50,7 @@ class ConfigRoutes:
     async def show_config(self, bot_id: str) -> Response:
         """Show how a bot is to be, which version its worker runs, and whether it could not be run with."""
         shown = BotConfigView.of(await self._bots.get(bot_id))
-        return _tagged(answer(shown), shown.version)
+        return tagged(answer(shown), shown.version)
 
     @requires(Role.OPERATOR)
     @document_request(BotConfig)
@@ -63,7 +60,7 @@ class ConfigRoutes:
         """Change what is named (a merge patch, RFC 7396); null goes back to the default."""
         changes = await read_body(dict[str, object])
         dry_run = query_args.dry_run
-        changed = await self._configs.change(bot_id, changes, caller().name, expected=_if_match(), dry_run=dry_run)
+        changed = await self._configs.change(bot_id, changes, caller().name, expected=if_match(), dry_run=dry_run)
         return await self._changed(ConfigChanged.of(bot_id, changed, dry_run=dry_run), changed.version)
 
     @requires(Role.VIEWER)
@@ -80,7 +77,7 @@ class ConfigRoutes:
         """Set an earlier version's config anew, as a new version."""
         wanted, dry_run = await read_body(Rollback), query_args.dry_run
         changed = await self._configs.roll_back(
-            bot_id, wanted.version, caller().name, expected=_if_match(), dry_run=dry_run
+            bot_id, wanted.version, caller().name, expected=if_match(), dry_run=dry_run
         )
         return await self._changed(ConfigChanged.of(bot_id, changed, dry_run=dry_run), changed.version)
 
@@ -89,7 +86,7 @@ class ConfigRoutes:
     async def show_guild_config(self, bot_id: str, guild_id: str) -> Response:
         """Show what is set for a bot in one guild."""
         found = await self._configs.guild(bot_id, _guild_id(guild_id))
-        return _tagged(answer(GuildConfigView.of(bot_id, found)), found.version)
+        return tagged(answer(GuildConfigView.of(bot_id, found)), found.version)
 
     @requires(Role.OPERATOR)
     @document_request(GuildConfig)
@@ -97,36 +94,17 @@ class ConfigRoutes:
     async def change_guild_config(self, bot_id: str, guild_id: str) -> Response:
         """Change what is named (a merge patch, RFC 7396); it holds at once."""
         changes = await read_body(dict[str, object])
-        found = await self._configs.change_guild(bot_id, _guild_id(guild_id), changes, expected=_if_match())
+        found = await self._configs.change_guild(bot_id, _guild_id(guild_id), changes, expected=if_match())
         log.info("guild.config_changed", bot_id=bot_id, guild_id=guild_id, key_name=caller().name)
         await self._nudges.send()
-        return _tagged(answer(GuildConfigView.of(bot_id, found)), found.version)
+        return tagged(answer(GuildConfigView.of(bot_id, found)), found.version)
 
     async def _changed(self, shown: ConfigChanged, version: int) -> Response:
         if not shown.dry_run:
             fields = [change.field for change in shown.changes]
             log.info("bot.config_changed", bot_id=shown.bot_id, version=version, fields=fields, key_name=caller().name)
             await self._nudges.send()
-        return _tagged(answer(shown), version)
-
-
-def _tagged(response: Response, version: int) -> Response:
-    response.headers["ETag"] = f'"{version}"'
-    return response
-
-
-def _if_match() -> int | None:
-    """Return the version that a change is meant for, None for any. Raises FixInputError (`request_malformed`)."""
-    given = request.headers.get("If-Match", "").strip()
-    if given in {"", "*"}:
-        return None
-    found = _ETAG.fullmatch(given)
-    if found is None:
-        raise FixInputError(
-            'If-Match is one ETag as it was answered, such as "3". Leave it out to change any version.',
-            code="request_malformed",
-        )
-    return int(found[1])
+        return tagged(answer(shown), version)
 
 
 def _guild_id(given: str) -> str:

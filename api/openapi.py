@@ -18,6 +18,7 @@ from api import (
     policies,
     rollover_schemas,
     schemas,
+    secrets,
     stock,
     webhooks,
 )
@@ -71,6 +72,8 @@ _MODELS = [
     rollover_schemas.Rollover,
     rollover_schemas.RolloverDryRun,
     rollover_schemas.RolloverPage,
+    secrets.NewSecret,
+    secrets.SecretsView,
     stock.NewStockItem,
     stock.StockItemPage,
 ]

@@ -15,6 +15,7 @@ from flotilla.db.happenings import SqlHappenings
 from flotilla.db.keys import SqlApiKeys
 from flotilla.db.operations import SqlOperations
 from flotilla.db.rollovers import SqlRollovers
+from flotilla.db.secrets import SqlSecrets
 from flotilla.db.sessions import SqlSessions
 from flotilla.db.stock import SqlStock
 from flotilla.db.supervisors import SqlSupervisors
@@ -76,6 +77,7 @@ class Services:
     webhooks: SqlWebhooks
     metrics: MetricsReader
     stock: SqlStock
+    secrets: SqlSecrets
     policy: Policy = field(default_factory=Policy)
     pace: Pace = field(default_factory=Pace)
     serving: Serving = field(default_factory=Serving)
@@ -114,6 +116,7 @@ def services_on(
         SqlWebhooks(database),
         metrics,
         SqlStock(database),
+        SqlSecrets(database),
         policy or Policy(),
         pace or Pace(),
         serving or Serving(),

@@ -1,5 +1,6 @@
-"""Reading bodies and writing answers: JSON by msgspec, strict about types."""
+"""Reading bodies and writing answers: JSON by msgspec, strict about types; versions as ETags."""
 
+import re
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from api.problems import BadInputError
 from flotilla.errors import FixInputError
 
 Model = TypeVar("Model")
+_ETAG = re.compile(r'"(\d{1,9})"')
 
 
 async def read_body(model: type[Model]) -> Model:
@@ -45,3 +47,23 @@ def answer(body: msgspec.Struct, status: int = 200, *, location: str | None = No
     if location is not None:
         response.headers["Location"] = location
     return response
+
+
+def tagged(response: Response, version: int) -> Response:
+    """Return `response` with the version of what it shows as its ETag."""
+    response.headers["ETag"] = f'"{version}"'
+    return response
+
+
+def if_match() -> int | None:
+    """Return the version that a change is meant for, None for any. Raises FixInputError (`request_malformed`)."""
+    given = request.headers.get("If-Match", "").strip()
+    if given in {"", "*"}:
+        return None
+    found = _ETAG.fullmatch(given)
+    if found is None:
+        raise FixInputError(
+            'If-Match is one ETag as it was answered, such as "3". Leave it out to change any version.',
+            code="request_malformed",
+        )
+    return int(found[1])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from flotilla.domain.bot_secrets import Encrypted
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.claims import Claim, Claimant
 from flotilla.domain.command_logs import CommandLog
@@ -48,8 +49,8 @@ class FleetStore(Protocol):
         Cheap while nothing that is wanted changes: then it is the very list that was returned last.
         """
 
-    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
-        """Return the tokens of bots as stored, by their ids, without those of bots that are gone."""
+    async def credentials(self, bot_ids: Iterable[str]) -> dict[str, Encrypted]:
+        """Return tokens and secrets of bots as stored, by their ids, without those of bots that are gone."""
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         """Store observed state, all or nothing. Bots that are gone meanwhile are passed over."""

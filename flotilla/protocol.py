@@ -320,6 +320,7 @@ class WorkerLimits(msgspec.Struct, frozen=True):
 class Welcome(_Message, frozen=True, tag=True):
     """The answer to Hello. token: only for a worker that has none yet; it goes nowhere else.
 
+    secrets: environment variables of this bot alone, with their values. They come with the token, and go nowhere else.
     gateway: what Discord answered a worker of the same application lately. alone: how often it may IDENTIFY when no
     supervisor answers for `alone_after_s`.
     """
@@ -329,6 +330,11 @@ class Welcome(_Message, frozen=True, tag=True):
     gateway: GatewayAnswer | None = None
     alone: int = 0
     alone_after_s: float = 12.0
+    secrets: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Leave token and secrets out, so that no log of this object can hold them."""
+        return f"Welcome(config={self.config!r}, …)"
 
 
 class Configure(_Message, frozen=True, tag=True):
@@ -493,13 +499,15 @@ class Preload(_Message, frozen=True, tag=True):
     """Import these extensions and the modules of apps (`module:function`): all workers forked later share them.
 
     path: folders where they may lie besides what is installed, searched last. merge_memory: ask the kernel to merge
-    identical pages of all of them. timeout_s: by when it should be over.
+    identical pages of all of them. timeout_s: by when it should be over. secret_names: variables that bots have as
+    secrets: a module that asks for one when it is imported is left to its worker, which has it.
     """
 
     modules: tuple[str, ...]
     path: tuple[str, ...] = ()
     merge_memory: bool = False
     timeout_s: float = 60.0
+    secret_names: tuple[str, ...] = ()
 
 
 class Ping(_Message, frozen=True, tag=True):

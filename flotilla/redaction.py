@@ -46,11 +46,7 @@ def hide(values: Iterable[str]) -> None:
 
     Those with fewer than SHORTEST_HIDDEN characters are not hidden. Of a value of several lines each line is, too.
     """
-    whole = [value for value in values if len(value) >= SHORTEST_HIDDEN]
-    lines = (line.strip() for value in whole for line in value.splitlines())
-    known = {*whole, *(line for line in lines if len(line) >= SHORTEST_HIDDEN)}
-    forms = {form for value in known for form in _forms(value)}
-    _hidden[:] = sorted(forms, key=lambda form: (-len(form), form))
+    _hidden[:] = _written(values)
     _hidden_bytes[:] = [form.encode() for form in _hidden]
 
 
@@ -62,12 +58,28 @@ def redact_text(text: str) -> str:
     return _without(text, spans) if spans else text
 
 
+def redact_values(text: str, values: Iterable[str]) -> str:
+    """Return `text` with these values replaced as `hide` has it, for this text alone."""
+    for form in _written(values):
+        text = text.replace(form, REDACTED)
+    return text
+
+
 def redact_hidden(data: bytes) -> bytes:
     """Return UTF-8 text with the values that `hide` was given replaced; what only has the shape of a secret stays."""
     for value in _hidden_bytes:
         if value in data:
             data = data.replace(value, REDACTED.encode())
     return data
+
+
+def _written(values: Iterable[str]) -> list[str]:
+    """Return all that is to be looked for, the longest first."""
+    whole = [value for value in values if len(value) >= SHORTEST_HIDDEN]
+    lines = (line.strip() for value in whole for line in value.splitlines())
+    known = {*whole, *(line for line in lines if len(line) >= SHORTEST_HIDDEN)}
+    forms = {form for value in known for form in _forms(value)}
+    return sorted(forms, key=lambda form: (-len(form), form))
 
 
 def _forms(value: str) -> Iterator[str]:

@@ -45,7 +45,7 @@ from supervisor.link import Link
 from supervisor.member import Member
 from supervisor.requests import Requests
 from supervisor.sessions import Sessions
-from supervisor.tokens import Tokens
+from supervisor.tokens import Credentials, Tokens
 from supervisor.users import BotUsers
 
 STORE_TIMEOUT_S = 30.0
@@ -58,6 +58,7 @@ HEARD_OUT_S = 0.3
 """A child process of a bot may hold its connection open, so its end is no more than a good sign."""
 
 CROWD_TOLD_EVERY_S = 10.0
+_UNREADABLE = frozenset({"token_unreadable", "secret_unreadable"})
 
 log = structlog.get_logger()
 
@@ -243,7 +244,7 @@ class ControlServer:
         link.belongs_to(member, hello.generation)
         self._fleet.forked(hello.bot_id, hello.generation, link.pid, None)
         if hello.running:
-            self._welcome(link, member, hello, None)
+            self._welcome(link, member, hello, None)  # what it has, it keeps: its process is as it was
             return
         member.met_generation = hello.generation
         self.on_new(member)
@@ -253,14 +254,14 @@ class ControlServer:
         task.add_done_callback(self._meeting.discard)
 
     async def _give_token(self, link: Link, member: Member, hello: Hello) -> None:
-        token = await self._token(member)
+        given = await self._credentials(member)
         welcome = self._welcome
-        if token is None or not self._containment.attempt(member.bot, "greeting", welcome, link, member, hello, token):
+        if given is None or not self._containment.attempt(member.bot, "greeting", welcome, link, member, hello, given):
             link.close()
         elif link.is_open:
             link.go_on()
 
-    def _welcome(self, link: Link, member: Member, hello: Hello, token: str | None) -> None:
+    def _welcome(self, link: Link, member: Member, hello: Hello, given: Credentials | None) -> None:
         requests = self._requests.limits_of(member.bot.id)
         config = structs.replace(
             self._config,
@@ -270,7 +271,8 @@ class ControlServer:
         )
         config = configured(config, *self._configs.welcomes(member, running=hello.running))
         gateway = None if hello.running else self._sessions.gateway(member)
-        link.send(Welcome(token, config, gateway, *self._sessions.alone(member)))
+        token, secrets = (None, {}) if given is None else (given.token, dict(given.secrets))
+        link.send(Welcome(token, config, gateway, *self._sessions.alone(member), secrets))
         before = self._links.get(hello.bot_id)
         if before is not None:
             before.send(Relieved())  # the one before, if it is sealed
@@ -302,8 +304,8 @@ class ControlServer:
             return "the bot should not run now"
         return ""
 
-    async def _token(self, member: Member) -> str | None:
-        """Return the token for a worker's first start, or None if it must not start.
+    async def _credentials(self, member: Member) -> Credentials | None:
+        """Return token and secrets for a worker's first start, or None if it must not start.
 
         Not before the worker's pid is written down: should this supervisor die now, the next one finds the worker. A
         worker without its token is harmless.
@@ -312,15 +314,15 @@ class ControlServer:
         try:
             async with asyncio.timeout(STORE_TIMEOUT_S):
                 await self._journal.safe()
-                token = await self._tokens.of(member.bot.id)
+                given = await self._tokens.of(member.bot.id)
         except (FlotillaError, OSError, TimeoutError) as fault:
             code = getattr(fault, "code", "database_unavailable")
             log.error("worker.no_token", bot=member.bot.name, error=str(fault))  # noqa: TRY400 - one line says it
-            self._fleet.apply(member, Failed(generation, code if code == "token_unreadable" else "spawn_failed"))
+            self._fleet.apply(member, Failed(generation, code if code in _UNREADABLE else "spawn_failed"))
             self._end(member, generation)
             return None
         still_wanted = member.worker.generation == generation and member.worker.state is State.STARTING
-        return token if still_wanted else None
+        return given if still_wanted else None
 
     def _end(self, member: Member, generation: int) -> None:
         if member.process is not None and member.worker.generation == generation:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ import structlog
 from flotilla.botlog import END_OF_TASKS, clean, log_file, mark, read_range, size_of, tail
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.ports import FleetRow, FleetStore
+from flotilla.redaction import redact_values
 from supervisor.botlogs import FLOOD_LOOK_S, LOOK_S, BotLogs, Key
 from supervisor.fleet import Fleet
 from supervisor.member import Member
@@ -41,9 +42,17 @@ class _Noted:
 class Diagnosis:
     """Notes exits, has stacks written, and bounds the logs. Nothing here may delay or fail what keeps bots alive."""
 
-    def __init__(self, store: FleetStore, log_dir: Path, bot_log_bytes: int, refused: Refused) -> None:
+    def __init__(
+        self,
+        store: FleetStore,
+        log_dir: Path,
+        bot_log_bytes: int,
+        refused: Refused,
+        secrets_of: Callable[[str], Collection[str]] = lambda _: (),
+    ) -> None:
         self._store = store
         self._log_dir = log_dir
+        self._secrets_of = secrets_of
         self._logs = BotLogs(bot_log_bytes)
         self.exits: Writer[_Noted] = Writer(
             "exits",
@@ -88,7 +97,8 @@ class Diagnosis:
         self.exits.put(_Noted(end, path, size_of(path)))
 
     async def _record_exits(self, noted: Sequence[_Noted]) -> None:
-        await asyncio.to_thread(_read_tails, noted)
+        secrets = {row.end.bot_id: self._secrets_of(row.end.bot_id) for row in noted if row.path is not None}
+        await asyncio.to_thread(_read_tails, noted, secrets)
         await self._store.record_exits([row.end for row in noted])
 
     # Stacks ----------------------------------------------------------------------------------------------------------
@@ -140,9 +150,11 @@ class Diagnosis:
             return None, "This worker cannot tell: it is only starting, or another release started it. Try again."
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STACKS_WAIT_S
+        secrets = self._secrets_of(member.bot.id)
         while True:
             await asyncio.sleep(STACKS_POLL_S)
             text = clean(await asyncio.to_thread(read_range, path, start, None, STACKS_BYTES))
+            text = redact_values(text, secrets)
             if END_OF_TASKS in text:
                 return text.partition(END_OF_TASKS)[0].rstrip() + "\n", None
             if loop.time() > deadline:
@@ -152,8 +164,12 @@ class Diagnosis:
         return log_file(self._log_dir, member.bot.name)
 
 
-def _read_tails(noted: Iterable[_Noted]) -> None:
-    """Read the tails that were not: once, so that they are those of the moment also when the database was away."""
+def _read_tails(noted: Iterable[_Noted], secrets: Mapping[str, Collection[str]]) -> None:
+    """Read the tails that were not: once, so that they are those of the moment also when the database was away.
+
+    secrets: values by bot id, which are replaced: what a child process of the bot prints is redacted by nobody else.
+    """
     for row in noted:
         if row.path is not None:
-            row.end, row.path = replace(row.end, tail=tail(row.path, row.size)), None
+            shown = redact_values(tail(row.path, row.size), secrets.get(row.end.bot_id, ()))
+            row.end, row.path = replace(row.end, tail=shown), None

@@ -148,7 +148,9 @@ class Supervisor:
             fork_server,
         )
         self._host_faults = HostFaults(self._chronicle)
-        self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB, not_stored)
+        self._diagnosis = Diagnosis(
+            store, settings.log_dir, settings.bot_log_mb * MIB, not_stored, self._tokens.secrets_of
+        )
         self._containment = Containment(self._chronicle.note)
         self._sessions = Sessions(
             sessions,
@@ -449,9 +451,10 @@ class Supervisor:
         """
         settings = self._settings
         path = () if settings.extensions_path is None else (str(settings.extensions_path),)
-        running = (m for m in self._fleet if is_wanted(m.bot) and m.worker.state is not State.FATAL)
+        running = [m for m in self._fleet if is_wanted(m.bot) and m.worker.state is not State.FATAL]
         names = own_code(settings.extensions, (member.bot.config for member in running))
-        return Preload(names, path, settings.merge_memory, settings.preload_timeout_s)
+        secrets = tuple(sorted({name for member in running for name in member.bot.secret_names}))
+        return Preload(names, path, settings.merge_memory, settings.preload_timeout_s, secrets)
 
     # Effects ---------------------------------------------------------------------------------------------------------
 

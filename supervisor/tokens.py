@@ -1,14 +1,27 @@
-"""The tokens of bots whose workers start, read many at a time: a query for each costs more than its worker's socket."""
+"""What only a bot's worker gets: its token and its secrets.
+
+Those of bots that start are read many at a time: a query for each costs more than its worker's socket.
+"""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from flotilla.errors import NotFoundError, RetryError
+from flotilla.domain.bot_secrets import Encrypted
+from flotilla.errors import NotFoundError, RetryError, SetupError
 from flotilla.ports import FleetStore
 from flotilla.secrets import TokenVault
 
 KNOWN_AFTER_S = 2.0
 """A database that has not answered by then is not waited for where the token is known."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """A bot's token and its secrets by name, in plain text."""
+
+    token: str
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tokens:
@@ -17,23 +30,33 @@ class Tokens:
     def __init__(self, store: FleetStore, vault: TokenVault) -> None:
         self._store = store
         self._vault = vault
-        self._asked: dict[str, asyncio.Future[bytes]] = {}
+        self._asked: dict[str, asyncio.Future[Encrypted]] = {}
         self._reading: asyncio.Task[None] | None = None
-        self._known: dict[str, bytes] = {}
+        self._known: dict[str, Encrypted] = {}
 
     async def learn(self, bot_ids: Iterable[str]) -> None:
-        """Read the tokens of bots that may be needed while the database is away. Raises RetryError."""
-        self._known |= await self._store.encrypted_tokens(bot_ids)
+        """Read what bots may need while the database is away. Raises RetryError."""
+        self._known |= await self._store.credentials(bot_ids)
 
     def forget(self, bot_id: str) -> None:
-        """Drop the token of a bot that is removed."""
+        """Drop the token and the secrets of a bot that is removed."""
         self._known.pop(bot_id, None)
 
-    async def of(self, bot_id: str) -> str:
-        """Return a bot's token.
+    def secrets_of(self, bot_id: str) -> list[str]:
+        """Return the values of a bot's secrets as far as they are known here, for keeping them out of what is shown."""
+        known = self._known.get(bot_id)
+        if known is None:
+            return []
+        try:
+            return list(self._plain(known.secrets).values())
+        except (SetupError, OSError):
+            return []
 
-        Raises NotFoundError when the bot is gone, SetupError when its token cannot be decrypted, RetryError when the
-        database is away and the token is not known.
+    async def of(self, bot_id: str) -> Credentials:
+        """Return a bot's token and secrets.
+
+        Raises NotFoundError when the bot is gone, SetupError (`token_unreadable`, `secret_unreadable`) when something
+        of it cannot be decrypted, RetryError when the database is away and they are not known.
         """
         future = self._asked.get(bot_id)
         if future is None:
@@ -48,9 +71,20 @@ class Tokens:
             if known is None:
                 raise
             found = known
-        token = self._vault.decrypt(found)
+        plain = Credentials(self._vault.decrypt(found.token), self._plain(found.secrets))
         self._known[bot_id] = found
-        return token
+        return plain
+
+    def _plain(self, secrets: Mapping[str, bytes]) -> dict[str, str]:
+        plain = {}
+        for name, value in secrets.items():
+            try:
+                plain[name] = self._vault.decrypt(value)
+            except SetupError as fault:
+                raise SetupError(
+                    f"The secret {name} was encrypted with a key that is not in the key file.", code="secret_unreadable"
+                ) from fault
+        return plain
 
     async def _read(self) -> None:
         try:
@@ -60,18 +94,18 @@ class Tokens:
         finally:
             self._reading = None
 
-    async def _answer(self, asked: dict[str, asyncio.Future[bytes]]) -> None:
+    async def _answer(self, asked: dict[str, asyncio.Future[Encrypted]]) -> None:
         try:
-            found = await self._store.encrypted_tokens(asked)
+            found = await self._store.credentials(asked)
         except Exception as fault:  # noqa: BLE001 - whatever it is, those who wait are told
             for future in asked.values():
                 future.set_exception(fault)
                 future.exception()  # nobody may be waiting any more
             return
         for bot_id, future in asked.items():
-            token = found.get(bot_id)
-            if token is not None:
-                future.set_result(token)
+            encrypted = found.get(bot_id)
+            if encrypted is not None:
+                future.set_result(encrypted)
             else:
                 future.set_exception(NotFoundError("There is no bot with this id.", code="bot_unknown"))
                 future.exception()

@@ -15,6 +15,7 @@ from ulid import ULID
 from flotilla.domain.bounds import plain
 from flotilla.domain.command_logs import MAX_NAME, CommandLog, Kind, Outcome, shown
 from flotilla.protocol import CommandsRan
+from flotilla.redaction import redact_hidden
 from worker_bot import guard
 from worker_bot.answering import VOID_S
 from worker_bot.authoring import sensitive_options
@@ -79,7 +80,9 @@ class _Open:
             self.id,
             self.at,
             self.kind,
-            plain(self.name, MAX_NAME),
+            plain(
+                redact_hidden(self.name.encode(errors="replace")).decode(), MAX_NAME
+            ),  # a custom id is the code's own
             self.outcome or answered,
             self.interaction_id,
             self.user_id,

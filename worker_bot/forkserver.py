@@ -89,7 +89,7 @@ class ForkServer:
     def _preload(self, order: Preload) -> None:
         # The supervisor asks where it is when an import does not end. Workers have an answer of their own to that.
         faulthandler.register(signal.SIGUSR2)
-        fault = preload(order.modules, order.path, order.timeout_s, self._descriptors())
+        fault = preload(order.modules, order.path, order.timeout_s, self._descriptors(), order.secret_names)
         faulthandler.unregister(signal.SIGUSR2)
         prepare(order.modules)
         freeze()

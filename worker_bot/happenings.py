@@ -13,6 +13,7 @@ from ulid import ULID
 from flotilla.domain.happenings import Occurrence
 from flotilla.domain.second_instance import Suspicion
 from flotilla.protocol import Happened
+from flotilla.redaction import redact_text
 from worker_bot.guilds import Guilds, Place
 from worker_bot.permissions import Overwrite
 from worker_bot.telling import Telling, read_left, write_private
@@ -92,7 +93,8 @@ class Happenings:
         self._telling.leave()
 
     def _tell(self, code: str, detail: dict[str, Any]) -> None:
-        self._telling.keep(Occurrence(str(ULID()), time.time(), code, detail))
+        shown = {key: redact_text(value) if isinstance(value, str) else value for key, value in detail.items()}
+        self._telling.keep(Occurrence(str(ULID()), time.time(), code, shown))
 
     def _keep_guilds(self) -> None:
         if self._file is None or not self._guilds.changed:

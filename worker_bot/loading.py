@@ -113,7 +113,10 @@ def hint(error: BaseException) -> str:
         at = at.tb_next
     if at is None or at.tb_frame.f_globals is not vars(os):
         return ""
+    name = error.args[0]
     return (
-        f"it reads the environment variable {error.args[0]}, which is not set. Set it where Flotilla is started; for a "
-        f"token any text will do, since Flotilla puts in the real one. Set by itself: {', '.join(TOKEN_NAMES)}."
+        f"it reads the environment variable {name}, which is not set. Of the variables where Flotilla is started bots "
+        f"get few. Give it to this bot alone, encrypted: flotilla bots secrets NAME set {name}, then restart the bot. "
+        f"Or to all bots: name it in FLOTILLA_BOT_ENVIRONMENT, and restart Flotilla. For its own token a bot reads one "
+        f"of {', '.join(TOKEN_NAMES)}: Flotilla puts in the real one."
     )

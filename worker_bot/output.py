@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flotilla.botlog import stamp
-from flotilla.redaction import redact_text
+from flotilla.redaction import redact_hidden, redact_text
 from worker_bot.confinement import make_folder, name_of
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
@@ -45,6 +45,16 @@ class _Unfailing(io.RawIOBase):
             with contextlib.suppress(OSError):
                 return os.write(self._descriptor, view)
             return view.nbytes
+
+
+class _Hiding(io.BufferedWriter):
+    """Keeps the bot's token and secrets out of what it prints: what one call writes is looked through as a whole."""
+
+    def write(self, data: Any) -> int:  # noqa: ANN401 - whatever has a buffer
+        with memoryview(data) as view:
+            written = view.nbytes
+            super().write(redact_hidden(bytes(view)))
+        return written
 
 
 class _Redacted(logging.Formatter):
@@ -153,7 +163,7 @@ class Output:
 
 
 def _text_stream(descriptor: int) -> io.TextIOWrapper:
-    binary = io.BufferedWriter(_Unfailing(descriptor))
+    binary = _Hiding(_Unfailing(descriptor))
     return io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 

@@ -15,13 +15,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from flotilla.domain.config import BUILT_IN
 from worker_bot import making, tracebacks
+from worker_bot.asked_environment import BEFORE_THE_FORK, Asked, noting
 from worker_bot.loading import ExtensionFailedError, import_app, import_extension
 from worker_bot.making import AppFailedError, MadeTooEarlyError
 
@@ -33,31 +34,42 @@ _OURS: Final = frozenset(BUILT_IN.values())
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What the trial found of one module. fault: empty if it may be imported. later: by its worker alone."""
+    """What the trial found of one module. fault: empty if it may be imported. later: by its worker alone.
+
+    asked: it asks for a secret. What it has imported knows now that there is none, so this trial is of no further use.
+    """
 
     fault: str = ""
     later: bool = False
+    asked: bool = False
 
 
 def preload(
-    names: Iterable[str], path: Iterable[str] = (), timeout_s: float = 60.0, inherited: Iterable[int] = ()
+    names: Iterable[str],
+    path: Iterable[str] = (),
+    timeout_s: float = 60.0,
+    inherited: Iterable[int] = (),
+    secrets: Collection[str] = (),
 ) -> str:
     """Import extensions and the modules of apps (`package.module:function`), also from the folders of `path`.
 
     Return what went wrong, empty if nothing did. Never raises. timeout_s: by then it should be over; a module gets a
     quarter of it. inherited: descriptors that a trial must not hold. No bytecode is written: Python takes a file that
     changed within a second for the one it has compiled. A module that makes its bot when it is imported is no fault,
-    and is left to its worker: no bot may be made before the fork.
+    and is left to its worker: no bot may be made before the fork. So is one that asks for one of `secrets`, which are
+    names of variables that only workers have.
     """
     sys.dont_write_bytecode = True
     making.offer_placeholders()
     faults = [_add_folder(folder) for folder in path if folder not in sys.path]
     importlib.invalidate_caches()
     wanted = list(dict.fromkeys(names))
-    found = _try([name for name in wanted if name not in _OURS and not _is_here(name)], timeout_s / 2, tuple(inherited))
+    strange = [name for name in wanted if name not in _OURS and not _is_here(name)]
+    found = _try(strange, timeout_s / 2, tuple(inherited), secrets)
     for name in wanted:
         told = found.get(name, _Told())
-        faults.append(told.fault or ("" if told.later else _import(name).fault))
+        with noting(BEFORE_THE_FORK):
+            faults.append(told.fault or ("" if told.later else _import(name).fault))
     return tracebacks.cut("\n".join(fault for fault in faults if fault), MAX_FAULT_CHARS)
 
 
@@ -94,13 +106,13 @@ def _import(name: str) -> _Told:
 # The trial -----------------------------------------------------------------------------------------------------------
 
 
-def _try(names: list[str], within_s: float, inherited: tuple[int, ...]) -> dict[str, _Told]:
+def _try(names: list[str], within_s: float, inherited: tuple[int, ...], secrets: Collection[str]) -> dict[str, _Told]:
     """Import modules in a process that is thrown away. One that ends or blocks it is left out, and the others go on."""
     found: dict[str, _Told] = {}
     deadline = time.monotonic() + within_s
     while left := [name for name in names if name not in found]:
         before = len(found)
-        with _Trial(left, inherited) as trial:
+        with _Trial(left, inherited, secrets) as trial:
             found |= dict(trial.results(deadline))
         if len(found) == before:  # it could not even begin
             found |= dict.fromkeys(left, _Told("the trial of the bots' code failed; see the lines before\n"))
@@ -110,8 +122,9 @@ def _try(names: list[str], within_s: float, inherited: tuple[int, ...]) -> dict[
 class _Trial:
     """A process that imports modules, one after the other, and says how each went."""
 
-    def __init__(self, names: list[str], inherited: tuple[int, ...]) -> None:
+    def __init__(self, names: list[str], inherited: tuple[int, ...], secrets: Collection[str]) -> None:
         self._names = names
+        self._secrets = secrets
         self._stack = os.memfd_create("stack")
         self._read, write = os.pipe()
         sys.stdout.flush()
@@ -132,7 +145,7 @@ class _Trial:
         os.close(self._stack)
 
     def results(self, deadline: float) -> Iterator[tuple[str, _Told]]:
-        """Yield what is found of each module, up to and with the first that ends or blocks the trial."""
+        """Yield what is found of each module, up to and with the first that ends or blocks the trial, or asks."""
         buffer = b""
         for name in self._names:
             limit_s = max(0.0, deadline - time.monotonic()) / 2
@@ -140,7 +153,10 @@ class _Trial:
             if line is None:
                 yield name, _Told(f"{name} could not be imported: {self._why(limit_s)}")
                 return
-            yield name, _Told(**json.loads(line))
+            told = _Told(**json.loads(line))
+            yield name, told
+            if told.asked:
+                return
 
     def _line(self, buffer: bytes, limit_s: float) -> tuple[bytes | None, bytes]:
         end = time.monotonic() + limit_s
@@ -197,7 +213,13 @@ class _Trial:
             signal.signal(number, signal.SIG_DFL)
         faulthandler.register(signal.SIGUSR2, file=self._stack)
         for name in self._names:
-            told = _import(name)
+            asked = Asked()
+            with noting(asked):
+                told = _import(name)
+            if asked.of(self._secrets):
+                told = _Told(later=True, asked=True)
             sys.stdout.flush()
             sys.stderr.flush()
-            os.write(write, json.dumps({"fault": told.fault, "later": told.later}).encode() + b"\n")
+            os.write(write, json.dumps(asdict(told)).encode() + b"\n")
+            if told.asked:
+                return

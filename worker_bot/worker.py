@@ -38,6 +38,7 @@ from worker_bot import (
     drops,
     heap,
     itself,
+    own_secrets,
     rest,
     sealed,
     stacks,
@@ -201,6 +202,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
         log.error("the supervisor sent no token to a worker that has none")
         return EXIT_FAILED
 
+    own_secrets.take(message.token, message.secrets)
     with contextlib.suppress(FixInputError):  # Discord says what it thinks of such a token
         guard.own(application_id_of(message.token))
 

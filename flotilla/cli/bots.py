@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flotilla.cli import config, inspect, memory, policy
+from flotilla.cli import bot_secrets, config, inspect, memory, policy
 from flotilla.cli.common import wait_until
 from flotilla.cli.faults import ApiError, CommandError
 from flotilla.cli.terminal import ask, say, say_json
@@ -107,18 +107,19 @@ app.command("stacks")(inspect.stacks)
 app.command("heap")(memory.heap)
 app.command("policy")(policy.policy)
 app.command("config")(config.config)
+app.command("secrets", context_settings=TAKES_ANYTHING)(bot_secrets.secrets)
 
 
 @app.command("start")
 def start(names: Names, wait: Wait = True) -> None:
     """Start bots, those that gave up included."""
-    _each(names, "start", wait=wait)
+    ask_each(names, "start", wait=wait)
 
 
 @app.command("stop")
 def stop(names: Names, wait: Wait = True) -> None:
     """Stop bots."""
-    _each(names, "stop", wait=wait)
+    ask_each(names, "stop", wait=wait)
 
 
 @app.command("restart")
@@ -133,7 +134,7 @@ def restart(
     if sum((bool(names), everything, bool(tag))) != 1:
         raise typer.BadParameter("Say which bots: names, or --all, or --tag.")
     if names:
-        _each(names, "restart", wait=wait)
+        ask_each(names, "restart", wait=wait)
         return
     from flotilla.cli.operations import run_restart  # noqa: PLC0415
 
@@ -189,8 +190,8 @@ def _is_gone(api: "Api", bot_id: str) -> bool:
     return False
 
 
-def _each(names: list[str], action: str, *, wait: bool) -> None:
-    """Ask `action` of every bot, then wait for all. Unknown names are told before anything is done."""
+def ask_each(names: list[str], action: str, *, wait: bool) -> None:
+    """Ask `action` of every bot called so, then wait for all. Unknown names are told before anything is done."""
     with _api() as api:
         before = [api.bot_named(name) for name in dict.fromkeys(names)]
         for bot in before:

@@ -1,6 +1,8 @@
 """`flotilla extensions …`: bots' own code, before any bot runs it."""
 
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +31,14 @@ def check(
             "--path", help="Folder where it lies; otherwise FLOTILLA_EXTENSIONS_PATH.", exists=True, file_okay=False
         ),
     ] = None,
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env",
+            metavar="NAME",
+            help="A variable of this shell that it gets, as the bot has a secret; several times.",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option("--timeout", min=1.0, help="Seconds for each of them.")] = 20.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -43,9 +53,10 @@ def check(
     from flotilla.redaction import redact_text  # noqa: PLC0415
 
     folders = [str(folder.resolve()) for folder in path or _folder_of_settings()]
-    found = [dry_run(name, folders, timeout) for name in names]
+    also = _set_here(env or ())
+    found = [dry_run(name, folders, timeout, also) for name in names]
     if as_json:
-        say_json([row | {"ok": row["problem"] is None} for row in found])
+        say_json([_redacted(row) | {"ok": row["problem"] is None} for row in found])
     else:
         for number, row in enumerate(found):
             if number:
@@ -53,6 +64,26 @@ def check(
             say_lines(map(redact_text, told(row)))
     if any(row["problem"] for row in found):
         raise typer.Exit(1)
+
+
+def _redacted(row: dict[str, Any]) -> dict[str, Any]:
+    from flotilla.redaction import redact_text  # noqa: PLC0415
+
+    return {name: redact_text(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
+def _set_here(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names of variables that are set in this shell. Raises BadParameter, never repeating what may be secret."""
+    from flotilla.domain.environment import NEVER  # noqa: PLC0415
+    from flotilla.redaction import hide  # noqa: PLC0415
+
+    wanted = tuple(names)
+    if any(name not in os.environ for name in wanted):
+        raise typer.BadParameter("--env takes the name of a variable that is set in this shell, and not its value.")
+    if any(name.startswith(NEVER) for name in wanted):
+        raise typer.BadParameter("Settings of Flotilla's own are not for bots; no secret can have such a name.")
+    hide(os.environ[name] for name in wanted)
+    return wanted
 
 
 def told(row: dict[str, Any]) -> list[str]:

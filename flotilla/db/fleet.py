@@ -16,6 +16,7 @@ from flotilla.db.engine import Database
 from flotilla.db.outbox import record
 from flotilla.db.parents import bots_there
 from flotilla.db.rows import bot_of, bots_with_status, outcome_of, status_of
+from flotilla.db.secrets import credentials
 from flotilla.db.tables import (
     bot_exits,
     bot_heaps,
@@ -26,6 +27,7 @@ from flotilla.db.tables import (
     supervisors,
 )
 from flotilla.db.upsert import upsert
+from flotilla.domain.bot_secrets import Encrypted
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.clock import FUTURE
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
@@ -83,10 +85,9 @@ class SqlFleetStore:
                 for row in rows
             ]
 
-    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
+    async def credentials(self, bot_ids: Iterable[str]) -> dict[str, Encrypted]:
         async with self._database.read() as connection:
-            query = sa.select(bots.c.id, bots.c.token_encrypted).where(bots.c.id.in_(list(bot_ids)))
-            return {bot_id: bytes(token) for bot_id, token in await connection.execute(query)}
+            return await credentials(connection, list(bot_ids))
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         ids = {row.bot_id for row in statuses} | {row.bot_id for row in transitions}

@@ -44,6 +44,7 @@ def bot_of(row: sa.Row[Any], tags: tuple[str, ...] = ()) -> Bot:
         row.config_version,
         row.guilds_version,
         row.commands_epoch,
+        tuple(row.secret_names or ()),
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
-HEAD = "0012"
+HEAD = "0013"
 """The newest revision in `migrations/`. Programs compare with it at start. Alembic takes a quarter of a second to
 import and is needed only for a database that is not at it."""
 

@@ -59,6 +59,19 @@ bots = sa.Table(
     sa.Column("config_version", sa.Integer, nullable=False, server_default="0"),
     sa.Column("guilds_version", sa.Integer, nullable=False, server_default="0"),
     sa.Column("commands_epoch", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("secrets_version", sa.Integer, nullable=False, server_default="0"),
+    # Those of bot_secrets, so that they are read with the bot.
+    sa.Column("secret_names", sa.JSON(none_as_null=True)),
+)
+
+bot_secrets = sa.Table(
+    "bot_secrets",
+    metadata,
+    sa.Column("bot_id", sa.ForeignKey("bots.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value_encrypted", sa.LargeBinary, nullable=False),
+    sa.Column("changed_at", UtcDateTime, nullable=False),
+    sa.Column("changed_by", sa.String(64), nullable=False),
 )
 
 bot_configs = sa.Table(

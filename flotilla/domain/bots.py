@@ -36,6 +36,7 @@ class Bot:
     overrides: what it has of its own in place of the fleet's policy. config: how it is to be; config_version grows by
     one with each change of it, guilds_version with each change of one of its guilds' configs.
     commands_epoch: grows with every order to register its commands whatever was registered before.
+    secret_names: of its own secrets, whose values only its worker gets.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Bot:
     config_version: int = 0
     guilds_version: int = 0
     commands_epoch: int = 0
+    secret_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

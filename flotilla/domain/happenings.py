@@ -133,6 +133,12 @@ _ROWS = (
         "the bot runs on: flotilla bots stop NAME",
     ),
     Kind("token_replaced", Severity.INFO, "was given a new token", "Nothing to do."),
+    Kind(
+        "secret_changed",
+        Severity.INFO,
+        "a secret of its own was set or removed",
+        "Nothing to do if its worker may have it with its next start; at once: flotilla bots restart NAME",
+    ),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
     Kind(
         "fatal",

@@ -220,6 +220,15 @@ _ROWS = (
         ran=False,
     ),
     Reason(
+        "secret_unreadable",
+        "secret cannot be decrypted",
+        "One of the bot's secrets was encrypted with a key that is not in the key file; the supervisor's log names it.",
+        "Put the old key back into the key file, or set it anew: flotilla bots secrets NAME set SECRET. "
+        "Then: flotilla bots start NAME.",
+        Verdict.GIVE_UP,
+        ran=False,
+    ),
+    Reason(
         "crash_loop",
         "crash loop",
         "The worker failed too many times in a row, or too many times in its period with stable runs in between.",

@@ -1,4 +1,4 @@
-"""Rotation of the keys that encrypt tokens and webhooks' secrets, safe against a crash between any two steps."""
+"""Rotation of the keys that encrypt tokens and the secrets of bots and webhooks, safe against a crash at any step."""
 
 import asyncio
 import fcntl
@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from flotilla.db.engine import Database
-from flotilla.db.tables import bots, webhooks
+from flotilla.db.tables import bot_secrets, bots, webhooks
 from flotilla.errors import SetupError
 from flotilla.secrets import TokenVault, add_key, keep_newest_key
 
@@ -37,7 +37,7 @@ async def rotate_keys(key_file: Path, database: Database, grace_s: float = 0.0) 
             raise SetupError(
                 f"{count} tokens were encrypted anew, but those of {', '.join(unreadable)} cannot be read with any key "
                 f"in {key_file.name}, so every key was kept. Put the missing key back as a line of that file, or "
-                "remove those bots or webhooks; then rotate again.",
+                "remove those bots, secrets or webhooks; then rotate again.",
                 code="token_unreadable",
             )
         keep_newest_key(key_file)
@@ -47,23 +47,27 @@ async def rotate_keys(key_file: Path, database: Database, grace_s: float = 0.0) 
 
 
 async def _reencrypt_all(vault: TokenVault, database: Database) -> tuple[int, list[str]]:
-    """Re-encrypt in one transaction; return how many, and the names of the bots and webhooks nobody can read."""
+    """Re-encrypt in one transaction; return how many, and the names of bots, secrets and webhooks nobody can read."""
     unreadable: list[str] = []
     count = 0
+    of_bot = sa.literal("secret ") + bot_secrets.c.name + " of bot " + bot_secrets.c.bot_id
     kept = (
         (bots, bots.c.name, bots.c.token_encrypted),
+        (bot_secrets, of_bot, bot_secrets.c.value_encrypted),
         (webhooks, sa.literal("webhook ") + webhooks.c.id, webhooks.c.secret_encrypted),
     )
     async with database.write() as connection:
         for table, name, secret in kept:
-            query = sa.select(table.c.id, name.label("name"), secret.label("secret"))
+            keys = list(table.primary_key)
+            query = sa.select(*keys, name.label("shown"), secret.label("secret"))
             # Rows are locked from the read on, so that one added or removed meanwhile is neither missed nor revived.
             for row in (await connection.execute(query.with_for_update(key_share=True))).all():
                 try:
                     renewed = vault.reencrypt(bytes(row.secret))
                 except SetupError:
-                    unreadable.append(row.name)
+                    unreadable.append(row.shown)
                     continue
-                await connection.execute(table.update().where(table.c.id == row.id).values({secret.name: renewed}))
+                this = (key == getattr(row, key.name) for key in keys)
+                await connection.execute(table.update().where(*this).values({secret.name: renewed}))
                 count += 1
     return count, unreadable

@@ -15,6 +15,7 @@ from flotilla.db.engine import Database
 from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.rows import stored_config
 from flotilla.db.tables import bot_exits, bot_transitions, happenings, supervisors
+from flotilla.domain.bot_secrets import Encrypted
 from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.config import BotConfig
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
@@ -111,7 +112,7 @@ async def test_bot_never_observed_is_stopped(case: Case) -> None:
     bot = a_bot(1)
     await case.add(bot, b"secret")
     assert await case.store.fleet() == [FleetRow(bot, BotStatus(bot.id))]
-    assert await case.store.encrypted_tokens([bot.id, "gone"]) == {bot.id: b"secret"}
+    assert await case.store.credentials([bot.id, "gone"]) == {bot.id: Encrypted(b"secret")}
 
 
 async def test_saved_status_comes_back_whole(case: Case) -> None:
@@ -224,7 +225,7 @@ async def test_drop_removes_only_bots_whose_removal_was_asked_for(case: Case) ->
     assert ids(await case.store.fleet()) == {kept.id}
     assert (len(await case.exits(kept.id)), await case.exits(dropped.id)) == (1, [])
     assert await case.transitions() == [(kept.id, State.RUNNING)]
-    assert set(await case.store.encrypted_tokens([kept.id, dropped.id])) == {kept.id}
+    assert set(await case.store.credentials([kept.id, dropped.id])) == {kept.id}
 
 
 async def test_supervisor_reports_again_and_again(case: Case) -> None:
@@ -248,7 +249,7 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
         for call in (
             store.fleet(),
             store.wanted(),
-            store.encrypted_tokens(["x"]),
+            store.credentials(["x"]),
             store.save([], []),
             store.record_exits([]),
             store.record_stacks(Stacks("x", 1, T0, 1, "", None)),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from flotilla.domain.bot_secrets import Encrypted
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
 from flotilla.domain.happenings import DISCORD_CODES, HAPPENINGS_KEPT, Happening
@@ -20,6 +21,7 @@ class MemoryFleetStore:
         self.away = False
         self.bots: dict[str, Bot] = {}
         self.tokens: dict[str, bytes] = {}
+        self.secrets: dict[str, dict[str, bytes]] = {}
         self.statuses: dict[str, BotStatus] = {}
         self.transitions: list[Transition] = []
         self.exits: dict[str, list[Exit]] = {}
@@ -53,9 +55,13 @@ class MemoryFleetStore:
     async def wanted(self) -> list[FleetRow]:
         return await self.fleet()
 
-    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
+    async def credentials(self, bot_ids: Iterable[str]) -> dict[str, Encrypted]:
         self._require_there()
-        return {bot_id: self.tokens[bot_id] for bot_id in bot_ids if bot_id in self.bots}
+        return {
+            bot_id: Encrypted(self.tokens[bot_id], self.secrets.get(bot_id, {}))
+            for bot_id in bot_ids
+            if bot_id in self.bots
+        }
 
     async def save(self, statuses: Sequence[BotStatus], transitions: Sequence[Transition]) -> None:
         self._require_there()

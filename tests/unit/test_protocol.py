@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from flotilla.protocol import (
     Forked,
     ForkFailed,
     FrameDecoder,
+    GatewayAnswer,
     Hello,
     NotReady,
     ProtocolError,
@@ -59,3 +61,26 @@ def test_frames_come_out_whole_whatever_the_pieces(cuts: list[int], count: int) 
 def test_a_frame_above_the_limit_ends_the_conversation() -> None:
     with pytest.raises(ProtocolError, match="above the limit"):
         list(FrameDecoder().feed(b"\xff\xff\xff\xff"))
+
+
+class BeforeSecrets(msgspec.Struct, frozen=True, tag="Welcome", array_like=True):
+    """Welcome as releases before secrets have it."""
+
+    token: str | None
+    config: WorkerConfig
+    gateway: GatewayAnswer | None = None
+    alone: int = 0
+    alone_after_s: float = 12.0
+
+
+def test_a_worker_and_a_supervisor_of_before_secrets_understand_each_other() -> None:
+    (old,) = FrameDecoder().feed(encode(BeforeSecrets("token", CONFIG, None, 2, 3.0)))  # type: ignore[arg-type]
+    assert protocol.to_worker.decode(old) == Welcome("token", CONFIG, None, 2, 3.0)
+    (new,) = FrameDecoder().feed(encode(Welcome("token", CONFIG, None, 2, 3.0, {"SHOP_DB": "hunter2"})))
+    assert msgspec.msgpack.decode(new, type=BeforeSecrets) == BeforeSecrets("token", CONFIG, None, 2, 3.0)
+
+
+def test_a_welcome_shows_neither_token_nor_secrets() -> None:
+    shown = repr(Welcome("the token", CONFIG, secrets={"SHOP_DB": "hunter2"}))
+    assert "the token" not in shown
+    assert "hunter2" not in shown

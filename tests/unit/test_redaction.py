@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flotilla.redaction import REDACTED, SHORTEST_HIDDEN, hide, redact_hidden, redact_text
+from flotilla.redaction import REDACTED, SHORTEST_HIDDEN, hide, redact_hidden, redact_text, redact_values
 
 WORD = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-", min_size=38, max_size=60)
 LETTERS = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_-", min_size=38, max_size=90)
@@ -217,3 +217,9 @@ def test_what_is_hidden_replaces_what_was_hidden_before_and_short_values_never_a
     assert redact_hidden(b"hunter2-hunter2 is true") == b"[redacted] is true"
     hide(["other-value"])
     assert redact_text("hunter2-hunter2 other-value") == f"hunter2-hunter2 {REDACTED}"
+
+
+def test_values_can_be_replaced_in_one_text_alone() -> None:
+    text = f"a %s, {json.dumps('hunter2 of the shop')} and hunter2%20of%20the%20shop"
+    assert redact_values(text, ["hunter2 of the shop", "and"]) == f'a %s, "{REDACTED}" and {REDACTED}'
+    assert redact_text(text) == text

@@ -212,7 +212,7 @@ async def test_openapi_describes_every_route_with_problems_and_keys(api: Api) ->
     assert document["components"]["securitySchemes"]["apiKey"] == {"type": "http", "scheme": "bearer"}
     described = {(path, method) for path, methods in document["paths"].items() for method in methods}
     assert ("/api/v1/bots/{bot_id}/restart", "post") in described
-    assert len(described) == 49
+    assert len(described) == 52
     for path, methods in document["paths"].items():
         for operation in methods.values():
             problem = operation["responses"]["default"]["content"]["application/problem+json"]

@@ -122,6 +122,7 @@ class FakeFleet:
     webhooks: dict[str, Json] = field(default_factory=dict)
     delivery: Json = field(default_factory=dict)
     heap_asked: list[Json] = field(default_factory=list)
+    secrets: dict[str, Json] = field(default_factory=dict)
 
     def add(self, name: str, **changes: Any) -> Json:
         bot: Json = {
@@ -167,6 +168,7 @@ class FakeFleet:
             (r"/api/v1/bots/([^/]+)/stock", self._stock),
             (r"/api/v1/bots/([^/]+)/stock/([^/]+)", self._stock_item),
             (r"/api/v1/bots/([^/]+)/token", self._token),
+            (r"/api/v1/bots/([^/]+)/secrets(?:/([^/]+))?", self._secrets),
             (r"/api/v1/bots/([^/]+)/sync-commands", self._bot),
             (r"/api/v1/happenings", self._happenings),
             (r"/api/v1/rollovers", self._rollovers),
@@ -237,6 +239,15 @@ class FakeFleet:
             bot["looks"] = self.looks_until_done
             bot["then"] = {"state": "RUNNING", "ready": True, "generation": bot["generation"] + 1}
         return 202, bot
+
+    def _secrets(self, method: str, _query: Json, _body: Json, bot_id: str, name: str | None) -> tuple[int, Any]:
+        names = self.secrets.setdefault(bot_id, {})
+        if method == "PUT":
+            names[str(name)] = {"name": name, "changed_at": "2026-01-01T00:00:00Z", "changed_by": "admin"}
+        if method == "DELETE":
+            del names[str(name)]
+            return 204, None
+        return 200, {"bot_id": bot_id, "version": len(names), "items": list(names.values())}
 
     def _inspection(self, _method: str, _query: dict[str, str], _body: Json, bot_id: str) -> tuple[int, Any]:
         return 200, {"bot": self.bots[bot_id], "limits": msgspec.to_builtins(Limits.of(Policy())), **self.past}

@@ -14,8 +14,10 @@ import sqlalchemy as sa
 
 from flotilla.db.bots import SqlBots
 from flotilla.db.engine import Database
+from flotilla.db.fleet import SqlFleetStore
 from flotilla.db.keys import Role, SqlApiKeys
 from flotilla.db.schema import upgrade
+from flotilla.db.secrets import SqlSecrets
 from flotilla.db.tables import webhooks
 from flotilla.db.webhooks import SqlWebhooks
 from flotilla.domain.bots import Bot, Desired
@@ -165,6 +167,31 @@ def test_rotation_takes_the_secrets_of_webhooks_along(cli: Any, settings: Settin
             return bytes((await connection.execute(sa.select(webhooks.c.secret_encrypted))).scalar_one())
 
     assert TokenVault(settings.key_file).decrypt(run(settings, stored)) == "whsec_secret"
+
+
+def test_rotation_takes_the_secrets_of_bots_along_and_names_one_that_cannot_be_read(
+    cli: Any, settings: Settings
+) -> None:
+    with_bots(settings, 1)
+    bot_id, vault, now = f"{0:026}", TokenVault(settings.key_file), datetime.now(UTC)
+
+    def put(name: str, value: bytes) -> None:
+        run(settings, lambda database: SqlSecrets(database).put(bot_id, name, value, "ann", now))
+
+    put("SHOP_DB", vault.encrypt("hunter2"))
+    put("OTHER", vault.encrypt("hunter3"))
+    assert "Encrypted 3 tokens" in cli("secrets", "rotate").out
+    stored = run(settings, lambda database: SqlFleetStore(database).credentials([bot_id]))[bot_id].secrets
+    renewed = TokenVault(settings.key_file)
+    assert {name: renewed.decrypt(value) for name, value in stored.items()} == {
+        "SHOP_DB": "hunter2",
+        "OTHER": "hunter3",
+    }
+    put("OTHER", b"gAAAAAspoilt")
+    result = cli("secrets", "rotate")
+    assert result.code == 78
+    assert f"those of secret OTHER of bot {bot_id} cannot be read" in result.err
+    assert len(keys(settings)) == 2
 
 
 def test_rotation_while_the_api_runs_waits_for_what_it_is_storing(

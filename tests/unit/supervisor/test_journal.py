@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from flotilla.domain.bot_secrets import Encrypted
 from flotilla.domain.bots import BotStatus, Transition
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.domain.happenings import Happening
@@ -44,7 +45,7 @@ class Store:
     async def wanted(self) -> list[FleetRow]:
         return []
 
-    async def encrypted_tokens(self, bot_ids: Iterable[str]) -> dict[str, bytes]:
+    async def credentials(self, bot_ids: Iterable[str]) -> dict[str, Encrypted]:
         raise NotImplementedError
 
     async def record_exits(self, exits: Sequence[Exit]) -> None:

@@ -7,6 +7,7 @@ import hikari
 import pytest
 
 from flotilla.protocol import Happened
+from flotilla.redaction import hide
 from tests import guilds as discord
 from worker_bot import happenings as module
 from worker_bot.guilds import SETTLE_S
@@ -168,3 +169,14 @@ async def test_roles_and_overwrites_come_from_the_bots_cache(case: Case) -> None
     assert case.happenings._role_permissions(5) is None
     assert case.happenings._overwrites(int(channel["id"])) == {discord.guild_id(1): (1024, 0)}
     assert case.happenings._overwrites(5) is None
+
+
+def test_what_is_told_has_no_secret_of_the_bot() -> None:
+    hide(["correct horse"])
+    try:
+        case = Case(None)
+        case.happenings.dropped(0, 4000, "closed with correct horse")
+        case.happenings.beat()
+    finally:
+        hide(())
+    assert case.batches[0].rows[0].detail == {"shard": 0, "close_code": 4000, "why": "closed with [redacted]"}

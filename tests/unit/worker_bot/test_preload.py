@@ -115,3 +115,33 @@ def test_a_long_story_is_cut_in_the_middle(write: Write, tmp_path: Path) -> None
     assert len(fault) < MAX_FAULT_CHARS + 10
     assert name in fault
     assert fault.rstrip().endswith("the end")
+
+
+ASKS = {
+    "at once": "import os\nX = os.environ['SHOP_DB']\n",
+    "softly": "import os\nX = os.getenv('SHOP_DB')\n",
+    "for all": "import os\nX = dict(os.environ)\n",
+    "and goes on without": "import os\ntry:\n    os.environ['SHOP_DB']\nexcept KeyError:\n    pass\n",
+    "through another": "import flotilla_test_settings\n",
+}
+
+
+@pytest.mark.parametrize("how", ASKS)
+def test_a_module_that_asks_for_a_secret_is_left_to_its_worker_with_what_it_has_imported(
+    write: Write, tmp_path: Path, how: str
+) -> None:
+    write("flotilla_test_settings", "import os\nX = os.environ.get('SHOP_DB')\n")
+    asks, too = (
+        write("flotilla_test_asks", FINE + ASKS[how]),
+        write("flotilla_test_too", FINE + ASKS["through another"]),
+    )
+    fine = write("flotilla_test_fine", FINE + "import os\nX = os.environ.get('PATH')\n")
+    assert preload((asks, too, fine), (str(tmp_path),), secrets=["SHOP_DB", "OTHER"]) == ""
+    assert fine in sys.modules
+    assert {asks, too, "flotilla_test_settings"}.isdisjoint(sys.modules)
+
+
+def test_without_secrets_a_module_may_look_at_the_environment(write: Write, tmp_path: Path) -> None:
+    name = write("flotilla_test_looks", FINE + ASKS["for all"])
+    assert preload((name,), (str(tmp_path),)) == ""
+    assert name in sys.modules

@@ -192,11 +192,12 @@ class Fleet:
 
     def exited(self, bot_id: str, generation: int, exit_code: int | None) -> None:
         """The process of a generation is gone."""
+        # Also of a bot that is removed: who waits for all processes to end waits for this one.
+        had_handed_over, why = self._predecessors.gone(bot_id, generation)
         member = self._members.get(bot_id)
         if member is None:
             return
         worker = member.worker
-        had_handed_over, why = self._predecessors.gone(bot_id, generation)
         if had_handed_over:
             self._tell_gone(member, generation, exit_code, why)
         elif worker.generation == generation:

@@ -204,6 +204,8 @@ class Sessions:
         if not 0 <= question.shard_id < SHARDS_MAX:
             log.warning("sessions.nonsense", bot=member.bot.name, told=repr(question))
             return
+        if generation != member.worker.generation:
+            return  # it has been replaced meanwhile, and the next one may be waiting for its own answer
         key = member.bot.id, question.shard_id
         before = self._asking.get(key)
         if before is not None:

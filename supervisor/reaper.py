@@ -140,7 +140,7 @@ class Reaper:
     async def _reap(self, member: Member, generation: int, pid: int, worker: Ended) -> None:
         """Its lifecycle goes on when nothing of it lives: no next one beside it, and STOPPED means gone."""
         ending = asyncio.ensure_future(self._end(worker))
-        exit_code = await self._forks.exit_code(pid)
+        exit_code = await self._forks.exit_code((member.bot.id, generation))
         if exit_code is None:  # then its own last word is all there is
             await self._heard_out(member.bot.id, generation)
         if not (await asyncio.wait({ending}, timeout=UNNOTICED_S))[0]:

@@ -236,7 +236,7 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     link.running = True
     beating = asyncio.create_task(_beat(link, bot, orders, memory, probes, metrics))
     reporting = asyncio.create_task(guard.report(link.report_invalid))
-    orders.takers[TakeHeap] = _HeapAnswers(link, bot).take
+    orders.hear(TakeHeap, _HeapAnswers(link, bot).take)
     try:
         await _run(bot, guard)
     except Exception as error:  # noqa: BLE001 - `triage` says what it is
@@ -274,8 +274,8 @@ def _look_after_commands(message: Welcome, fork: Fork, orders: Orders) -> None:
         return  # Discord says what it thinks of such a token
     path = Path(fork.session_path).with_name(COMMANDS) if fork.session_path else None
     sync = CommandSync(path, int(application_id), tell_supervisor, epoch=message.config.commands_epoch)
-    orders.takers[SyncCommands] = lambda order: sync.order(order.commands_epoch)
-    orders.takers[Welcome] = lambda again: sync.order(again.config.commands_epoch)
+    orders.hear(SyncCommands, lambda order: sync.order(order.commands_epoch))
+    orders.hear(Welcome, lambda again: sync.order(again.config.commands_epoch))
     command_sync.install(sync)
 
 
@@ -286,10 +286,10 @@ def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metri
     happenings = Happenings(link.send, folder, bot.cache)
     drops.install(happenings.dropped)
     guard.answered_elsewhere = happenings.answered_elsewhere
-    orders.takers[HappenedStored] = lambda message: happenings.stored(message.number)
-    orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
+    orders.hear(HappenedStored, lambda message: happenings.stored(message.number))
+    orders.hear(CommandsStored, lambda message: command_logs.stored(message.number))
     questions = asking.Asking(link.send)
-    orders.takers[Answered] = questions.answered
+    orders.hear(Answered, questions.answered)
     asking.install(questions)
     answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits, command_logs.judged)
     callbacks.install(answers)
@@ -311,7 +311,8 @@ def _configure(bot: Bot, config: WorkerConfig, generation: int, link: Link, orde
     """Let the bot's config, and those of its guilds, be seen by its code and changed while it runs."""
     configuring = Configuring(config, bot.show, link.send)
     guilds = GuildConfigs(asking.ask)
-    orders.takers |= {Reconfigure: configuring.take, GuildsChanged: guilds.take}
+    orders.hear(Reconfigure, configuring.take)
+    orders.hear(GuildsChanged, guilds.take)
     authoring.install(lambda: configuring.bot, guilds)
     itself.install(
         itself.Itself(

@@ -139,6 +139,8 @@ class Configs:
         config, version = self._chosen(member)
         if member.worker.generation != generation or message.version != version:
             return  # it has changed again meanwhile, and the worker has been told so
+        if version == member.config_version:
+            return  # it was not asked to take what it runs with
         log.info(
             "config.answered",
             bot=member.bot.name,

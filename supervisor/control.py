@@ -17,6 +17,7 @@ from msgspec import structs
 
 from flotilla.domain.config import BotConfig
 from flotilla.domain.policy import Policy
+from flotilla.domain.reasons import reason_told
 from flotilla.domain.worker import BecameReady, Failed, Heartbeat, LostReady, State
 from flotilla.errors import FlotillaError
 from flotilla.protocol import (
@@ -350,6 +351,7 @@ class ControlServer:
             case Failing("killed") if member.worker.state is State.STOPPING or member.worker.generation != generation:
                 pass  # it says that it was told to end; so it was, by us
             case Failing(code, detail):
+                code = reason_told(code)
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, self._configs.cause(member, generation, code, detail)))
 

@@ -215,7 +215,8 @@ class Fleet:
     def _let_go(self, member: Member, before: Worker) -> None:
         """The next incarnation begins while the process of this one, which has handed over, still lives."""
         if member.process is not None:
-            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, self.now())
+            why = before.reason if before.state is State.STOPPING else member.worker.reason
+            self._predecessors.add(member.bot.id, before.generation, member.process, why, self.now())
         self._without_process(member)
 
     def _without_process(self, member: Member) -> None:

@@ -38,6 +38,7 @@ from flotilla.protocol import (
     WorkerConfig,
     WorkerLimits,
 )
+from supervisor.admission import Admission
 from supervisor.configs import Configs
 from supervisor.containment import Containment
 from supervisor.fleet import Fleet
@@ -81,6 +82,7 @@ class ControlServer:
         sessions: Sessions,
         configs: Configs,
         takers: Mapping[type, Taker],
+        admission: Admission,
         containment: Containment,
         users: BotUsers | None = None,
         offended: Callable[[Member, str], object] = lambda _member, _why: None,
@@ -94,6 +96,7 @@ class ControlServer:
         self._requests = requests
         self._users = users
         self._takers = takers
+        self._admission = admission
         self._offended = offended
         self._lend = lend
         self._containment = containment
@@ -241,6 +244,9 @@ class ControlServer:
         if why:
             self._refuse(link, hello, why)
             return
+        if not self._admission.may_move(member, ready=hello.ready):
+            link.close()
+            return
         link.belongs_to(member, hello.generation)
         self._fleet.forked(hello.bot_id, hello.generation, link.pid, None)
         if hello.running:
@@ -331,8 +337,10 @@ class ControlServer:
         """Let a worker's message have its effect; what breaks over it is set aside for this bot alone."""
         if isinstance(message, Hello | Fetch):
             raise ProtocolError(f"{type(message).__name__} comes first, and once")
-        what = f"message {type(message).__name__}"
-        self._containment.attempt(member.bot, what, self._take, member, generation, message)
+        admitted = self._admission.of(member, message)
+        if admitted is not None:
+            what = f"message {type(message).__name__}"
+            self._containment.attempt(member.bot, what, self._take, member, generation, admitted)
 
     def _take(self, member: Member, generation: int, message: FromWorker) -> None:
         taker = self._takers.get(type(message))

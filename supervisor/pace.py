@@ -15,7 +15,7 @@ BYTES_OF_ONE: Final = 8192
 """What is received counts as one more message for each of these, whole frames or not: it costs by its bytes. The
 largest that a worker of ours sends often, 200 command logs, are about 60 KB."""
 
-HELLO_COSTS: Final = 10
+HELLO_COSTS: Final = 4
 """Messages that a connection counts as: what greeting a worker takes."""
 
 PERSISTS_S: Final = 10.0

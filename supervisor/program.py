@@ -24,12 +24,14 @@ from flotilla.db.uptime import SqlUptime
 from flotilla.domain.claims import SLOT, Claim, Claimant
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.installation import claimant
+from flotilla.log import share_lines
 from flotilla.program import run_program
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.awake_loop import AwakeLoop
 from supervisor.claim import HeldClaim, turn_away
 from supervisor.late_nudges import LateNudges
+from supervisor.log_share import LogShare
 from supervisor.parent import everything_stops
 from supervisor.supervisor import Supervisor
 from supervisor.zygote import ForkServerProcess
@@ -50,6 +52,8 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, AwakeLoop)  # noqa: S101 - `run` asked for it
+    log_share = LogShare()
+    share_lines(log_share)
     prepare_home(settings)
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
     lock = ProgramLock(settings, "supervisor")
@@ -75,6 +79,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             SqlStock(database),
             loop,
             fork_server,
+            log_share,
         )
         database.availability.report("supervisor", settings, supervisor.database_was_away)
         stop = asyncio.Event()

@@ -16,6 +16,7 @@ from flotilla.domain.claims import SLOT
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
+from flotilla.domain.shares import Shares
 from flotilla.domain.worker import HandedOver, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.mark import mark_of
@@ -57,6 +58,7 @@ from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 from supervisor.about import About
+from supervisor.admission import Admission
 from supervisor.answers import LOOKS_AT_ONCE, Answers
 from supervisor.awake_loop import AwakeLoop
 from supervisor.chronicle import Chronicle
@@ -76,6 +78,7 @@ from supervisor.host_faults import HostFaults, require_descriptors
 from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.lending import Lender
+from supervisor.log_share import LogShare
 from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
 from supervisor.metrics import Metrics
@@ -123,15 +126,18 @@ class Supervisor:
         stock: StockStore,
         loop: AwakeLoop,
         fork_server: ForkServerProcess | None = None,
+        log_share: LogShare | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._nudges = nudges
+        self._log_share = log_share or LogShare()
         self._look_now = asyncio.Event()
         self._stopping = False
         self._afterwards: set[asyncio.Task[None]] = set()
         self._unstored = Unstored(settings.run_dir / "unstored.json")
-        self._chronicle = Chronicle(store)
+        shares = Shares()
+        self._chronicle = Chronicle(store, shares)
         not_stored = self._chronicle.not_stored
         self._journal = Journal(store, not_stored, self._unstored)
         self._tokens = Tokens(store, vault)
@@ -147,6 +153,7 @@ class Supervisor:
             settings.preload_timeout_s,
             fork_server,
         )
+        self._admission = Admission(shares, self._tell, self._chronicle.note)
         self._host_faults = HostFaults(self._chronicle)
         self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB, not_stored)
         self._containment = Containment(self._chronicle.note)
@@ -250,6 +257,7 @@ class Supervisor:
                 Happened: self._occurrences.take,
                 Without: self._host_faults.take,
             },
+            self._admission,
             self._containment,
             self._isolation.users,
             lambda member, why: self._chronicle.note(
@@ -313,6 +321,8 @@ class Supervisor:
                     self._shown.run(),
                     self._requests.run(),
                     self._configs.run(),
+                    self._admission.run(),
+                    self._log_share.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                     Places(self._settings, self._control, self._chronicle, self._isolation.let_through).run(),
@@ -392,6 +402,7 @@ class Supervisor:
                 self._metrics.forget(bot_id)
                 self._command_orders.forget(bot_id)
                 self._tokens.forget(bot_id)
+                self._admission.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 

@@ -10,7 +10,7 @@ import msgspec
 from flotilla.domain.bounds import PLAIN, Code, Line, Ulid, UnixTime
 
 HAPPENINGS_KEPT = 200
-"""Per bot and source, and for the host; older ones are dropped."""
+"""Per bot and source, critical ones and others apart, and so for the host; older ones are dropped."""
 
 
 class Severity(enum.StrEnum):
@@ -131,6 +131,12 @@ _ROWS = (
         "its worker sent what none of ours sends",
         "Code of the bot reaches into its connection to Flotilla. Nothing of it was believed. Read that code before "
         "the bot runs on: flotilla bots stop NAME",
+    ),
+    Kind(
+        "and_more",
+        Severity.WARNING,
+        "told more than its share, and the rest was left out",
+        "Its detail says how much more of what. Look what its code does so often: flotilla logs NAME",
     ),
     Kind("token_replaced", Severity.INFO, "was given a new token", "Nothing to do."),
     Kind("released", Severity.INFO, "its requests are let through again", "Nothing to do."),
@@ -255,6 +261,7 @@ Detail = (
 
 KINDS: dict[str, Kind] = {row.code: row for row in (*_ROWS, *_OF_DISCORD)}
 DISCORD_CODES = frozenset(row.code for row in _OF_DISCORD)
+CRITICAL_CODES = frozenset(code for code, row in KINDS.items() if row.severity is Severity.CRITICAL)
 
 
 class Occurrence(msgspec.Struct, frozen=True, array_like=True):

@@ -276,8 +276,8 @@ def _on_renew(worker: Worker, event: Renew, now: float, policy: Policy) -> Outco
 def _on_handed_over(worker: Worker, _event: HandedOver, now: float, policy: Policy) -> Outcome:
     """The old process belongs to an old generation from now on, so its exit changes nothing."""
     if worker.state in {State.STARTING, State.RUNNING}:
-        # Asked by a supervisor that died before it could note that, or by nobody. Nobody serves the bot any more, so the
-        # next one need not wait; but whoever does it again and again has failed each time, and is not left beside it.
+        # Asked by a supervisor that died before it could note that, or by nobody. Nobody serves the bot any more, so
+        # the next one need not wait; but whoever does it again and again has failed, and is not left beside that one.
         after, effects = _after_run(worker, "unasked_handover", 0.0, now, policy)
         if after.state is State.STARTING:
             return after, effects

@@ -105,7 +105,6 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._bound: tuple[int, int] | None = None
         self._links: dict[str, Link] = {}
-        self._meeting: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
         self._crowd_told_at = float("-inf")
         self.on_new: Callable[[Member], None] = lambda _: None
@@ -255,12 +254,14 @@ class ControlServer:
         member.met_generation = hello.generation
         self.on_new(member)
         link.hold()
-        task = asyncio.create_task(self._give_token(link, member, hello))
-        self._meeting.add(task)
-        task.add_done_callback(self._meeting.discard)
+        self._containment.spawn(member.bot, "greeting", self._give_token(link, member, hello))
 
     async def _give_token(self, link: Link, member: Member, hello: Hello) -> None:
-        token = await self._token(member)
+        try:
+            token = await self._token(member)
+        except Exception:
+            link.close()
+            raise
         welcome = self._welcome
         if token is None or not self._containment.attempt(member.bot, "greeting", welcome, link, member, hello, token):
             link.close()

@@ -13,6 +13,7 @@ from flotilla.botlog import END_OF_TASKS, clean, log_file, mark, read_range, siz
 from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.ports import FleetRow, FleetStore
 from supervisor.botlogs import FLOOD_LOOK_S, LOOK_S, BotLogs, Key
+from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.member import Member
 from supervisor.writer import Refused, Writer
@@ -41,8 +42,16 @@ class _Noted:
 class Diagnosis:
     """Notes exits, has stacks written, and bounds the logs. Nothing here may delay or fail what keeps bots alive."""
 
-    def __init__(self, store: FleetStore, log_dir: Path, bot_log_bytes: int, refused: Refused) -> None:
+    def __init__(
+        self,
+        store: FleetStore,
+        log_dir: Path,
+        bot_log_bytes: int,
+        refused: Refused,
+        containment: Containment | None = None,
+    ) -> None:
         self._store = store
+        self._containment = containment or Containment()
         self._log_dir = log_dir
         self._logs = BotLogs(bot_log_bytes)
         self.exits: Writer[_Noted] = Writer(
@@ -110,7 +119,7 @@ class Diagnosis:
             answered = max(row.stacks_answered, self._answered.get(bot.id, 0))
             if member is None or bot.stacks_epoch <= answered or bot.id in self._answers:
                 continue
-            task = asyncio.create_task(self._answer(member, bot.stacks_epoch))
+            task = self._containment.spawn(bot, "stacks", self._answer(member, bot.stacks_epoch))
             self._answers[bot.id] = task
 
     async def _answer(self, member: Member, epoch: int) -> None:

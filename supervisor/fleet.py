@@ -127,7 +127,7 @@ class Fleet:
             if self._to_restart.pop(bot_id, None) != generation or self._members.get(bot_id) is not member:
                 return
             if member.worker.generation == generation and member.worker.state is State.RUNNING:
-                self._apply(member, event)
+                self._containment.attempt(member.bot, "restart", self._apply, member, event)
 
         self._to_restart[bot_id] = generation
         self._journal.put(member.status())  # there must be something whose storing shows that more can be stored

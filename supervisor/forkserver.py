@@ -29,6 +29,7 @@ from flotilla.protocol import (
     from_fork_server,
 )
 from flotilla.redaction import redact_text
+from flotilla.tasks import awaited
 from supervisor.processes import catches
 from supervisor.zygote import ForkServerProcess
 
@@ -225,7 +226,7 @@ class ForkServer:
     async def run(self) -> None:
         """Serve until the process ends or `close` is called. Cancelled, it ends the process."""
         log.info("forkserver.started", number=self.number, pid=self.pid)
-        listening = asyncio.create_task(self._listen())
+        listening = awaited(self._listen())
         try:
             reader, self._writer = await asyncio.open_connection(sock=self._process.socket)
             self._writer.write(encode(self._preload))
@@ -236,7 +237,7 @@ class ForkServer:
             self._writer, self.warm = None, False
             await self._bury(listening)
 
-    async def _bury(self, listening: asyncio.Task[None]) -> None:
+    async def _bury(self, listening: asyncio.Future[None]) -> None:
         await asyncio.to_thread(self._process.end)
         with contextlib.suppress(TimeoutError, OSError):
             await asyncio.wait_for(listening, 1.0)

@@ -28,6 +28,7 @@ from flotilla.log import share_lines
 from flotilla.program import run_program
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from flotilla.tasks import spawn
 from supervisor.awake_loop import AwakeLoop
 from supervisor.claim import HeldClaim, turn_away
 from supervisor.late_nudges import LateNudges
@@ -58,7 +59,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
     lock = ProgramLock(settings, "supervisor")
     lock.acquire()
-    staying = asyncio.create_task(lock.stay())
+    staying = spawn("lock", lock.stay())
     _raise_file_limit()
     database = Database(settings.effective_database_url)
     nudges = LateNudges(settings)
@@ -94,7 +95,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             stopped = claim.lost_to is not None or signal.SIGINT in signals or await everything_stops()
             return stopped
 
-        holding = asyncio.create_task(claim.run())
+        holding = spawn("claim", claim.run())
         try:
             own_boot = held.processes_boot_id in {None, mine.boot_id}
             await supervisor.run(stop, stop_bots(), own_boot=own_boot, taken_over=partial(_adopted, claims, mine, held))

@@ -32,6 +32,7 @@ from flotilla.domain.sessions import (
 from flotilla.ports import SessionStore
 from flotilla.protocol import AskIdentify, GatewayAnswer, GatewaySeen, IdentifiedAlone, MayIdentify, NotYet, ToWorker
 from supervisor.chronicle import Chronicle
+from supervisor.containment import Containment
 from supervisor.member import Member
 from supervisor.writer import Writer
 
@@ -90,7 +91,9 @@ class Sessions:
         alone_after_s: float = 12.0,
         clock: Callable[[], datetime] | None = None,
         booted_at: datetime | None = None,
+        containment: Containment | None = None,
     ) -> None:
+        self._containment = containment or Containment()
         self._store = store
         self._chronicle = chronicle
         self._tell = tell
@@ -210,14 +213,13 @@ class Sessions:
         before = self._asking.get(key)
         if before is not None:
             before.cancel()
-        task = self._asking[key] = asyncio.create_task(self._answer(member, generation, question))
+        work = self._answer(member, generation, question)
+        task = self._asking[key] = self._containment.spawn(member.bot, "session start", work)
         task.add_done_callback(lambda done: self._done(key, done))
 
     def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
         if self._asking.get(key) is task:
             del self._asking[key]
-        if not task.cancelled() and task.exception() is not None:
-            log.error("sessions.broken", bot_id=key[0], error=repr(task.exception()))
 
     async def _answer(self, member: Member, generation: int, question: AskIdentify) -> None:
         bot_id, shard_id, number = member.bot.id, question.shard_id, question.number

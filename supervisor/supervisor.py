@@ -57,6 +57,7 @@ from flotilla.protocol import (
 from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from flotilla.tasks import spawn
 from supervisor.about import About
 from supervisor.admission import Admission
 from supervisor.answers import LOOKS_AT_ONCE, Answers
@@ -134,7 +135,6 @@ class Supervisor:
         self._log_share = log_share or LogShare()
         self._look_now = asyncio.Event()
         self._stopping = False
-        self._afterwards: set[asyncio.Task[None]] = set()
         self._unstored = Unstored(settings.run_dir / "unstored.json")
         shares = Shares()
         self._chronicle = Chronicle(store, shares)
@@ -155,14 +155,15 @@ class Supervisor:
         )
         self._admission = Admission(shares, self._tell, self._chronicle.note)
         self._host_faults = HostFaults(self._chronicle)
-        self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB, not_stored)
         self._containment = Containment(self._chronicle.note)
+        self._diagnosis = Diagnosis(store, settings.log_dir, settings.bot_log_mb * MIB, not_stored, self._containment)
         self._sessions = Sessions(
             sessions,
             self._chronicle,
             self._tell,
             interval_s=settings.identify_interval_s,
             alone_after_s=settings.alone_after_s,
+            containment=self._containment,
         )
         self._fleet = Fleet(
             settings.policy,
@@ -208,12 +209,18 @@ class Supervisor:
             self._containment,
             self._chronicle,
         )
-        self._heaps = Heaps(store, not_stored)
+        self._heaps = Heaps(store, not_stored, self._containment)
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief, self._containment)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
         self._command_logs = CommandLogs(command_logs, spool, self._tell, not_stored)
         self._configs = Configs(
-            configs, self._chronicle, self._journal, self._tell, self._fleet.apply, settings.extensions
+            configs,
+            self._chronicle,
+            self._journal,
+            self._tell,
+            self._fleet.apply,
+            settings.extensions,
+            self._containment,
         )
         looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         topics = {
@@ -222,7 +229,7 @@ class Supervisor:
             "guild_config.get": self._configs.guilds.answer_get,
             "guild_config.set": self._configs.guilds.answer_set,
         }
-        self._answers = Answers(topics, self._tell)
+        self._answers = Answers(topics, self._tell, self._containment)
         self._command_orders = CommandOrders(self._tell)
         self._occurrences = Occurrences(store, self._tell, not_stored)
         self._metrics = Metrics(self._open_metrics, self._fleet.get, settings.metrics_interval_s / 3)
@@ -535,9 +542,7 @@ class Supervisor:
             if not self._stopping:
                 act()
 
-        task = asyncio.create_task(do())
-        self._afterwards.add(task)
-        task.add_done_callback(self._afterwards.discard)
+        spawn("restarts that wait for the database", do())
 
     def _given_up(self, member: Member) -> None:
         why = member.worker.reason or ""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import FleetStore
 from flotilla.secrets import TokenVault
+from flotilla.tasks import spawn
 
 KNOWN_AFTER_S = 2.0
 """A database that has not answered by then is not waited for where the token is known."""
@@ -39,7 +40,7 @@ class Tokens:
         if future is None:
             future = self._asked[bot_id] = asyncio.get_running_loop().create_future()
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
+            self._reading = spawn("tokens", self._read())
         # One that gives up must not take the answer from another that waits for the same.
         known = self._known.get(bot_id)
         try:

@@ -19,7 +19,6 @@ from worker_bot.identify import IdentifyGate
 from worker_bot.output import Output
 from worker_bot.requests import RequestGuard
 
-
 MAX_EARLY: Final = 256
 """Messages that are kept for who is not there yet: those that come with the first Welcome, in one piece."""
 

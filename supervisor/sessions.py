@@ -143,6 +143,11 @@ class Sessions:
         self._refused(member, answer)
         return answer.code or "session_budget", answer.wait_s
 
+    def affordable(self, member: Member) -> bool:
+        """Return whether a bot could begin new sessions now without anybody asking for it, should it have to."""
+        count = cold_cost(self._ledger(member))
+        return self._decide(member, Cause.PLANNED, 0, interval_s=0, count=count).wait_s <= 0
+
     # Asked by workers ------------------------------------------------------------------------------------------------
 
     def take(self, member: Member, generation: int, message: AskIdentify | IdentifiedAlone | GatewaySeen) -> None:

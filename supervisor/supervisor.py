@@ -97,6 +97,7 @@ from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
 from supervisor.storing import Away, store_all
 from supervisor.tokens import Tokens
+from supervisor.unready import Unready
 from supervisor.unstored import Unstored, newest
 from supervisor.zygote import ForkServerProcess
 
@@ -234,6 +235,7 @@ class Supervisor:
         self._occurrences = Occurrences(store, self._tell, not_stored)
         self._metrics = Metrics(self._open_metrics, self._fleet.get, settings.metrics_interval_s / 3)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
+        self._unready = Unready(self._fleet, self._chronicle, self._sessions.affordable, self._discord_answers)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -328,6 +330,7 @@ class Supervisor:
                     self._shown.run(),
                     self._requests.run(),
                     self._configs.run(),
+                    self._unready.run(),
                     self._admission.run(),
                     self._log_share.run(),
                     self._diagnosis.bound_logs(self._fleet),
@@ -460,6 +463,9 @@ class Supervisor:
         live, valkey = import_module("flotilla.live_metrics"), import_module("flotilla.valkey")
         return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
 
+    async def _discord_answers(self) -> bool:
+        return await asyncio.to_thread(_discord_answers, self._settings)
+
     def _preload(self) -> Preload:
         """Return what a fork server that is started now imports: the code of the bots that may start.
 
@@ -547,3 +553,13 @@ class Supervisor:
     def _given_up(self, member: Member) -> None:
         why = member.worker.reason or ""
         self._chronicle.note("fatal", member.bot.id, member.bot.name, distinct=why, reason=why)
+
+
+def _discord_answers(settings: Settings) -> bool:
+    # Imported when it is needed, which is hardly ever: it takes as long as to start a few bots.
+    probes = import_module("flotilla.launch.probes")
+    try:
+        probes.discord_reachable(settings)
+    except RetryError:
+        return False
+    return True

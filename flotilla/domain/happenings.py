@@ -68,6 +68,20 @@ _ROWS = (
     Kind("deaf", Severity.WARNING, "session went deaf", "Nothing now: Flotilla renews the session."),
     Kind("hearing", Severity.INFO, "session hears again", "Nothing to do."),
     Kind(
+        "gateway_lost",
+        Severity.WARNING,
+        "lost its gateway session and did not get it back yet",
+        "Nothing now: the bot is restarted with its session kept if that lasts. See its log: flotilla logs NAME",
+    ),
+    Kind("gateway_back", Severity.INFO, "has a gateway session again", "Nothing to do."),
+    Kind(
+        "gateway_outage",
+        Severity.CRITICAL,
+        "most bots of this host have lost their gateway sessions",
+        "Look at Discord's status page and this host's network. No bot is restarted for it; all connect again by "
+        "themselves. If Discord is well: flotilla bots restart --all",
+    ),
+    Kind(
         "response_slow",
         Severity.WARNING,
         "responses are slower than the target",

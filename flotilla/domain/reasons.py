@@ -255,6 +255,13 @@ _ROWS = (
         Verdict.RESTART,
     ),
     Reason(
+        "gateway_lost",
+        "without a gateway session for too long",
+        "The bot lost its gateway session and did not get it back by itself.",
+        "Nothing now: the bot was restarted. If it comes again, see its log and Discord's status page.",
+        Verdict.RESTART,
+    ),
+    Reason(
         "rolled_over",
         "moved to new code",
         "The worker was restarted from a new fork server, with its session kept.",

@@ -19,7 +19,7 @@ class Heart(lightbulb.SlashCommand, name="heart", description="Break the heartbe
     @lightbulb.invoke
     async def invoke(self, ctx: lightbulb.Context) -> None:
         await ctx.respond("broken")
-        Probes.look = broken  # type: ignore[method-assign]
+        Probes.look = broken  # type: ignore[assignment]
 
 
 @loader.command
@@ -27,4 +27,4 @@ class Session(lightbulb.SlashCommand, name="session", description="Break the kee
     @lightbulb.invoke
     async def invoke(self, ctx: lightbulb.Context) -> None:
         await ctx.respond("broken")
-        CacheKeeper.tend = broken  # type: ignore[method-assign]
+        CacheKeeper.tend = broken  # type: ignore[assignment]

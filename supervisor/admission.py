@@ -41,8 +41,9 @@ from flotilla.protocol import (
 )
 from supervisor.member import Member
 
-TELL_S: Final = 60.0
-"""What was left out of one bot's is one row each so often."""
+LOOK_S: Final = 2.0
+TELL_S: Final = 65.0
+"""What was left out of one bot's is one row each so often: the first soon, and none of them as a mere repetition."""
 
 _QUESTIONS: Final = {"guild_config.set": CHANGES, "restart": RELOADS}
 """Topics with a share of their own: what they bring about stays, or costs more than a look."""
@@ -62,6 +63,7 @@ class Admission:
     ) -> None:
         self._shares, self._tell, self._note, self._clock = shares, tell, note, clock
         self._names: dict[str, str] = {}
+        self._told_at: dict[str, float] = {}
 
     def of(self, member: Member, message: FromWorker) -> FromWorker | None:
         """Return what of a message is let in; None: nothing. Raises ProtocolError if the worker must say it anew."""
@@ -113,18 +115,22 @@ class Admission:
     async def run(self) -> None:
         """Tell what was left out until cancelled."""
         while True:
-            await asyncio.sleep(TELL_S)
+            await asyncio.sleep(LOOK_S)
             self.tell_left_out()
 
     def tell_left_out(self) -> None:
-        """Tell how much more each bot told than it has a share of, since the last time."""
-        for bot_id, more in self._shares.left_out().items():
-            self._note("and_more", bot_id, self._names.get(bot_id), more=more)
+        """Tell how much more each bot told than it has a share of, since that was told of it last."""
+        now = self._clock()
+        for bot_id in self._shares.over():
+            if now - self._told_at.get(bot_id, -TELL_S) >= TELL_S:
+                self._told_at[bot_id] = now
+                self._note("and_more", bot_id, self._names.get(bot_id), more=self._shares.left_out(bot_id))
 
     def forget(self, bot_id: str) -> None:
         """Drop what is known of a bot that is removed."""
         self._shares.forget(bot_id)
         self._names.pop(bot_id, None)
+        self._told_at.pop(bot_id, None)
 
 
 def _is_critical(row: Occurrence) -> bool:

@@ -51,7 +51,7 @@ class LogShare:
 
     def tell_left_out(self) -> None:
         """Say how many lines were left out since the last time, bot by bot."""
-        self._shares.left_out()
         lines, self._lines = self._lines, {}
         for bot, count in lines.items():
+            self._shares.left_out(bot)
             log.warning(AND_MORE, bot=bot, lines=count)

@@ -38,6 +38,7 @@ class Unready:
         self._affordable, self._reachable = affordable, reachable
         self._losses: dict[str, Loss] = {}
         self._not_before = float("-inf")
+        self._outage_told = False
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -56,6 +57,7 @@ class Unready:
         if is_outage(len(lost), len(running)):
             self._sit_out(lost, len(running), now)
             return
+        self._outage_told = False
         due = [member for member in lost if self._then(member, now) is Then.RENEW]
         if due and now >= self._not_before:
             await self._renew(due, now)
@@ -75,10 +77,10 @@ class Unready:
         """Restart nobody while it is Discord, or the network; the time of each begins when that is over."""
         for member in lost:
             loss = self._losses[member.bot.id]
-            if not loss.told and loss.then(now, member.policy.reconnect_timeout_s) is not Then.WAIT:
-                self._chronicle.note("gateway_outage", lost=len(lost), running=running)
-                loss.told = True
             loss.counts_from = now
+            if not self._outage_told and loss.is_long(now, member.policy.reconnect_timeout_s):
+                self._outage_told = True
+                self._chronicle.note("gateway_outage", lost=len(lost), running=running)
 
     def _then(self, member: Member, now: float) -> Then:
         loss, timeout_s = self._losses[member.bot.id], member.policy.reconnect_timeout_s

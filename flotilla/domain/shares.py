@@ -77,10 +77,13 @@ class Shares:
             self._more.setdefault(bot, Counter())[share.what] += wanted - given
         return given
 
-    def left_out(self) -> dict[str, dict[str, int]]:
-        """Return what was left out since the last call, by bot and what it is."""
-        more, self._more = self._more, {}
-        return {bot: dict(counts) for bot, counts in more.items()}
+    def over(self) -> list[str]:
+        """Return the bots of which something was left out that nobody has asked for yet."""
+        return list(self._more)
+
+    def left_out(self, bot: str) -> dict[str, int]:
+        """Return what was left out of a bot's since the last call, by what it is."""
+        return dict(self._more.pop(bot, {}))
 
     def forget(self, bot: str) -> None:
         """Drop what is known of a bot that is removed."""

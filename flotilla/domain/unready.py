@@ -41,9 +41,13 @@ class Loss:
         """Return what is to be done. timeout_s: how long it may be without a session before it is restarted."""
         if now - self.counts_from >= min(max(LONGEST_S, timeout_s), timeout_s * 2.0 ** min(self.renewals, 20)):
             return Then.RENEW
-        if not self.told and now - self.since >= timeout_s * TOLD_AFTER:
+        if not self.told and now - self.counts_from >= timeout_s * TOLD_AFTER:
             return Then.TELL
         return Then.WAIT
+
+    def is_long(self, now: float, timeout_s: float) -> bool:
+        """Return whether it has lasted for as long as people are told after, whatever its cause."""
+        return now - self.since >= timeout_s * TOLD_AFTER
 
 
 def is_outage(lost: int, running: int) -> bool:

@@ -16,7 +16,7 @@ from flotilla.processes import start_ticks
 from tests.stack import Stack, until
 
 SECRET = b"s" * 32
-LIARS = 4
+LIARS = 6
 """Each is read no faster than a worker may talk, so they tell their lies beside one another."""
 
 BEGIN = "import sys; sys.stdin.read(1); from tests.hostile.liar import main; main()"

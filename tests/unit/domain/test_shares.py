@@ -14,8 +14,9 @@ def test_burst_is_let_through_and_what_is_beyond_it_is_counted() -> None:
     assert shares.take("a", SHARE, 70, 0.0) == 70
     assert shares.take("a", SHARE, 70, 0.0) == 10
     assert shares.take("a", SHARE, 5, 0.0) == 0
-    assert shares.left_out() == {"a": {"rows": 65}}
-    assert shares.left_out() == {}
+    assert shares.over() == ["a"]
+    assert shares.left_out("a") == {"rows": 65}
+    assert (shares.over(), shares.left_out("a")) == ([], {})
     assert shares.take("a", SHARE, 5, 3.0) == 3, "it comes back evenly"
 
 
@@ -33,7 +34,7 @@ def test_bots_and_things_have_shares_of_their_own() -> None:
     shares.take("a", SHARE, 1000, 0.0)
     assert (shares.take("b", SHARE, 50, 0.0), shares.take("a", OTHER, 5, 0.0)) == (50, 5)
     shares.forget("a")
-    assert (shares.take("a", SHARE, 50, 0.0), shares.left_out()) == (50, {})
+    assert (shares.take("a", SHARE, 50, 0.0), shares.over()) == (50, [])
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.integers(0, 500), st.booleans()), max_size=50))
@@ -46,5 +47,5 @@ def test_whatever_is_asked_for_no_more_is_given_than_the_burst_and_its_minutes(
         wanted += count
         given_out += shares.take("a", SHARE, count, now, critical=critical)
         assert given_out <= SHARE.at_once + SHARE.per_minute * now / 60 + 1e-6
-    left_out = shares.left_out().get("a", {}).get("rows", 0)
+    left_out = shares.left_out("a").get("rows", 0)
     assert given_out + left_out == wanted

@@ -134,7 +134,7 @@ async def test_bot_has_its_share_and_neither_the_host_nor_what_is_critical_is_le
     assert sum(told) == NOTES.at_once
     assert chronicle.note("fatal", bot.id, bot.name)
     assert chronicle.note("deaf")
-    assert chronicle.note("and_more", bot.id, bot.name, more=shares.left_out()[bot.id])
+    assert chronicle.note("and_more", bot.id, bot.name, more=shares.left_out(bot.id))
     assert not chronicle.note("deaf", bot.id, bot.name)
     await chronicle.writer.flush()
     assert store.happenings[bot.id][-1].detail == {"more": {"happenings": 1000 - NOTES.at_once}}

@@ -116,6 +116,7 @@ class Limits(Struct, frozen=True):
     delivery_probe: bool
     delivery_quiet_s: float
     delivery_answer_s: float
+    reconnect_timeout_s: float
     interaction_guard: bool
     interaction_defer_after_ms: float
     response_target_ms: float

@@ -93,8 +93,8 @@ async def serve(settings: Settings, held: dict[str, int], keeper: socket.socket 
             asyncio.get_running_loop().add_signal_handler(number, stop)
         listeners.keep(sockets)
         log.info("api.listening", host=settings.http_host, port=settings.http_port, socket=str(settings.api_socket))
-        async with asyncio.TaskGroup() as tasks:
-            beside = [tasks.create_task(lock.stay()), tasks.create_task(listeners.watch(server.serve_too))]
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(lock.stay()), group.create_task(listeners.watch(server.serve_too))]
             await server.serve(sockets=sockets)
             for task in beside:
                 task.cancel()

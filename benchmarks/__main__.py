@@ -13,7 +13,22 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import answer, crashing, deaf, hang, leak, many, memory, profiles, recover, sandbox, stall, start, warm
+from benchmarks import (
+    answer,
+    crashing,
+    deaf,
+    flood,
+    hang,
+    leak,
+    many,
+    memory,
+    profiles,
+    recover,
+    sandbox,
+    stall,
+    start,
+    warm,
+)
 from benchmarks.installs import InstallError
 from benchmarks.machine import Machine
 from benchmarks.peers import install_peers
@@ -39,13 +54,14 @@ NAMES = (
     "leak",
     "hang",
     "stall",
+    "flood",
     "deaf",
     "crashing",
     "warm",
     "answer",
     "sandbox",
 )
-PEERLESS = {"profiles", "many", "hang", "stall", "deaf", "sandbox", "warm", "answer"}
+PEERLESS = {"profiles", "many", "hang", "stall", "flood", "deaf", "sandbox", "warm", "answer"}
 
 
 def parse() -> argparse.Namespace:
@@ -85,6 +101,7 @@ async def measure(options: argparse.Namespace, console: Console) -> None:
         "leak": lambda: leak.run(quick=quick),
         "hang": lambda: hang.run(QUICK_HANGS if quick else HANGS),
         "stall": lambda: stall.run(options.bots, 1 if quick else STALLS),
+        "flood": lambda: flood.run(flood.QUICK_SECONDS if quick else flood.SECONDS),
         "crashing": lambda: crashing.run(crash_bots, options.seconds, crash_peers),
         "warm": lambda: warm.run(*((QUICK_RESTARTS, QUICK_RESTARTS) if quick else (RESTARTS, REFUSED))),
         "deaf": lambda: deaf.run(1 if quick else DEAF_BOTS, quick=quick),

@@ -83,5 +83,11 @@ def configure_logging(program: str, level: str, *, json: bool, stream: TextIO | 
     structlog.contextvars.bind_contextvars(program=program)
 
 
+def share_lines(share: structlog.typing.Processor) -> None:
+    """Let `share` see each line of structlog's first: it may raise structlog.DropEvent. After `configure_logging`."""
+    before, *others = structlog.get_config()["processors"]
+    structlog.configure(processors=[before, share, *others])
+
+
 def _plain(stream: TextIO, info: Any) -> None:  # noqa: ANN401 - structlog's own exception tuple
     structlog.dev.plain_traceback(stream, info)

@@ -4,14 +4,18 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from flotilla.errors import FlotillaError, SetupError
 from flotilla.hardening import harden
 from flotilla.log import configure_logging
 from flotilla.mark import wear_mark
 from flotilla.redaction import redact_text
 from flotilla.settings import Settings, load_settings
+from flotilla.tasks import SideTaskError, telling
 from flotilla.visible import visible_block
 
+log = structlog.get_logger()
 EX_UNAVAILABLE = 69
 EX_CONFIG = 78
 """Exit codes of sysexits.h. supervisord.conf treats 78 as final: no restart mends a wrong setting."""
@@ -44,4 +48,20 @@ def run_program(
 
 
 async def _as_coroutine(main: Callable[[Settings], Awaitable[None]], settings: Settings) -> None:
-    await main(settings)
+    """Run `main`. Raises SideTaskError when a task beside it fails that nobody deals with; `main` is cancelled then."""
+    this, failures = asyncio.current_task(), list[SideTaskError]()
+
+    def end(name: str, error: BaseException) -> None:
+        log.critical("task.failed", task=name, exc_info=error)
+        failures.append(SideTaskError(name, error))
+        if this is not None:
+            this.cancel()
+
+    with telling(end):
+        try:
+            await main(settings)
+        except asyncio.CancelledError:
+            if not failures:
+                raise
+    if failures:
+        raise failures[0]

@@ -620,7 +620,7 @@ class FrameDecoder:
 
     def __init__(self, max_bytes: int = MAX_FRAME_BYTES) -> None:
         self._buffer = bytearray()
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
 
     def feed(self, received: bytes) -> Iterator[bytes]:
         """Yield the body of every frame that is complete now.
@@ -630,8 +630,8 @@ class FrameDecoder:
         self._buffer += received
         while len(self._buffer) >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer)
-            if length > self._max_bytes:
-                raise ProtocolError(f"a frame of {length} bytes is above the limit of {self._max_bytes}")
+            if length > self.max_bytes:
+                raise ProtocolError(f"a frame of {length} bytes is above the limit of {self.max_bytes}")
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return

@@ -218,6 +218,9 @@ class Settings(BaseSettings):
     delivery_probe: bool = Field(True, description="Whether a session that is acknowledged but silent is asked.")
     delivery_quiet_s: float = Field(30.0, gt=0, description="Seconds without any event before a session is asked.")
     delivery_answer_s: float = Field(10.0, gt=0, description="Seconds its answer may take before the session is deaf.")
+    reconnect_timeout_s: float = Field(
+        300.0, ge=1, le=86_400, description="Seconds a bot may be without its gateway session before a warm restart."
+    )
     interaction_guard: bool = Field(
         True, description="Whether what a bot's code has not answered in time is answered for it, and its errors told."
     )

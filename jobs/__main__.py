@@ -24,6 +24,7 @@ from flotilla.queue import open_arq
 from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from flotilla.tasks import spawn
 from jobs.advance import AdvanceOperation
 from jobs.retention import RetentionClock, forget_for_ever
 from jobs.sweep import sweep_for_ever
@@ -40,7 +41,7 @@ async def run(settings: Settings) -> None:
     prepare_home(settings)
     lock = ProgramLock(settings, "jobs")
     lock.acquire()
-    staying = asyncio.create_task(lock.stay())
+    staying = spawn("lock", lock.stay())
     record_release(settings, "jobs")
     url = settings.effective_redis_url
     nudges, arq, database = ValkeyNudges(url), open_arq(url), Database(settings.effective_database_url)

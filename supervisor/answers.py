@@ -9,6 +9,7 @@ import structlog
 
 from flotilla.errors import FlotillaError
 from flotilla.protocol import Answered, Ask, Topic, ToWorker
+from supervisor.containment import Containment
 from supervisor.member import Member
 
 ANSWER_TIMEOUT_S: Final = 25.0
@@ -29,8 +30,14 @@ Answerer = Callable[[Member, bytes], Awaitable[bytes]]
 class Answers:
     """Takes `Ask` from workers. topics: who answers what."""
 
-    def __init__(self, topics: Mapping[Topic, Answerer], tell: Callable[[str, ToWorker], bool]) -> None:
+    def __init__(
+        self,
+        topics: Mapping[Topic, Answerer],
+        tell: Callable[[str, ToWorker], bool],
+        containment: Containment | None = None,
+    ) -> None:
         self._topics, self._tell = topics, tell
+        self._containment = containment or Containment()
         self._open: dict[tuple[str, int, int], asyncio.Task[None]] = {}
         self._of_bot: Counter[str] = Counter()
 
@@ -43,7 +50,7 @@ class Answers:
             self._tell(member.bot.id, Answered(message.number, b"The bot asks for too much at once.", "busy"))
             return
         self._of_bot[member.bot.id] += 1
-        self._open[key] = task = asyncio.create_task(self._answer(member, message))
+        self._open[key] = task = self._containment.spawn(member.bot, "answer", self._answer(member, message))
         task.add_done_callback(lambda _: self._done(key))
 
     def _done(self, key: tuple[str, int, int]) -> None:

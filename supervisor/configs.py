@@ -17,6 +17,7 @@ from flotilla.errors import NotFoundError, RetryError
 from flotilla.ports import ConfigStore
 from flotilla.protocol import Configured, Hello, Reconfigure, ToWorker
 from supervisor.chronicle import Chronicle
+from supervisor.containment import Containment
 from supervisor.guilds import Guilds
 from supervisor.journal import Journal
 from supervisor.member import Member, is_wanted
@@ -44,7 +45,9 @@ class Configs:
         tell: Callable[[str, ToWorker], bool],
         apply: Callable[[Member, Event], None],
         fleet: tuple[str, ...],
+        containment: Containment | None = None,
     ) -> None:
+        self._containment = containment or Containment()
         self._store = store
         self._chronicle, self._journal = chronicle, journal
         self._tell, self._apply = tell, apply
@@ -87,7 +90,9 @@ class Configs:
         if hello.ready:
             self._came_up[member.bot.id] = hello.generation
         if member.config is None:
-            self._recalling[member.bot.id] = asyncio.create_task(self._recall(member, hello))
+            self._recalling[member.bot.id] = self._containment.spawn(
+                member.bot, "recall of its config", self._recall(member, hello)
+            )
         else:
             self._catch_up(member, hello)
 
@@ -139,6 +144,8 @@ class Configs:
         config, version = self._chosen(member)
         if member.worker.generation != generation or message.version != version:
             return  # it has changed again meanwhile, and the worker has been told so
+        if version == member.config_version:
+            return  # it was not asked to take what it runs with
         log.info(
             "config.answered",
             bot=member.bot.name,

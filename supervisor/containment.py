@@ -5,16 +5,18 @@ failed is left out for this bot and tried again, and all others go on. What is e
 process that is gone) is handled where it happens and never gets here.
 """
 
+import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import ParamSpec
+from typing import Any, ParamSpec, TypeVar
 
 import structlog
 
 from flotilla.domain.bots import Bot
 from flotilla.redaction import redact_text
+from flotilla.tasks import spawn
 
 RETRY_BASE_S = 0.5
 RETRY_CAP_S = 60.0
@@ -23,6 +25,7 @@ FORGOTTEN_S = 600.0
 
 ERROR_CHARS = 200
 P = ParamSpec("P")
+T = TypeVar("T")
 log = structlog.get_logger()
 
 
@@ -61,7 +64,7 @@ class Containment:
         try:
             act(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must stay this bot's
-            self._failed(bot, what, error)
+            self.set_aside(bot, what, error)
             return False
         if self._faults:
             self._mended(bot, what)
@@ -72,6 +75,15 @@ class Containment:
         if self._faults and not self.due(bot.id, what):
             return False
         return self.attempt(bot, what, act, *args, **kwargs)
+
+    def spawn(self, bot: Bot, what: str, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Begin a task for one bot; what it raises is set aside as `attempt` does."""
+
+        def failed(error: BaseException) -> None:
+            if isinstance(error, Exception):  # what else there is ends the loop by itself
+                self.set_aside(bot, what, error)
+
+        return spawn(f"{what} of {bot.name}", work, failed)
 
     def due(self, bot_id: str, what: str) -> bool:
         """Return whether something may be tried now."""
@@ -97,7 +109,8 @@ class Containment:
         """Drop what is known of a bot that is removed."""
         self._faults = {key: fault for key, fault in self._faults.items() if key[0] != bot_id}
 
-    def _failed(self, bot: Bot, what: str, error: Exception) -> None:
+    def set_aside(self, bot: Bot, what: str, error: Exception) -> None:
+        """Note what was raised for one bot, and that it is left out."""
         now = self._clock()
         text = redact_text(f"{type(error).__name__}: {error}")[:ERROR_CHARS]
         fault = self._faults.setdefault((bot.id, what), _Fault(text))

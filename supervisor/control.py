@@ -17,6 +17,7 @@ from msgspec import structs
 
 from flotilla.domain.config import BotConfig
 from flotilla.domain.policy import Policy
+from flotilla.domain.reasons import reason_told
 from flotilla.domain.worker import BecameReady, Failed, Heartbeat, LostReady, State
 from flotilla.errors import FlotillaError
 from flotilla.protocol import (
@@ -37,6 +38,7 @@ from flotilla.protocol import (
     WorkerConfig,
     WorkerLimits,
 )
+from supervisor.admission import Admission
 from supervisor.configs import Configs
 from supervisor.containment import Containment
 from supervisor.fleet import Fleet
@@ -81,6 +83,7 @@ class ControlServer:
         sessions: Sessions,
         configs: Configs,
         takers: Mapping[type, Taker],
+        admission: Admission,
         containment: Containment,
         users: BotUsers | None = None,
         offended: Callable[[Member, str], object] = lambda _member, _why: None,
@@ -94,6 +97,7 @@ class ControlServer:
         self._requests = requests
         self._users = users
         self._takers = takers
+        self._admission = admission
         self._offended = offended
         self._lend = lend
         self._containment = containment
@@ -102,7 +106,6 @@ class ControlServer:
         self._server: asyncio.Server | None = None
         self._bound: tuple[int, int] | None = None
         self._links: dict[str, Link] = {}
-        self._meeting: set[asyncio.Task[None]] = set()
         self._connections: Counter[str] = Counter()
         self._crowd_told_at = float("-inf")
         self.on_new: Callable[[Member], None] = lambda _: None
@@ -241,6 +244,9 @@ class ControlServer:
         if why:
             self._refuse(link, hello, why)
             return
+        if not self._admission.may_move(member, ready=hello.ready):
+            link.close()
+            return
         link.belongs_to(member, hello.generation)
         self._fleet.forked(hello.bot_id, hello.generation, link.pid, None)
         if hello.running:
@@ -249,12 +255,14 @@ class ControlServer:
         member.met_generation = hello.generation
         self.on_new(member)
         link.hold()
-        task = asyncio.create_task(self._give_token(link, member, hello))
-        self._meeting.add(task)
-        task.add_done_callback(self._meeting.discard)
+        self._containment.spawn(member.bot, "greeting", self._give_token(link, member, hello))
 
     async def _give_token(self, link: Link, member: Member, hello: Hello) -> None:
-        given = await self._credentials(member)
+        try:
+            given = await self._credentials(member)
+        except Exception:
+            link.close()
+            raise
         welcome = self._welcome
         if given is None or not self._containment.attempt(member.bot, "greeting", welcome, link, member, hello, given):
             link.close()
@@ -332,8 +340,10 @@ class ControlServer:
         """Let a worker's message have its effect; what breaks over it is set aside for this bot alone."""
         if isinstance(message, Hello | Fetch):
             raise ProtocolError(f"{type(message).__name__} comes first, and once")
-        what = f"message {type(message).__name__}"
-        self._containment.attempt(member.bot, what, self._take, member, generation, message)
+        admitted = self._admission.of(member, message)
+        if admitted is not None:
+            what = f"message {type(message).__name__}"
+            self._containment.attempt(member.bot, what, self._take, member, generation, admitted)
 
     def _take(self, member: Member, generation: int, message: FromWorker) -> None:
         taker = self._takers.get(type(message))
@@ -352,6 +362,7 @@ class ControlServer:
             case Failing("killed") if member.worker.state is State.STOPPING or member.worker.generation != generation:
                 pass  # it says that it was told to end; so it was, by us
             case Failing(code, detail):
+                code = reason_told(code)
                 log.error("worker.failing", bot=member.bot.name, generation=generation, reason=code, detail=detail)
                 self._fleet.apply(member, Failed(generation, self._configs.cause(member, generation, code, detail)))
 

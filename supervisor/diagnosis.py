@@ -14,6 +14,7 @@ from flotilla.domain.diagnosis import Exit, Stacks
 from flotilla.ports import FleetRow, FleetStore
 from flotilla.redaction import redact_values
 from supervisor.botlogs import FLOOD_LOOK_S, LOOK_S, BotLogs, Key
+from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.member import Member
 from supervisor.writer import Refused, Writer
@@ -48,9 +49,11 @@ class Diagnosis:
         log_dir: Path,
         bot_log_bytes: int,
         refused: Refused,
+        containment: Containment | None = None,
         secrets_of: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self._store = store
+        self._containment = containment or Containment()
         self._log_dir = log_dir
         self._secrets_of = secrets_of
         self._logs = BotLogs(bot_log_bytes)
@@ -120,7 +123,7 @@ class Diagnosis:
             answered = max(row.stacks_answered, self._answered.get(bot.id, 0))
             if member is None or bot.stacks_epoch <= answered or bot.id in self._answers:
                 continue
-            task = asyncio.create_task(self._answer(member, bot.stacks_epoch))
+            task = self._containment.spawn(bot, "stacks", self._answer(member, bot.stacks_epoch))
             self._answers[bot.id] = task
 
     async def _answer(self, member: Member, epoch: int) -> None:

@@ -127,7 +127,7 @@ class Fleet:
             if self._to_restart.pop(bot_id, None) != generation or self._members.get(bot_id) is not member:
                 return
             if member.worker.generation == generation and member.worker.state is State.RUNNING:
-                self._apply(member, event)
+                self._containment.attempt(member.bot, "restart", self._apply, member, event)
 
         self._to_restart[bot_id] = generation
         self._journal.put(member.status())  # there must be something whose storing shows that more can be stored
@@ -192,11 +192,12 @@ class Fleet:
 
     def exited(self, bot_id: str, generation: int, exit_code: int | None) -> None:
         """The process of a generation is gone."""
+        # Also of a bot that is removed: who waits for all processes to end waits for this one.
+        had_handed_over, why = self._predecessors.gone(bot_id, generation)
         member = self._members.get(bot_id)
         if member is None:
             return
         worker = member.worker
-        had_handed_over, why = self._predecessors.gone(bot_id, generation)
         if had_handed_over:
             self._tell_gone(member, generation, exit_code, why)
         elif worker.generation == generation:
@@ -214,7 +215,8 @@ class Fleet:
     def _let_go(self, member: Member, before: Worker) -> None:
         """The next incarnation begins while the process of this one, which has handed over, still lives."""
         if member.process is not None:
-            self._predecessors.add(member.bot.id, before.generation, member.process, before.reason, self.now())
+            why = before.reason if before.state is State.STOPPING else member.worker.reason
+            self._predecessors.add(member.bot.id, before.generation, member.process, why, self.now())
         self._without_process(member)
 
     def _without_process(self, member: Member) -> None:

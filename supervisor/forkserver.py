@@ -29,12 +29,19 @@ from flotilla.protocol import (
     from_fork_server,
 )
 from flotilla.redaction import redact_text
+from flotilla.tasks import awaited
 from supervisor.processes import catches
 from supervisor.zygote import ForkServerProcess
 
 READ_BYTES = 64 * 1024
 EXIT_CODE_TIMEOUT_S = 0.5
 """A pidfd tells of an exit first; the fork server's word on the exit code follows within milliseconds, or never."""
+
+EXIT_CODE_KEPT_S = 60.0
+"""An exit code that nobody has asked for by then is of a worker that nobody held."""
+
+Incarnation = tuple[str, int]
+"""A bot's id and a generation of its worker. Exit codes are kept by it: the kernel gives a pid to others again."""
 
 LOOK_S = 1.0
 MAX_SILENT_LOOKS = 10
@@ -104,9 +111,8 @@ class ForkServer:
         self._preload = preload
         self._writer: asyncio.StreamWriter | None = None
         self._under_way: dict[tuple[str, int], Fork] = {}
-        self._exit_codes: dict[int, asyncio.Future[int]] = {}
-        self._pids: set[int] = set()
-        self._children: set[int] = set()
+        self._exit_codes: dict[Incarnation, asyncio.Future[int]] = {}
+        self._children: dict[int, Incarnation] = {}
         self._warmed_up: asyncio.Future[NotUpError | None] = asyncio.get_running_loop().create_future()
         self._up: asyncio.Future[NotUpError | None] = asyncio.get_running_loop().create_future()
         self._said: deque[str] = deque(maxlen=OUTPUT_LINES)
@@ -157,20 +163,21 @@ class ForkServer:
         """Seconds since it was asked something that it has not answered."""
         return 0.0 if self._asked_at is None else asyncio.get_running_loop().time() - self._asked_at
 
-    def is_parent_of(self, pid: int) -> bool:
+    def is_parent_of(self, worker: Incarnation) -> bool:
         """Return whether it forked the worker whose exit code was not asked for yet."""
-        return pid in self._pids
+        return worker in self._exit_codes
 
-    async def exit_code(self, pid: int) -> int | None:
+    async def exit_code(self, worker: Incarnation) -> int | None:
         """Return the exit code of a worker that has ended, or None if that cannot be known."""
-        future = self._exit_code_future(pid)
+        future = self._exit_codes.get(worker)
+        if future is None:
+            return None
         try:
             return await asyncio.wait_for(asyncio.shield(future), EXIT_CODE_TIMEOUT_S)
         except TimeoutError:
             return None
         finally:
-            self._exit_codes.pop(pid, None)
-            self._pids.discard(pid)
+            self._exit_codes.pop(worker, None)
 
     async def up(self, preload_timeout_s: float) -> None:
         """Return when it is warm and has imported everything.
@@ -219,7 +226,7 @@ class ForkServer:
     async def run(self) -> None:
         """Serve until the process ends or `close` is called. Cancelled, it ends the process."""
         log.info("forkserver.started", number=self.number, pid=self.pid)
-        listening = asyncio.create_task(self._listen())
+        listening = awaited(self._listen())
         try:
             reader, self._writer = await asyncio.open_connection(sock=self._process.socket)
             self._writer.write(encode(self._preload))
@@ -230,7 +237,7 @@ class ForkServer:
             self._writer, self.warm = None, False
             await self._bury(listening)
 
-    async def _bury(self, listening: asyncio.Task[None]) -> None:
+    async def _bury(self, listening: asyncio.Future[None]) -> None:
         await asyncio.to_thread(self._process.end)
         with contextlib.suppress(TimeoutError, OSError):
             await asyncio.wait_for(listening, 1.0)
@@ -238,7 +245,6 @@ class ForkServer:
         why = self._why_ended or f"The fork server ended before it was up, with exit code {code}."
         self._come(NotUpError(why, self._last_words()), self._warmed_up, self._up)
         lost, self._under_way = self._under_way, {}
-        self._pids.clear()
         self._children.clear()
         self._exit_codes.clear()
         self.ended.set()
@@ -270,8 +276,9 @@ class ForkServer:
                 self._preloaded(redact_text(fault))
             case Forked():
                 self._under_way.pop((message.bot_id, message.generation), None)
-                self._pids.add(message.pid)
-                self._children.add(message.pid)
+                worker = message.bot_id, message.generation
+                self._children[message.pid] = worker
+                self._exit_codes[worker] = asyncio.get_running_loop().create_future()
                 self._handlers.forked(message, self.number)
             case ForkFailed():
                 self._under_way.pop((message.bot_id, message.generation), None)
@@ -279,11 +286,16 @@ class ForkServer:
             case Pong():
                 self._asked_at, self._unanswered = None, 0
             case Reaped():
-                self._children.discard(message.pid)
-                future = self._exit_code_future(message.pid)
-                if not future.done():
-                    future.set_result(message.exit_code)
+                self._reaped(message)
         self._changed.set()
+
+    def _reaped(self, message: Reaped) -> None:
+        worker = self._children.pop(message.pid, None)
+        future = None if worker is None else self._exit_codes.get(worker)
+        if worker is None or future is None or future.done():
+            return
+        future.set_result(message.exit_code)
+        asyncio.get_running_loop().call_later(EXIT_CODE_KEPT_S, self._exit_codes.pop, worker, None)
 
     def _warmed(self, warm_s: float, version: int) -> None:
         if version != VERSION:
@@ -307,9 +319,6 @@ class ForkServer:
         for future in futures:
             if not future.done():
                 future.set_result(fault)
-
-    def _exit_code_future(self, pid: int) -> asyncio.Future[int]:
-        return self._exit_codes.setdefault(pid, asyncio.get_running_loop().create_future())
 
     # What it prints --------------------------------------------------------------------------------------------------
 

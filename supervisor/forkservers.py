@@ -11,7 +11,7 @@ from msgspec import structs
 
 from flotilla.domain.vitals import ForkServerState, HostVitals
 from flotilla.protocol import Fork, Preload
-from supervisor.forkserver import LOOK_S, ForkHandlers, ForkServer, NotUpError
+from supervisor.forkserver import LOOK_S, ForkHandlers, ForkServer, Incarnation, NotUpError
 from supervisor.zygote import ForkServerProcess
 
 RESTART_CAP_S = 10.0
@@ -65,10 +65,10 @@ class ForkServers:
         else:
             server.fork(order)
 
-    async def exit_code(self, pid: int) -> int | None:
+    async def exit_code(self, worker: Incarnation) -> int | None:
         """Return the exit code of a worker that has ended, or None if no living fork server was its parent."""
-        parent = next((server for server in self._living if server.is_parent_of(pid)), None)
-        return None if parent is None else await parent.exit_code(pid)
+        parent = next((server for server in self._living if server.is_parent_of(worker)), None)
+        return None if parent is None else await parent.exit_code(worker)
 
     def pids(self) -> set[int]:
         """Return the pids of those that live. May be called in any thread."""

@@ -13,6 +13,7 @@ from flotilla.domain.heap import MAX_TRACE_S, Heap, HeapReport
 from flotilla.ports import FleetRow, FleetStore
 from flotilla.protocol import Heap as HeapMessage
 from flotilla.protocol import TakeHeap
+from supervisor.containment import Containment
 from supervisor.fleet import Fleet
 from supervisor.member import Member
 from supervisor.writer import Refused, Writer
@@ -30,7 +31,7 @@ log = structlog.get_logger()
 class Heaps:
     """Requests under way. tell: sends a message to a bot's worker and returns False if it is not connected."""
 
-    def __init__(self, store: FleetStore, refused: Refused) -> None:
+    def __init__(self, store: FleetStore, refused: Refused, containment: Containment | None = None) -> None:
         self._store = store
         self.writer: Writer[Heap] = Writer(
             "heaps",
@@ -39,6 +40,7 @@ class Heaps:
             owner=lambda row: row.bot_id,
             lesser=lambda row: replace(row, report=None, fault=UNSTORABLE),
         )
+        self._containment = containment or Containment()
         self.tell: Tell = lambda _bot_id, _message: False
         self._numbers = itertools.count(1)
         self._asked: dict[tuple[str, int, int], asyncio.Future[HeapReport]] = {}
@@ -63,7 +65,9 @@ class Heaps:
             answered = max(row.heap_answered, self._answered.get(bot.id, 0))
             if member is None or bot.heap_epoch <= answered or bot.id in self._answers:
                 continue
-            task = asyncio.create_task(self._answer(member, bot.heap_epoch, bot.heap_trace_s or 0.0))
+            task = self._containment.spawn(
+                bot, "look at its heap", self._answer(member, bot.heap_epoch, bot.heap_trace_s or 0.0)
+            )
             self._answers[bot.id] = task
 
     def forget(self, bot_id: str) -> None:

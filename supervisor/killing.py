@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from flotilla.processes import title
+from flotilla.tasks import spawn
 from flotilla.users import kill_user
 from supervisor.processes import signal_alone
 from supervisor.remains import Ended, Left, Living, Look, look
@@ -138,7 +139,7 @@ class Killing:
     def _begin(self) -> None:
         if self._task is None or self._task.done():
             self._told.clear()
-            self._task = asyncio.create_task(self._run())
+            self._task = spawn("remains", self._run())
 
     async def _run(self) -> None:
         while self._waiting or self._of_nobody:

@@ -10,15 +10,30 @@ from typing import Protocol
 import structlog
 
 from flotilla.peer import credentials
-from flotilla.protocol import Fetch, FrameDecoder, FromWorker, Hello, ProtocolError, ToWorker, encode, from_worker
+from flotilla.protocol import (
+    MAX_FRAME_BYTES,
+    Fetch,
+    FrameDecoder,
+    FromWorker,
+    Hello,
+    ProtocolError,
+    ToWorker,
+    encode,
+    from_worker,
+)
 from supervisor.member import Member
-from supervisor.pace import PER_S, Pace
+from supervisor.pace import HELLO_COSTS, PER_S, PERSISTS_S
 
 HELLO_TIMEOUT_S = 5.0
 READ_BYTES = 16 * 1024
 WRITE_BUFFER_BYTES = 64 * 1024
 MIN_PAUSE_S = 0.05
 """Several messages at a time cost a slowed-down peer's supervisor less than each on its own."""
+
+HELLO_BYTES = 1024
+"""A stranger's first message, which is Hello, is no larger."""
+
+FLOOD_TOLD_EVERY_S = 60.0
 
 _received = memoryview(bytearray(READ_BYTES))
 """Where all connections read into, one after the other: what one has read is decoded before the next one reads."""
@@ -53,9 +68,9 @@ class Link(asyncio.BufferedProtocol):
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
-        self._decoder = FrameDecoder()
-        self._pace = Pace(time.monotonic())
+        self._decoder = FrameDecoder(HELLO_BYTES)
         self._held = False
+        self._slowed: asyncio.TimerHandle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self.member: Member | None = None
@@ -101,13 +116,21 @@ class Link(asyncio.BufferedProtocol):
     def go_on(self) -> None:
         """Take what has come meanwhile, and what comes."""
         self._held = False
-        if self._transport is not None and self.is_open:
+        self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._waits and self._transport is not None and self.is_open:
             self._transport.resume_reading()
             self._work(b"")
+
+    @property
+    def _waits(self) -> bool:
+        return self._held or self._slowed is not None
 
     def belongs_to(self, member: Member, generation: int) -> None:
         """From now on the peer is this worker."""
         self.member, self.generation = member, generation
+        self._decoder.max_bytes = MAX_FRAME_BYTES
         self._stop_timer()
 
     def close(self) -> None:
@@ -139,8 +162,10 @@ class Link(asyncio.BufferedProtocol):
         self._stop_timer()
         if exc is not None:
             self._hear_the_rest()
-            log.warning("control.dropped", error=f"{type(exc).__name__}: {exc}")
+            self._tell_dropped(f"{type(exc).__name__}: {exc}")
         self._stop_timer()
+        if self._slowed is not None:
+            self._slowed.cancel()
         self._keeper.lost(self)
 
     def _hear_the_rest(self) -> None:
@@ -150,11 +175,11 @@ class Link(asyncio.BufferedProtocol):
         one ended would be left unread, and a token that is dead would be tried again. What is left is no more than the
         kernel's buffer holds. A peer that was too fast, or is a stranger, is not heard.
         """
-        if self.member is None or self._held or self._transport is None:
+        if self.member is None or self._waits or self._transport is None:
             return
         descriptor = self._transport.get_extra_info("socket").fileno()
         with contextlib.suppress(OSError):  # there is nothing left
-            while not self._held and (received := os.read(descriptor, READ_BYTES)):
+            while not self._waits and (received := os.read(descriptor, READ_BYTES)):
                 self._work(received)
 
     # Frames ----------------------------------------------------------------------------------------------------------
@@ -163,17 +188,18 @@ class Link(asyncio.BufferedProtocol):
         """Take all whole frames, or those up to where the peer must wait; the decoder keeps the rest."""
         try:
             for body in self._decoder.feed(received):
-                self._take(from_worker.decode(body), len(body))
+                self._take(from_worker.decode(body))
                 # What a worker said before it ended counts, also when it could not be answered any more.
-                if self._held or (self.member is None and not self.is_open):
-                    return
+                if self._waits or (self.member is None and not self.is_open):
+                    break
+            self._spend(0, len(received))
         except (ProtocolError, ValueError) as fault:
             why = f"{type(fault).__name__}: {fault}"
             self._drop(why)
             if self.member is not None:
                 self._keeper.offended(self.member, why)
 
-    def _take(self, message: FromWorker, size_bytes: int) -> None:
+    def _take(self, message: FromWorker) -> None:
         if self.member is None:
             if isinstance(message, Fetch):
                 self._keeper.fetch(self, message)
@@ -181,22 +207,48 @@ class Link(asyncio.BufferedProtocol):
             if not isinstance(message, Hello):
                 raise ProtocolError("the first message was not Hello")
             self._keeper.meet(self, message)
+            self._spend(HELLO_COSTS, 0)
             return
         self._keeper.take(self.member, self.generation, message)
-        wait_s = self._pace.take(time.monotonic(), size_bytes)
-        if wait_s:
-            self._slow_down(wait_s, self.member)
+        self._spend(1, 0)
 
-    def _slow_down(self, wait_s: float, member: Member) -> None:
-        if not self._pace.exceeded:
-            self._pace.exceeded = True
+    def _spend(self, messages: int, size_bytes: int) -> None:
+        """Count what came; read no more for a while from a bot that is too fast. Raises ProtocolError if it persists.
+
+        Nothing is read and thrown away: what it sends waits in the kernel, and it waits with it.
+        """
+        member = self.member
+        if member is None:
+            return
+        pace, now = member.pace, time.monotonic()
+        wait_s = pace.take(now, messages, size_bytes)
+        if not wait_s:
+            return
+        if pace.persists(now):
+            pace.over_since = None
+            raise ProtocolError(f"for {PERSISTS_S:g} s it has sent more than {PER_S:g} messages a second, or as large")
+        if self._slowed is not None or not self.is_open:
+            return
+        if now - member.flood_told_at >= FLOOD_TOLD_EVERY_S:
+            member.flood_told_at = now
             log.warning("control.flooded", bot=member.bot.name, pid=member.worker.pid, messages_per_s=PER_S)
-        self.hold()
-        self._timer = asyncio.get_running_loop().call_later(max(wait_s, MIN_PAUSE_S), self.go_on)
+        if self._transport is not None:
+            self._transport.pause_reading()
+        self._slowed = asyncio.get_running_loop().call_later(max(wait_s, MIN_PAUSE_S), self._catch_up)
+
+    def _catch_up(self) -> None:
+        self._slowed = None
+        self._read_on()
 
     def _drop(self, why: str) -> None:
-        log.warning("control.dropped", error=why)
+        self._tell_dropped(why)
         self.close()
+
+    def _tell_dropped(self, why: str) -> None:
+        if self.member is None:
+            log.warning("control.dropped", error=why)
+        else:
+            log.warning("control.dropped", bot=self.member.bot.name, error=why)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -17,6 +17,7 @@ from flotilla.domain.uptime import expected_after
 from flotilla.domain.vitals import NO_VITALS, Vitals
 from flotilla.domain.worker import State, Worker
 from flotilla.ports import FleetRow
+from supervisor.pace import Pace
 from supervisor.processes import WorkerProcess
 
 REMEMBERED_WAITS = 5
@@ -34,7 +35,8 @@ class Member:
     that made the process, or the last process. asked: somebody wants a bot to run that was stopped. start_cause: why
     the current incarnation was started, of `sessions.Cause`. config, config_version: that the worker runs with, or the
     last one did; None: not known. outcome: what came of its configs. met_generation: of the last new worker that proved
-    itself to this supervisor. clock: the seconds that its worker's times are in.
+    itself to this supervisor. clock: the seconds that its worker's times are in. pace: what it may send now.
+    flood_told_at: monotonic second.
     """
 
     bot: Bot
@@ -59,6 +61,8 @@ class Member:
     outcome: ConfigOutcome = NO_OUTCOME
     met_generation: int = 0
     clock: Callable[[], float] = time.monotonic
+    pace: Pace = field(default_factory=Pace)
+    flood_told_at: float = float("-inf")
 
     def status(self) -> BotStatus:
         """Return what is observed now, as it is stored."""

@@ -75,7 +75,6 @@ class MemoryWatch:
         self._soon: dict[str, _Watched] = {}
         self._scan_at = self._tidy_at = 0.0
         self._renewing: dict[str, tuple[int, float]] = {}
-        self._telling: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -204,9 +203,7 @@ class MemoryWatch:
         if not asked:
             self._tell(member, finding, facts)
             return
-        task = asyncio.create_task(self._ask_and_tell(member, finding, facts))
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._containment.spawn(member.bot, "warning of its memory", self._ask_and_tell(member, finding, facts))
 
     async def _ask_and_tell(self, member: Member, finding: Finding, facts: dict[str, Any]) -> None:
         heap = await self._snapshot(member)

@@ -24,12 +24,15 @@ from flotilla.db.uptime import SqlUptime
 from flotilla.domain.claims import SLOT, Claim, Claimant
 from flotilla.home import ProgramLock, prepare_home
 from flotilla.installation import claimant
+from flotilla.log import share_lines
 from flotilla.program import run_program
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from flotilla.tasks import spawn
 from supervisor.awake_loop import AwakeLoop
 from supervisor.claim import HeldClaim, turn_away
 from supervisor.late_nudges import LateNudges
+from supervisor.log_share import LogShare
 from supervisor.parent import everything_stops
 from supervisor.supervisor import Supervisor
 from supervisor.zygote import ForkServerProcess
@@ -50,11 +53,13 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     """Run until SIGTERM or SIGINT. Raises SetupError when this home cannot be supervised."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, AwakeLoop)  # noqa: S101 - `run` asked for it
+    log_share = LogShare()
+    share_lines(log_share)
     prepare_home(settings)
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
     lock = ProgramLock(settings, "supervisor")
     lock.acquire()
-    staying = asyncio.create_task(lock.stay())
+    staying = spawn("lock", lock.stay())
     _raise_file_limit()
     database = Database(settings.effective_database_url)
     nudges = LateNudges(settings)
@@ -75,6 +80,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             SqlStock(database),
             loop,
             fork_server,
+            log_share,
         )
         database.availability.report("supervisor", settings, supervisor.database_was_away)
         stop = asyncio.Event()
@@ -89,7 +95,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
             stopped = claim.lost_to is not None or signal.SIGINT in signals or await everything_stops()
             return stopped
 
-        holding = asyncio.create_task(claim.run())
+        holding = spawn("claim", claim.run())
         try:
             own_boot = held.processes_boot_id in {None, mine.boot_id}
             await supervisor.run(stop, stop_bots(), own_boot=own_boot, taken_over=partial(_adopted, claims, mine, held))

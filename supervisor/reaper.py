@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -11,6 +11,7 @@ from flotilla.domain.worker import Failed, LostReady, MemoryExceeded
 from flotilla.mark import worker_number
 from flotilla.processes import TICKS_PER_S, ticks_now
 from flotilla.protocol import EXIT_HOST_FAULT
+from flotilla.tasks import awaited
 from supervisor.chronicle import Chronicle
 from supervisor.configs import Configs
 from supervisor.containment import Containment
@@ -58,7 +59,6 @@ class Reaper:
         self._killing = Killing(self._living, self._tell_stubborn)
         # What is started by supervisord is a subreaper's child; without it orphans of a dead fork server go elsewhere.
         self._supervisord = frozenset({os.getppid()} if "SUPERVISOR_ENABLED" in os.environ else ())
-        self._exits: set[asyncio.Task[None]] = set()
         self._looked_at = ticks_now()
 
     def look(self) -> None:
@@ -71,7 +71,7 @@ class Reaper:
         at_once = now - self._looked_at < SEEN_WITHIN_S * TICKS_PER_S
         alive_at = now if at_once else self._looked_at
         worker = self._worker(member, generation, process.pid, process.started_at, alive_at)
-        self._start(self._reap(member, generation, process.pid, worker))
+        self._containment.spawn(member.bot, "end of its process", self._reap(member, generation, process.pid, worker))
 
     def lost(self, member: Member, status: BotStatus) -> None:
         """Take the end of a worker that ended while no supervisor saw it."""
@@ -79,7 +79,7 @@ class Reaper:
         alive_at = max(ticks_at(status.heartbeat_at), ticks_at(member.unheard_since))
         pid = NO_PID if status.pid is None else status.pid
         worker = self._worker(member, status.generation, pid, status.process_started_at, alive_at)
-        self._start(self._bury(member, status.generation, worker))
+        self._containment.spawn(member.bot, "end of its process", self._bury(member, status.generation, worker))
 
     def all_adopted(self) -> None:
         """End what is left of workers that not even the supervisor before remembered."""
@@ -92,11 +92,6 @@ class Reaper:
     async def drain(self) -> None:
         """Return when nothing of those that have ended is left."""
         await self._killing.drain()
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        self._exits.add(task)
-        task.add_done_callback(self._exits.discard)
 
     def _worker(self, member: Member, generation: int, pid: int, started_at: int | None, alive_at: int) -> Ended:
         """Without the time of its start, who is in its session proves nothing."""
@@ -139,13 +134,17 @@ class Reaper:
 
     async def _reap(self, member: Member, generation: int, pid: int, worker: Ended) -> None:
         """Its lifecycle goes on when nothing of it lives: no next one beside it, and STOPPED means gone."""
-        ending = asyncio.ensure_future(self._end(worker))
-        exit_code = await self._forks.exit_code(pid)
-        if exit_code is None:  # then its own last word is all there is
-            await self._heard_out(member.bot.id, generation)
-        if not (await asyncio.wait({ending}, timeout=UNNOTICED_S))[0]:
-            self._containment.attempt(member.bot, "exit", self._fleet.apply, member, LostReady(generation))
+        exit_code = None
+        try:
+            ending = awaited(self._end(worker))
+            exit_code = await self._forks.exit_code((member.bot.id, generation))
+            if exit_code is None:  # then its own last word is all there is
+                await self._heard_out(member.bot.id, generation)
+            if not (await asyncio.wait({ending}, timeout=UNNOTICED_S))[0]:
+                self._containment.attempt(member.bot, "exit", self._fleet.apply, member, LostReady(generation))
             await ending
+        except Exception as error:  # noqa: BLE001 - whatever it is, the process is gone
+            self._containment.set_aside(member.bot, "end of its process", error)
         log.info("worker.exited", bot=member.bot.name, generation=generation, pid=pid, exit_code=exit_code)
         self._containment.attempt(member.bot, "cause of its exit", self._understand, member, generation, exit_code)
         self._containment.attempt(member.bot, "exit", self._fleet.exited, member.bot.id, generation, exit_code)

@@ -32,6 +32,7 @@ from flotilla.domain.sessions import (
 from flotilla.ports import SessionStore
 from flotilla.protocol import AskIdentify, GatewayAnswer, GatewaySeen, IdentifiedAlone, MayIdentify, NotYet, ToWorker
 from supervisor.chronicle import Chronicle
+from supervisor.containment import Containment
 from supervisor.member import Member
 from supervisor.writer import Writer
 
@@ -90,7 +91,9 @@ class Sessions:
         alone_after_s: float = 12.0,
         clock: Callable[[], datetime] | None = None,
         booted_at: datetime | None = None,
+        containment: Containment | None = None,
     ) -> None:
+        self._containment = containment or Containment()
         self._store = store
         self._chronicle = chronicle
         self._tell = tell
@@ -139,6 +142,11 @@ class Sessions:
             return None
         self._refused(member, answer)
         return answer.code or "session_budget", answer.wait_s
+
+    def affordable(self, member: Member) -> bool:
+        """Return whether a bot could begin new sessions now without anybody asking for it, should it have to."""
+        count = cold_cost(self._ledger(member))
+        return self._decide(member, Cause.PLANNED, 0, interval_s=0, count=count).wait_s <= 0
 
     # Asked by workers ------------------------------------------------------------------------------------------------
 
@@ -204,18 +212,19 @@ class Sessions:
         if not 0 <= question.shard_id < SHARDS_MAX:
             log.warning("sessions.nonsense", bot=member.bot.name, told=repr(question))
             return
+        if generation != member.worker.generation:
+            return  # it has been replaced meanwhile, and the next one may be waiting for its own answer
         key = member.bot.id, question.shard_id
         before = self._asking.get(key)
         if before is not None:
             before.cancel()
-        task = self._asking[key] = asyncio.create_task(self._answer(member, generation, question))
+        work = self._answer(member, generation, question)
+        task = self._asking[key] = self._containment.spawn(member.bot, "session start", work)
         task.add_done_callback(lambda done: self._done(key, done))
 
     def _done(self, key: tuple[str, int], task: asyncio.Task[None]) -> None:
         if self._asking.get(key) is task:
             del self._asking[key]
-        if not task.cancelled() and task.exception() is not None:
-            log.error("sessions.broken", bot_id=key[0], error=repr(task.exception()))
 
     async def _answer(self, member: Member, generation: int, question: AskIdentify) -> None:
         bot_id, shard_id, number = member.bot.id, question.shard_id, question.number

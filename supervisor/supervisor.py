@@ -16,6 +16,7 @@ from flotilla.domain.claims import SLOT
 from flotilla.domain.config import own_code
 from flotilla.domain.diagnosis import Exit
 from flotilla.domain.policy import MIB
+from flotilla.domain.shares import Shares
 from flotilla.domain.worker import HandedOver, State
 from flotilla.errors import FlotillaError, RetryError
 from flotilla.mark import mark_of
@@ -56,7 +57,9 @@ from flotilla.protocol import (
 from flotilla.release import record_release
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
+from flotilla.tasks import spawn
 from supervisor.about import About
+from supervisor.admission import Admission
 from supervisor.answers import LOOKS_AT_ONCE, Answers
 from supervisor.awake_loop import AwakeLoop
 from supervisor.chronicle import Chronicle
@@ -76,6 +79,7 @@ from supervisor.host_faults import HostFaults, require_descriptors
 from supervisor.isolation import Isolation
 from supervisor.journal import Journal
 from supervisor.lending import Lender
+from supervisor.log_share import LogShare
 from supervisor.member import Member, is_wanted
 from supervisor.memory_watch import MemoryWatch
 from supervisor.metrics import Metrics
@@ -93,6 +97,7 @@ from supervisor.stalls import TICK_S, Stalls
 from supervisor.stock import Stock
 from supervisor.storing import Away, store_all
 from supervisor.tokens import Tokens
+from supervisor.unready import Unready
 from supervisor.unstored import Unstored, newest
 from supervisor.zygote import ForkServerProcess
 
@@ -123,15 +128,17 @@ class Supervisor:
         stock: StockStore,
         loop: AwakeLoop,
         fork_server: ForkServerProcess | None = None,
+        log_share: LogShare | None = None,
     ) -> None:
         self._settings = settings
         self._store = store
         self._nudges = nudges
+        self._log_share = log_share or LogShare()
         self._look_now = asyncio.Event()
         self._stopping = False
-        self._afterwards: set[asyncio.Task[None]] = set()
         self._unstored = Unstored(settings.run_dir / "unstored.json")
-        self._chronicle = Chronicle(store)
+        shares = Shares()
+        self._chronicle = Chronicle(store, shares)
         not_stored = self._chronicle.not_stored
         self._journal = Journal(store, not_stored, self._unstored)
         self._tokens = Tokens(store, vault)
@@ -147,17 +154,24 @@ class Supervisor:
             settings.preload_timeout_s,
             fork_server,
         )
+        self._admission = Admission(shares, self._tell, self._chronicle.note)
         self._host_faults = HostFaults(self._chronicle)
-        self._diagnosis = Diagnosis(
-            store, settings.log_dir, settings.bot_log_mb * MIB, not_stored, self._tokens.secrets_of
-        )
         self._containment = Containment(self._chronicle.note)
+        self._diagnosis = Diagnosis(
+            store,
+            settings.log_dir,
+            settings.bot_log_mb * MIB,
+            not_stored,
+            self._containment,
+            self._tokens.secrets_of,
+        )
         self._sessions = Sessions(
             sessions,
             self._chronicle,
             self._tell,
             interval_s=settings.identify_interval_s,
             alone_after_s=settings.alone_after_s,
+            containment=self._containment,
         )
         self._fleet = Fleet(
             settings.policy,
@@ -203,12 +217,18 @@ class Supervisor:
             self._containment,
             self._chronicle,
         )
-        self._heaps = Heaps(store, not_stored)
+        self._heaps = Heaps(store, not_stored, self._containment)
         self._memory = MemoryWatch(self._fleet, self._journal, self._chronicle, self._heaps.brief, self._containment)
         spool = Spool(settings.run_dir / "command-logs.spool", settings.command_spool_mb * MIB)
         self._command_logs = CommandLogs(command_logs, spool, self._tell, not_stored)
         self._configs = Configs(
-            configs, self._chronicle, self._journal, self._tell, self._fleet.apply, settings.extensions
+            configs,
+            self._chronicle,
+            self._journal,
+            self._tell,
+            self._fleet.apply,
+            settings.extensions,
+            self._containment,
         )
         looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         topics = {
@@ -217,11 +237,12 @@ class Supervisor:
             "guild_config.get": self._configs.guilds.answer_get,
             "guild_config.set": self._configs.guilds.answer_set,
         }
-        self._answers = Answers(topics, self._tell)
+        self._answers = Answers(topics, self._tell, self._containment)
         self._command_orders = CommandOrders(self._tell)
         self._occurrences = Occurrences(store, self._tell, not_stored)
         self._metrics = Metrics(self._open_metrics, self._fleet.get, settings.metrics_interval_s / 3)
         self._findings = Findings(self._chronicle, self._journal, self._fleet, self._fleet.apply)
+        self._unready = Unready(self._fleet, self._chronicle, self._sessions.affordable, self._discord_answers)
         self._control = ControlServer(
             settings.control_socket,
             self._fleet,
@@ -252,6 +273,7 @@ class Supervisor:
                 Happened: self._occurrences.take,
                 Without: self._host_faults.take,
             },
+            self._admission,
             self._containment,
             self._isolation.users,
             lambda member, why: self._chronicle.note(
@@ -315,6 +337,9 @@ class Supervisor:
                     self._shown.run(),
                     self._requests.run(),
                     self._configs.run(),
+                    self._unready.run(),
+                    self._admission.run(),
+                    self._log_share.run(),
                     self._diagnosis.bound_logs(self._fleet),
                     self._note_adoption(),
                     Places(self._settings, self._control, self._chronicle, self._isolation.let_through).run(),
@@ -394,6 +419,7 @@ class Supervisor:
                 self._metrics.forget(bot_id)
                 self._command_orders.forget(bot_id)
                 self._tokens.forget(bot_id)
+                self._admission.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
 
@@ -443,6 +469,9 @@ class Supervisor:
         # Imported late, as the client of the nudges: it takes as long as to start a few bots.
         live, valkey = import_module("flotilla.live_metrics"), import_module("flotilla.valkey")
         return live.ValkeyMetrics(self._settings.effective_redis_url, SLOT), valkey.AWAY
+
+    async def _discord_answers(self) -> bool:
+        return await asyncio.to_thread(_discord_answers, self._settings)
 
     def _preload(self) -> Preload:
         """Return what a fork server that is started now imports: the code of the bots that may start.
@@ -527,10 +556,18 @@ class Supervisor:
             if not self._stopping:
                 act()
 
-        task = asyncio.create_task(do())
-        self._afterwards.add(task)
-        task.add_done_callback(self._afterwards.discard)
+        spawn("restarts that wait for the database", do())
 
     def _given_up(self, member: Member) -> None:
         why = member.worker.reason or ""
         self._chronicle.note("fatal", member.bot.id, member.bot.name, distinct=why, reason=why)
+
+
+def _discord_answers(settings: Settings) -> bool:
+    # Imported when it is needed, which is hardly ever: it takes as long as to start a few bots.
+    probes = import_module("flotilla.launch.probes")
+    try:
+        probes.discord_reachable(settings)
+    except RetryError:
+        return False
+    return True

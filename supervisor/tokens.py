@@ -11,6 +11,7 @@ from flotilla.domain.bot_secrets import Encrypted
 from flotilla.errors import NotFoundError, RetryError, SetupError
 from flotilla.ports import FleetStore
 from flotilla.secrets import TokenVault
+from flotilla.tasks import spawn
 
 KNOWN_AFTER_S = 2.0
 """A database that has not answered by then is not waited for where the token is known."""
@@ -62,7 +63,7 @@ class Tokens:
         if future is None:
             future = self._asked[bot_id] = asyncio.get_running_loop().create_future()
         if self._reading is None:
-            self._reading = asyncio.create_task(self._read())
+            self._reading = spawn("tokens", self._read())
         # One that gives up must not take the answer from another that waits for the same.
         known = self._known.get(bot_id)
         try:

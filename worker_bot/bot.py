@@ -9,6 +9,7 @@ import hikari
 
 from flotilla.domain.config import Presence
 from flotilla.protocol import WorkerConfig
+from flotilla.tasks import awaited, spawn
 from worker_bot import apps, authoring, clients, loading, making, prepared
 from worker_bot.ears import Ears
 from worker_bot.identify import IdentifyGate
@@ -96,8 +97,8 @@ class Bot:
 
         Raises what ended it; `worker_bot.triage.reason_of` says what that means.
         """
-        tending = asyncio.create_task(self.continuity.tend())
-        running = asyncio.ensure_future(self._run())
+        tending = spawn("the keeping of the session", self.continuity.tend())
+        running = awaited(self._run())
         try:
             await asyncio.wait({running, self._setup_failed}, return_when=asyncio.FIRST_COMPLETED)
             if self._setup_failed.done():

@@ -14,6 +14,7 @@ import lightbulb
 import msgspec
 
 from flotilla.protocol import Topic
+from flotilla.tasks import awaited
 from worker_bot import asking, itself, texts
 
 LOOK_S: Final = 20.0
@@ -104,12 +105,12 @@ class Applications:
         self._clock = clock
         self._found: hikari.Application | None = None
         self._ask_at = float("-inf")
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Future[None] | None = None
 
     async def get(self, client: lightbulb.Client) -> hikari.Application | None:
         """Return it; None while Discord does not tell."""
         if self._found is None and self._clock() >= self._ask_at:
-            self._asking = self._asking or asyncio.create_task(self._ask(client))
+            self._asking = self._asking or awaited(self._ask(client))
             await asyncio.shield(self._asking)
         return self._found
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from flotilla.tasks import spawn
 from worker_bot import seam
 from worker_bot.cache_log import CacheLog, Entry
 from worker_bot.keepsake import Stamp
@@ -25,7 +26,7 @@ class CacheKeeper:
     def restore(self, shard: Any, left: Mapping[tuple[int, int], tuple[Session, int]]) -> None:  # noqa: ANN401
         """Begin to fill the cache, once. left: the sessions that go on, each with the last event handled."""
         if self._restoring is None:
-            self._restoring = asyncio.get_running_loop().create_task(self._restore(shard, dict(left)))
+            self._restoring = spawn("the restoring of the cache", self._restore(shard, dict(left)))
 
     async def restored(self) -> None:
         """Return when the cache is as the worker before left it. Never raises: without it the cache is empty."""

@@ -22,6 +22,7 @@ from aiohttp import web
 from flotilla.domain.config import BotConfig
 from flotilla.hardening import harden
 from flotilla.protocol import WorkerConfig, WorkerLimits
+from flotilla.tasks import awaited
 from worker_bot import clients, command_rules, command_sync, making, tracebacks
 from worker_bot.bot import Bot
 from worker_bot.loading import describe
@@ -139,9 +140,9 @@ async def _start(name: str, url: str, report: Report) -> None:
         url, () if app else (name,), "INFO", WorkerLimits(), bot=BotConfig(app=name) if app else BotConfig()
     )
     bot = Bot(DRY_TOKEN, config, on_ready=nothing, on_lost=nothing)
-    running = asyncio.create_task(bot.run())
+    running = awaited(bot.run())
     try:
-        await asyncio.wait({running, asyncio.create_task(bot.started.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({running, awaited(bot.started.wait())}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             await asyncio.wait({running}, timeout=STARTED_S)
         if running.done():

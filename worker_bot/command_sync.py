@@ -32,6 +32,7 @@ from flotilla.domain.command_syncs import (
     explained,
 )
 from flotilla.redaction import redact_text
+from flotilla.tasks import spawn
 from worker_bot import asking, lost_extensions
 from worker_bot.foreign_commands import entry_points, foreign
 
@@ -100,7 +101,7 @@ class CommandSync:
 
     def _begin(self, client: lightbulb.Client) -> "asyncio.Task[None]":
         self.close()
-        self._task = asyncio.create_task(self._until_registered(client))
+        self._task = spawn("the registering of commands", self._until_registered(client))
         return self._task
 
     async def _until_registered(self, client: lightbulb.Client) -> None:
@@ -281,15 +282,12 @@ def _sentence(fault: Exception) -> str:
     return redact_text(f"{type(fault).__name__}: {said}".splitlines()[0])[:200]
 
 
-_telling: set["asyncio.Task[None]"] = set()
 TELL_S: Final = 300.0
 
 
 def tell_supervisor(report: SyncReport) -> None:
     """Have the supervisor write down how it went."""
-    task = asyncio.create_task(_tell_supervisor(report))
-    _telling.add(task)
-    task.add_done_callback(_telling.discard)
+    spawn("the report on commands", _tell_supervisor(report))
 
 
 async def _tell_supervisor(report: SyncReport) -> None:

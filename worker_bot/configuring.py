@@ -12,6 +12,7 @@ from flotilla.domain.config import BotConfig, Presence
 from flotilla.domain.config_effects import Effect, whole_effect
 from flotilla.protocol import Configured, Reconfigure, WorkerConfig
 from flotilla.redaction import redact_text
+from flotilla.tasks import spawn
 from worker_bot import authoring
 
 TAKE_S: Final = 10.0
@@ -53,7 +54,7 @@ class Configuring:
 
     def _go_on(self) -> None:
         if self._is_up and self._wanted is not None and self._taking is None:
-            self._taking = asyncio.create_task(self._take_all())
+            self._taking = spawn("the taking of a config", self._take_all())
 
     async def _take_all(self) -> None:
         try:

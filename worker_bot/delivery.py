@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import hikari
 
 from flotilla.protocol import WorkerLimits
+from flotilla.tasks import spawn
 from worker_bot.hearing import Act, Hearing
 from worker_bot.seam import acknowledged
 
@@ -122,14 +123,13 @@ class DeliveryProbe:
         await self._bot.reconnect(fresh=fresh, shard_id=shard_id)
 
     def _begin(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
-        task = asyncio.ensure_future(work)
+        task = spawn("the delivery probe", work, _failed)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._tasks.discard)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            log.error("the delivery probe failed", exc_info=fault)
+
+def _failed(fault: BaseException) -> None:
+    log.error("the delivery probe failed", exc_info=fault)
 
 
 def _ready(watch: _Watch, payload: Any) -> None:  # noqa: ANN401

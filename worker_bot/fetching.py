@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from flotilla.protocol import Fetch, encode
+from flotilla.tasks import spawn
 
 TIMEOUT_S: Final = 2.0
 log = logging.getLogger("flotilla.fetching")
@@ -40,7 +41,7 @@ class Fetcher:
     def _ask(self, wanted: Fetch, given: Given, failed: Failed) -> None:
         key = (wanted.what, wanted.shard)
         if key not in self._asked:
-            self._asked[key] = asyncio.get_running_loop().create_task(self._fetch(key, wanted, given, failed))
+            self._asked[key] = spawn("the asking for a file", self._fetch(key, wanted, given, failed))
 
     async def _fetch(self, key: tuple[str, int], wanted: Fetch, given: Given, failed: Failed) -> None:
         thread = ThreadPoolExecutor(1, "fetch")  # one at rest costs half a megabyte

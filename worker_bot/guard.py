@@ -23,6 +23,7 @@ from typing import Any, Final
 import hikari
 
 from flotilla.protocol import WorkerLimits
+from flotilla.tasks import spawn
 from worker_bot import answering, texts
 from worker_bot.answering import VOID_S, Answer, Call, Do, Exchange, Habits, Kind, Move, Op
 from worker_bot.callbacks import EPHEMERAL, AsItIs, Json, Listener, Said, callback_result
@@ -199,7 +200,7 @@ class InteractionGuard:
         self._sweeper = self._loop.call_later(SWEEP_S, self._sweep) if self._held else None
 
     def _start(self, work: Any) -> asyncio.Task[Any]:  # noqa: ANN401 - a coroutine
-        task = asyncio.create_task(work)
+        task = spawn("the interaction guard", work, _failed)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -409,6 +410,10 @@ class InteractionGuard:
     def _tell_of(self, exchange: Exchange, what: str, reference: str = "", error: str = "") -> None:
         self.counts[what] += 1
         self._heard(Outcome(exchange.id, exchange.kind, exchange.name, what, reference, error))
+
+
+def _failed(error: BaseException) -> None:
+    log.error("the interaction guard failed", exc_info=error)
 
 
 def _reference() -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from flotilla.domain.config import DEFAULT_GUILD_CONFIG, GuildConfig
 from flotilla.protocol import GuildsChanged
+from flotilla.tasks import awaited
 from worker_bot.asking import AskingError
 
 MAX_KEPT: Final = 1000
@@ -35,7 +36,7 @@ class GuildConfigs:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._kept: OrderedDict[str, tuple[GuildConfig, bool]] = OrderedDict()
-        self._asking: dict[str, asyncio.Task[GuildConfig]] = {}
+        self._asking: dict[str, asyncio.Future[GuildConfig]] = {}
         self._away_until = float("-inf")
         self.version = 0
         """Of the newest change that this worker has been told."""
@@ -54,7 +55,7 @@ class GuildConfigs:
             return kept[0]
         task = self._asking.get(key)
         if task is None:
-            task = self._asking[key] = asyncio.create_task(self._look_up(key))
+            task = self._asking[key] = awaited(self._look_up(key))
             task.add_done_callback(lambda _: self._asking.pop(key, None))
         return await asyncio.shield(task)
 

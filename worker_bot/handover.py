@@ -19,6 +19,7 @@ import msgspec
 
 from flotilla.peer import credentials
 from flotilla.protocol import SEALED_S, FrameDecoder, ProtocolError, frame
+from flotilla.tasks import spawn
 from worker_bot.overlap import MAX_BYTES, MAX_EVENTS, encode
 
 VERSION = 1
@@ -167,7 +168,6 @@ class Handover:
         self._began = self._left_at = time.monotonic()
         self._writer: asyncio.StreamWriter | None = None
         self._went_alone = False
-        self._finishing: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
         """Let successors in from now on. Raises OSError."""
@@ -226,9 +226,7 @@ class Handover:
                     _write(writer, event)
                 self._outbox.pass_on[shard_id] = writer
             case Finish(shard_id) if shard_id in self._open:
-                task = asyncio.create_task(self._finish(shard_id, writer))
-                self._finishing.add(task)
-                task.add_done_callback(self._finishing.discard)
+                spawn("the end of a hand-over", self._finish(shard_id, writer))
             case Release(shard_id):
                 self._open.discard(shard_id)
             case _:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from flotilla.protocol import FrameDecoder, ProtocolError
+from flotilla.tasks import spawn
 from worker_bot import seam
 from worker_bot.handover import (
     MAX_FRAME_BYTES,
@@ -73,7 +74,7 @@ class Inheritance:
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._reading: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()
-        self._meeting = asyncio.get_running_loop().create_task(self._meet())
+        self._meeting = spawn("the meeting with the worker before", self._meet())
 
     @property
     def is_there(self) -> bool:
@@ -207,7 +208,7 @@ class Inheritance:
             return
         self._writer, self._greeting = writer, greeting
         self._overlaps = {shard_id: Overlap() for shard_id in greeting.shard_ids}
-        self._reading = asyncio.create_task(self._read(reader, decoder))
+        self._reading = spawn("the reading from the worker before", self._read(reader, decoder))
 
     async def _read(self, reader: asyncio.StreamReader, decoder: FrameDecoder) -> None:
         try:

@@ -14,6 +14,8 @@ from typing import Any, Final
 import hikari
 from hikari.impl.shard import GatewayShardImpl
 
+from flotilla.tasks import awaited
+
 SEND_S: Final = 120.0
 """How long one payload may wait at most: for two minutes' worth of others, or for a connection."""
 
@@ -77,7 +79,7 @@ async def _turn(limiter: Any) -> bool:  # noqa: ANN401 - hikari's
         await limiter.acquire()  # at once
         return True
     # By itself: a waiter that is cancelled stays in hikari's queue, and ends the task that works it off.
-    waiting = asyncio.ensure_future(limiter.acquire())
+    waiting = awaited(limiter.acquire())
     await asyncio.wait({waiting})
     return not waiting.cancelled()
 

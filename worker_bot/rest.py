@@ -22,6 +22,7 @@ from hikari.impl.buckets import RESTBucketManager
 from hikari.impl.rest import RESTClientImpl
 from hikari.internal import routes
 
+from flotilla.tasks import awaited
 from worker_bot.first_responses import FirstResponses
 from worker_bot.rate_limits import CALL_MAX_S, FIRST_RESPONSE_S, Ask, LimitedError, LimitGuard
 from worker_bot.requests import TOO_MANY_REQUESTS, UNAUTHORIZED, Call, HeldBackError, RequestGuard
@@ -95,7 +96,7 @@ class _Passage:
             await self._take_turn()
             return
         # A waiter that is cancelled would take its place in hikari's bucket along for ever, so it goes on by itself.
-        entering = asyncio.ensure_future(self._bucket.__aenter__())
+        entering = awaited(self._bucket.__aenter__())
         try:
             await self._guards.requests.outlast(entering, self._ask.call)
             await asyncio.shield(entering)

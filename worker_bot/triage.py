@@ -6,6 +6,7 @@ import aiohttp
 import hikari
 
 from flotilla.domain.reasons import reason_of_close_code, reason_of_status
+from flotilla.tasks import SideTaskError
 from worker_bot.gating import SessionRefusedError
 from worker_bot.loading import ExtensionFailedError
 from worker_bot.making import AppFailedError
@@ -21,6 +22,7 @@ _OURS: dict[type[BaseException], str] = {
     AppFailedError: "bot_code_failed",
     TokenRefusedError: "token_refused",
     RequestHeldBackError: "request_budget",
+    SideTaskError: "crashed",
 }
 
 

@@ -22,6 +22,7 @@ from types import CodeType
 
 from flotilla.domain.config import BUILT_IN
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
+from flotilla.tasks import awaited
 from worker_bot import asking, callbacks, code, prepared, responses, rest, seam, stacks
 from worker_bot.output import configure_logging, redirect_output
 from worker_bot.stubs import StubDiscord, StubSupervisor
@@ -144,7 +145,7 @@ async def _lives(world: _World, begun: dict[int, CodeType]) -> None:
     await asyncio.gather(*ends)
 
 
-async def _life(world: _World) -> asyncio.Task[int]:
+async def _life(world: _World) -> asyncio.Future[int]:
     """Live until a command is answered; return how the life ends: hikari waits when it closes a connection."""
     session = world.folder / str(world.lived) / "session"
     session.parent.mkdir()
@@ -153,8 +154,8 @@ async def _life(world: _World) -> asyncio.Task[int]:
     world.discord.answered.clear()
     stop = asyncio.Event()
     await prepared.make(EXTENSIONS)
-    life = asyncio.create_task(run_worker(fork, stop))
-    answered = asyncio.create_task(world.discord.answered.wait())
+    life = awaited(run_worker(fork, stop))
+    answered = awaited(world.discord.answered.wait())
     await asyncio.wait({life, answered}, return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     return life

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from flotilla.discord import application_id_of
 from flotilla.errors import FixInputError
@@ -30,6 +30,7 @@ from flotilla.protocol import (
     WorkerConfig,
 )
 from flotilla.redaction import redact_text
+from flotilla.tasks import SideTaskError, awaited, spawn, telling
 from worker_bot import (
     asking,
     authoring,
@@ -101,8 +102,23 @@ async def run_worker(
 
     stop: set, it does what SIGTERM does. link: not connected yet. output: the bot's log, if it has one.
     """
-    stop, hand_over = stop or asyncio.Event(), asyncio.Event()
-    link = link or Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
+    failed: asyncio.Future[NoReturn] = asyncio.get_running_loop().create_future()
+    failed.add_done_callback(asyncio.Future.exception)  # the log has it, also when nobody waits for it any more
+
+    def fail(name: str, error: BaseException) -> None:
+        log.critical("%s failed", name, exc_info=error)
+        if not failed.done():
+            failed.set_exception(SideTaskError(name, error))
+
+    with telling(fail):
+        link = link or Link(Path(fork.control_path), fork.bot_id, fork.generation, fork.secret)
+        return await _live(fork, stop or asyncio.Event(), link, output, failed)
+
+
+async def _live(
+    fork: Fork, stop: asyncio.Event, link: Link, output: Output | None, failed: "asyncio.Future[NoReturn]"
+) -> int:
+    hand_over = asyncio.Event()
     _install_handlers(stop, hand_over, link)
     stacks.install()
     guard = RequestGuard()
@@ -112,13 +128,15 @@ async def run_worker(
     orders.output = output
     if output is not None and _is_confined(fork):
         output.fetch = fetcher.log
-    linking = asyncio.create_task(link.keep(orders.take))
+    linking = awaited(link.keep(orders.take))
     bots: list[Bot] = []
-    serving = asyncio.create_task(_serve(fork, link, orders, bots, guard, fetcher))
-    stopping = asyncio.create_task(stop.wait())
-    handing = asyncio.create_task(_hand_over(hand_over, bots))
+    serving = awaited(_serve(fork, link, orders, bots, guard, fetcher, failed))
+    stopping = awaited(stop.wait())
+    handing = awaited(_hand_over(hand_over, bots))
     done, _ = await asyncio.wait({linking, serving, stopping, handing}, return_when=asyncio.FIRST_COMPLETED)
     if handing in done and bots:
+        if (error := handing.exception()) is not None:
+            return await _fail(link, SideTaskError("the hand-over", error))
         guard.flush(link.report_invalid)
         await sealed.stay(bots[0].continuity, link, orders, linking, stop)
         _leave(EXIT_OK)
@@ -196,7 +214,15 @@ def _continuity(fork: Fork, link: Link, fetcher: Fetcher) -> Continuity:
     return continuity
 
 
-async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard: RequestGuard, fetcher: Fetcher) -> int:
+async def _serve(
+    fork: Fork,
+    link: Link,
+    orders: Orders,
+    bots: list[Bot],
+    guard: RequestGuard,
+    fetcher: Fetcher,
+    failed: "asyncio.Future[NoReturn]",
+) -> int:
     message = await asyncio.wait_for(orders.welcome, WELCOME_TIMEOUT_S)
     if message.token is None:
         log.error("the supervisor sent no token to a worker that has none")
@@ -236,11 +262,11 @@ async def _serve(fork: Fork, link: Link, orders: Orders, bots: list[Bot], guard:
     _look_after_commands(message, fork, orders)
     del message
     link.running = True
-    beating = asyncio.create_task(_beat(link, bot, orders, memory, probes, metrics))
-    reporting = asyncio.create_task(guard.report(link.report_invalid))
-    orders.takers[TakeHeap] = _HeapAnswers(link, bot).take
+    beating = spawn("the heartbeat", _beat(link, bot, orders, memory, probes, metrics))
+    reporting = spawn("the report of invalid requests", guard.report(link.report_invalid))
+    orders.hear(TakeHeap, _HeapAnswers(link, bot).take)
     try:
-        await _run(bot, guard)
+        await _run(bot, guard, failed)
     except Exception as error:  # noqa: BLE001 - `triage` says what it is
         return await _fail(link, error)
     else:
@@ -276,8 +302,8 @@ def _look_after_commands(message: Welcome, fork: Fork, orders: Orders) -> None:
         return  # Discord says what it thinks of such a token
     path = Path(fork.session_path).with_name(COMMANDS) if fork.session_path else None
     sync = CommandSync(path, int(application_id), tell_supervisor, epoch=message.config.commands_epoch)
-    orders.takers[SyncCommands] = lambda order: sync.order(order.commands_epoch)
-    orders.takers[Welcome] = lambda again: sync.order(again.config.commands_epoch)
+    orders.hear(SyncCommands, lambda order: sync.order(order.commands_epoch))
+    orders.hear(Welcome, lambda again: sync.order(again.config.commands_epoch))
     command_sync.install(sync)
 
 
@@ -288,10 +314,10 @@ def _look_after(bot: Bot, fork: Fork, link: Link, orders: Orders, metrics: Metri
     happenings = Happenings(link.send, folder, bot.cache)
     drops.install(happenings.dropped)
     guard.answered_elsewhere = happenings.answered_elsewhere
-    orders.takers[HappenedStored] = lambda message: happenings.stored(message.number)
-    orders.takers[CommandsStored] = lambda message: command_logs.stored(message.number)
+    orders.hear(HappenedStored, lambda message: happenings.stored(message.number))
+    orders.hear(CommandsStored, lambda message: command_logs.stored(message.number))
     questions = asking.Asking(link.send)
-    orders.takers[Answered] = questions.answered
+    orders.hear(Answered, questions.answered)
     asking.install(questions)
     answers = InteractionGuard(lambda: callbacks.Wire(bot.rest), lambda: orders.limits, command_logs.judged)
     callbacks.install(answers)
@@ -313,7 +339,8 @@ def _configure(bot: Bot, config: WorkerConfig, generation: int, link: Link, orde
     """Let the bot's config, and those of its guilds, be seen by its code and changed while it runs."""
     configuring = Configuring(config, bot.show, link.send)
     guilds = GuildConfigs(asking.ask)
-    orders.takers |= {Reconfigure: configuring.take, GuildsChanged: guilds.take}
+    orders.hear(Reconfigure, configuring.take)
+    orders.hear(GuildsChanged, guilds.take)
     authoring.install(lambda: configuring.bot, guilds)
     itself.install(
         itself.Itself(
@@ -330,11 +357,18 @@ def _configure(bot: Bot, config: WorkerConfig, generation: int, link: Link, orde
     return configuring
 
 
-async def _run(bot: Bot, guard: RequestGuard) -> None:
-    """Run the bot until it ends. Raises TokenRefusedError when its requests show that its token is dead."""
-    running, refused = asyncio.ensure_future(bot.run()), asyncio.ensure_future(guard.token_refused.wait())
+async def _run(bot: Bot, guard: RequestGuard, failed: "asyncio.Future[NoReturn]") -> None:
+    """Run the bot until it ends.
+
+    Raises TokenRefusedError when its requests show that its token is dead, and SideTaskError when what goes on beside
+    it has failed: without its heartbeat it would be taken for one whose event loop is blocked.
+    """
+    running, refused = awaited(bot.run()), awaited(guard.token_refused.wait())
     try:
-        await asyncio.wait({running, refused}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {running, refused, failed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done() and not running.done():
+            await failed
         if not running.done():
             raise TokenRefusedError("Discord answers each of this bot's requests with 401")
         await running
@@ -354,7 +388,7 @@ class _HeapAnswers:
 
     def take(self, asked: TakeHeap) -> None:
         if len(self._looking) < MAX_LOOKS:
-            task = asyncio.create_task(self._answer(asked))
+            task = spawn("a look at the heap", self._answer(asked))
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
 

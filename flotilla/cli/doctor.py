@@ -76,7 +76,7 @@ def _of_installation(settings: Settings) -> list[Check]:
         _check("Redis", running.redis, "It hangs: look at its server."),
         _check("Port", running.port, "What listens there hangs."),
         _check("Discord", lambda: _discord(settings), "Check this host's network and its name servers."),
-        _check("Open files", lambda: probes.open_files(running.bots())),
+        _check("Open files", lambda: probes.open_files(running.bots(), running.supervisor_pid())),
         _check("Memory", lambda: probes.memory(running.bots())),
         _check("Merging of memory", lambda: probes.memory_merging(settings)),
         _check("Programs", running.supervisord, disk),

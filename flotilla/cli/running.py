@@ -52,6 +52,10 @@ class Running:
             return self._settings.demo_bots
         return self.database.bots or self._settings.demo_bots
 
+    def supervisor_pid(self) -> int | None:
+        """Return the supervisor's process, None while it does not run."""
+        return ProgramLock(self._settings, "supervisor").holder()
+
     def supervisord(self) -> str:
         """The process above all programs answers, and has given up none of them."""
         if not self._runs:

@@ -144,16 +144,19 @@ async def _judge_running(connection: AsyncConnection, operation: Operation, now:
     items = await _all_items(connection, operation.id)
     running = [item.bot_id for item in items if item.state is ItemState.RUNNING]
     query = bots_with_status().where(bots.c.id.in_(running))
-    statuses = {row.id: status_of(row) for row in await connection.execute(query)} if running else {}
+    rows = {row.id: row for row in await connection.execute(query)} if running else {}
     judged: list[Item] = []
     for item in items:
         if item.state is not ItemState.RUNNING:
             judged.append(item)
             continue
-        status = statuses.get(item.bot_id)
-        state, detail = (
-            judge_item(item, status, now, operation.strategy) if status else (ItemState.SKIPPED, "The bot was removed.")
-        )
+        detail: str | None
+        row = rows.get(item.bot_id)
+        if row is None:
+            state, detail = ItemState.SKIPPED, "The bot was removed."
+        else:
+            wanted = row.deleted_at is None and row.desired == Desired.RUNNING.value
+            state, detail = judge_item(item, status_of(row), now, operation.strategy, wanted=wanted)
         judged.append(await _move(connection, operation.id, item, now, state=state, detail=detail))
     return judged
 

@@ -15,8 +15,8 @@ from ulid import ULID
 from flotilla.db.parents import bots_there, is_there
 from flotilla.db.tables import bot_tags, bots, happenings, webhook_deliveries, webhooks
 from flotilla.domain.clock import FUTURE
-from flotilla.domain.happenings import DISCORD_CODES, HAPPENINGS_KEPT, KINDS, Happening
-from flotilla.domain.webhooks import MAX_PENDING, Delivery, DeliveryState, Webhook, body_of
+from flotilla.domain.happenings import CRITICAL_CODES, DISCORD_CODES, HAPPENINGS_KEPT, KINDS, Happening
+from flotilla.domain.webhooks import MAX_PENDING, Delivery, DeliveryState, Places, Webhook, body_of, may_wait
 
 PENDING = webhook_deliveries.c.state == DeliveryState.PENDING.value
 
@@ -41,7 +41,9 @@ def _superfluous(bot_ids: set[str | None]) -> sa.Delete:
     # Those that a clock ahead has dated would stand before all that follow until their time has come.
     ahead = sa.case((table.c.at > datetime.now(UTC) + FUTURE, 1), else_=0)
     order = ahead, table.c.id.desc()
-    age = sa.func.row_number().over(partition_by=(table.c.bot_id, source), order_by=order).label("age")
+    # So many of one do not push out the few of the other.
+    critical = sa.case((table.c.code.in_(sorted(CRITICAL_CODES)), 1), else_=0)
+    age = sa.func.row_number().over(partition_by=(table.c.bot_id, source, critical), order_by=order).label("age")
     of_bots = table.c.bot_id.in_([bot_id for bot_id in bot_ids if bot_id is not None])
     wanted = sa.or_(of_bots, table.c.bot_id.is_(None)) if None in bot_ids else of_bots
     ranked = sa.select(table.c.id, age).where(wanted).subquery()
@@ -69,9 +71,12 @@ async def enqueue(connection: AsyncConnection, events: Sequence[Happening]) -> N
         wanted = [event for event in told if webhook.wants(event, tags[event.bot_id])]
         if not wanted or not await is_there(connection, webhooks.c.id, webhook.id):
             continue
-        room = MAX_PENDING - await _waiting(connection, webhook.id)
-        rows = [_delivery(webhook, event, names.get(event.bot_id or "")) for event in wanted[: max(0, room)]]
-        await insert_deliveries(connection, rows, [event.id for event in wanted])
+        places = Places(MAX_PENDING, await _waiting(connection, webhook.id))
+        if places.are_few(len(wanted)):
+            places.of_bots = {bot_id: await _waiting(connection, webhook.id, bot_id) for bot_id in sorted(ids)}
+        fit = may_wait(wanted, places)
+        rows = [_delivery(webhook, event, names.get(event.bot_id or "")) for event in fit]
+        await insert_deliveries(connection, rows, [event.id for event in fit])
         if len(rows) < len(wanted):
             lost = webhooks.c.dropped + len(wanted) - len(rows)
             await connection.execute(webhooks.update().where(webhooks.c.id == webhook.id).values(dropped=lost))
@@ -91,8 +96,11 @@ async def insert_deliveries(
         await connection.execute(dialect.insert(webhook_deliveries).on_conflict_do_nothing(), values)
 
 
-async def _waiting(connection: AsyncConnection, webhook_id: str) -> int:
+async def _waiting(connection: AsyncConnection, webhook_id: str, bot_id: str | None = None) -> int:
+    """Count the deliveries of a webhook that wait, or those of them that tell of one bot."""
     query = sa.select(sa.func.count()).where(webhook_deliveries.c.webhook_id == webhook_id, PENDING)
+    if bot_id is not None:
+        query = query.where(webhook_deliveries.c.body.contains(f'"bot_id":"{bot_id}"', autoescape=True))
     return int((await connection.execute(query)).scalar_one())
 
 

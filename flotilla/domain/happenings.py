@@ -10,7 +10,7 @@ import msgspec
 from flotilla.domain.bounds import PLAIN, Code, Line, Ulid, UnixTime
 
 HAPPENINGS_KEPT = 200
-"""Per bot and source, and for the host; older ones are dropped."""
+"""Per bot and source, critical ones and others apart, and so for the host; older ones are dropped."""
 
 
 class Severity(enum.StrEnum):
@@ -67,6 +67,20 @@ _ROWS = (
     ),
     Kind("deaf", Severity.WARNING, "session went deaf", "Nothing now: Flotilla renews the session."),
     Kind("hearing", Severity.INFO, "session hears again", "Nothing to do."),
+    Kind(
+        "gateway_lost",
+        Severity.WARNING,
+        "lost its gateway session and did not get it back yet",
+        "Nothing now: the bot is restarted with its session kept if that lasts. See its log: flotilla logs NAME",
+    ),
+    Kind("gateway_back", Severity.INFO, "has a gateway session again", "Nothing to do."),
+    Kind(
+        "gateway_outage",
+        Severity.CRITICAL,
+        "most bots of this host have lost their gateway sessions",
+        "Look at Discord's status page and this host's network. No bot is restarted for it; all connect again by "
+        "themselves. If Discord is well: flotilla bots restart --all",
+    ),
     Kind(
         "response_slow",
         Severity.WARNING,
@@ -131,6 +145,12 @@ _ROWS = (
         "its worker sent what none of ours sends",
         "Code of the bot reaches into its connection to Flotilla. Nothing of it was believed. Read that code before "
         "the bot runs on: flotilla bots stop NAME",
+    ),
+    Kind(
+        "and_more",
+        Severity.WARNING,
+        "told more than its share, and the rest was left out",
+        "Its detail says how much more of what. Look what its code does so often: flotilla logs NAME",
     ),
     Kind("token_replaced", Severity.INFO, "was given a new token", "Nothing to do."),
     Kind(
@@ -261,6 +281,7 @@ Detail = (
 
 KINDS: dict[str, Kind] = {row.code: row for row in (*_ROWS, *_OF_DISCORD)}
 DISCORD_CODES = frozenset(row.code for row in _OF_DISCORD)
+CRITICAL_CODES = frozenset(code for code, row in KINDS.items() if row.severity is Severity.CRITICAL)
 
 
 class Occurrence(msgspec.Struct, frozen=True, array_like=True):

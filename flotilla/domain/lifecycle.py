@@ -131,9 +131,11 @@ def _after_run(worker: Worker, code: str, jitter: float, now: float, policy: Pol
     if row.ran and not _starts_again(policy.restart, code):
         return _rest(worker, State.FATAL, "restart_policy")
     if code in BUDGET_REASONS:
-        # Nothing failed. How long it takes is the ledger's to say, which the shell asks before it spawns again.
-        soon = now + policy.backoff_base_s
-        return replace(worker, state=State.BACKOFF, pid=None, deadline=soon, reason=code, restart=False), ()
+        # Nothing failed. How long it takes is the ledger's to say, which the shell asks before it spawns again. A
+        # worker that says so again and again although the ledger has some left is asked less and less often.
+        worker = replace(worker, waits=worker.waits + 1)
+        wait_s = max(policy.backoff_base_s, backoff_delay_s(worker.waits, policy, jitter))
+        return _wait(worker, code, wait_s, now, policy)
     if row.verdict is Verdict.WAIT:
         # Not the bot's fault, so nothing that could ever give it up is counted.
         worker = replace(worker, waits=worker.waits + 1)
@@ -274,8 +276,12 @@ def _on_renew(worker: Worker, event: Renew, now: float, policy: Policy) -> Outco
 def _on_handed_over(worker: Worker, _event: HandedOver, now: float, policy: Policy) -> Outcome:
     """The old process belongs to an old generation from now on, so its exit changes nothing."""
     if worker.state in {State.STARTING, State.RUNNING}:
-        # Asked by a supervisor that died before it could note that. Nobody serves the bot any more.
-        return _spawn(worker, now, policy, code=None)
+        # Asked by a supervisor that died before it could note that, or by nobody. Nobody serves the bot any more, so
+        # the next one need not wait; but whoever does it again and again has failed, and is not left beside that one.
+        after, effects = _after_run(worker, "unasked_handover", 0.0, now, policy)
+        if after.state is State.STARTING:
+            return after, effects
+        return _kill(worker, now, policy, code="unasked_handover")
     if worker.state is not State.STOPPING or worker.pid is None:
         return worker, ()
     if not worker.restart:

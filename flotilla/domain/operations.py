@@ -117,11 +117,18 @@ class Operation:
     counts: dict[ItemState, int] = field(default_factory=dict)
 
 
-def judge_item(item: Item, status: BotStatus, now: datetime, strategy: Strategy) -> tuple[ItemState, str | None]:
-    """Return where a running restart item stands, and the sentence that explains a failure. now: aware UTC."""
+def judge_item(
+    item: Item, status: BotStatus, now: datetime, strategy: Strategy, *, wanted: bool = True
+) -> tuple[ItemState, str | None]:
+    """Return where a running restart item stands, and the sentence that explains what is no success. now: aware UTC.
+
+    wanted: whether the bot is still to run; nobody waits for one that was stopped or removed meanwhile.
+    """
     caught_up = item.target_epoch is not None and status.epoch >= item.target_epoch
     if caught_up and status.ready:
         return ItemState.SUCCEEDED, None
+    if not wanted:
+        return ItemState.SKIPPED, "The bot was stopped, or removed, meanwhile."
     if caught_up and status.state is State.FATAL:
         why = reason(status.reason or "crashed")
         return ItemState.FAILED, f"FATAL, {why.title}. {why.remedy}"

@@ -63,6 +63,7 @@ class Policy:
     delivery_probe: bool = True
     delivery_quiet_s: float = 30.0
     delivery_answer_s: float = 10.0
+    reconnect_timeout_s: float = 300.0
     interaction_guard: bool = True
     interaction_defer_after_ms: float = 1800.0
     response_target_ms: float = 2000.0
@@ -120,6 +121,7 @@ class Overrides(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
     delivery_probe: bool | None = None
     delivery_quiet_s: Seconds | None = None
     delivery_answer_s: Seconds | None = None
+    reconnect_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] | None = None
     interaction_guard: bool | None = None
     interaction_defer_after_ms: Annotated[float, Meta(ge=100, le=2_500)] | None = None
     response_target_ms: Annotated[float, Meta(gt=0, le=3_600_000)] | None = None
@@ -156,6 +158,7 @@ class Knobs(msgspec.Struct, frozen=True):
     delivery_probe: bool
     delivery_quiet_s: float
     delivery_answer_s: float
+    reconnect_timeout_s: float
     interaction_guard: bool
     interaction_defer_after_ms: float
     response_target_ms: float

@@ -152,6 +152,13 @@ _ROWS = (
         Verdict.RETRY,
     ),
     Reason(
+        "unasked_handover",
+        "handed over without being asked",
+        "The worker said that it had handed over to a next one, as after SIGUSR1, and Flotilla had not asked for that.",
+        "Find out who sends SIGUSR1 to it, or what code of the bot speaks for its worker. Flotilla starts it again.",
+        Verdict.RETRY,
+    ),
+    Reason(
         "memory_limit",
         "memory limit exceeded",
         "The worker used more memory than its limit and was killed.",
@@ -257,6 +264,13 @@ _ROWS = (
         Verdict.RESTART,
     ),
     Reason(
+        "gateway_lost",
+        "without a gateway session for too long",
+        "The bot lost its gateway session and did not get it back by itself.",
+        "Nothing now: the bot was restarted. If it comes again, see its log and Discord's status page.",
+        Verdict.RESTART,
+    ),
+    Reason(
         "rolled_over",
         "moved to new code",
         "The worker was restarted from a new fork server, with its session kept.",
@@ -307,6 +321,14 @@ REASONS: dict[str, Reason] = {row.code: row for row in _ROWS}
 def reason(code: str) -> Reason:
     """Return the row of `code`; a code this release does not know (from a newer worker) is treated as a crash."""
     return REASONS.get(code, REASONS["crashed"])
+
+
+def reason_told(code: str) -> str:
+    """Return the reason code for a run whose worker says that it ends with `code`.
+
+    Why a worker is restarted without being counted is the supervisor's to say, so one that says so has crashed.
+    """
+    return "crashed" if reason(code).verdict is Verdict.RESTART else code
 
 
 # Discord's close codes that no reconnect cures, and those that say the token is dead.

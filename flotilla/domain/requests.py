@@ -30,10 +30,10 @@ QUARANTINE_CAP_S = 3600.0
 
 
 BELIEVED_AT_ONCE = 1_500
-"""Invalid requests of one worker that are believed in a burst. hikari without our guard made 745 in 0.9 s."""
+"""Invalid requests of one bot that are believed in a burst. hikari without our guard made 745 in 0.9 s."""
 
 BELIEVED_PER_S = 50.0
-"""What is believed of a worker for long: Discord lets a bot make no more (Rate Limits, global rate limit)."""
+"""What is believed of a bot for long: Discord lets it make no more (Rate Limits, global rate limit)."""
 
 BELIEVED_HELD_PER_S = 1.0
 """The same of a bot that is held back: it makes nothing but vital requests, and hardly one of them is invalid."""
@@ -114,13 +114,13 @@ Worker = tuple[str, int]
 
 @dataclass(slots=True)
 class Belief:
-    """How many more invalid requests of a worker are believed now. at: monotonic second of the last look."""
+    """How many more invalid requests of a bot are believed now. at: monotonic second of the last look."""
 
     at: float
     left: float = BELIEVED_AT_ONCE
 
     def take(self, told: int, now: float, per_s: float) -> int:
-        """Return how many of those that a worker tells of are believed."""
+        """Return how many of those that a worker of the bot tells of are believed."""
         self.left = min(BELIEVED_AT_ONCE, self.left + max(0.0, now - self.at) * per_s)
         self.at = now
         believed = min(told, int(self.left))
@@ -139,7 +139,7 @@ class Ledger:
         self._bots: dict[str, Bins] = {}
         self._workers: dict[Worker, Bins] = {}
         self._told: dict[Worker, Bins] = {}
-        self._beliefs: dict[Worker, Belief] = {}
+        self._beliefs: dict[str, Belief] = {}  # of bots: a new process has not sent what the one before has
         self._ever: dict[str, int] = {}
         self.liars: set[str] = set()
         """Bots that told of more than a process can have sent, until somebody takes them out."""
@@ -160,7 +160,7 @@ class Ledger:
         """
         first, last = bin_of(now - INVALID_REQUESTS_WINDOW_S), bin_of(now)
         known = self._told.setdefault((bot_id, generation), Bins())
-        belief = self._beliefs.setdefault((bot_id, generation), Belief(now))
+        belief = self._beliefs.setdefault(bot_id, Belief(now))
         growth = 0
         for reported, count in counts:
             number = min(reported, last)
@@ -177,6 +177,16 @@ class Ledger:
             growth += believed
         self._ever[bot_id] = self._ever.get(bot_id, 0) + growth
         return growth
+
+    def disown(self, bot_id: str) -> None:
+        """Take out all that a bot's workers told of: who tells of what cannot be is believed in nothing.
+
+        What it has told of already is not new when it is told again.
+        """
+        gone = self._bots.pop(bot_id, None)
+        for number, count in ({} if gone is None else gone.counts).items():
+            self._all.add(number, -count)
+        self._workers = {key: bins for key, bins in self._workers.items() if key[0] != bot_id}
 
     def total(self, now: float) -> int:
         """Return the invalid requests of all bots in the window."""
@@ -202,7 +212,8 @@ class Ledger:
             bins.prune(now)
         self._told = {key: bins for key, bins in self._told.items() if bins.counts}
         self._workers = {key: bins for key, bins in self._workers.items() if bins.counts}
-        self._beliefs = {key: belief for key, belief in self._beliefs.items() if key in self._told}
+        told = {bot_id for bot_id, _ in self._told}
+        self._beliefs = {bot_id: belief for bot_id, belief in self._beliefs.items() if bot_id in told}
         self._bots = {bot_id: bins for bot_id, bins in self._bots.items() if bins.counts}
 
     def entries(self) -> list[tuple[str, int, int, int]]:
@@ -282,16 +293,22 @@ class Budget:
     def judge(self, now: float, bots: int) -> tuple[list[str], list[str]]:
         """Set the brake as it should be; return the bots newly quarantined, and those released.
 
-        bots: how many live on the host.
+        A bot that told of what cannot be is held back, for longer if it is already, before anybody else is braked for
+        what it told. bots: how many live on the host.
         """
         self.ledger.prune(now)
+        liars = sorted(self.ledger.liars)
+        self.ledger.liars.clear()
+        for bot_id in liars:
+            self.ledger.disown(bot_id)
+            if (held := self.quarantines.get(bot_id)) is not None:
+                held.until = max(held.until, now + held.period_s)
         total = self.ledger.total(now)
         self.brake = brake_at(total, self.rules, self.brake)
         released = [bot_id for bot_id, held in self.quarantines.items() if self._is_over(bot_id, held, now, bots)]
         for bot_id in released:
             self._past[bot_id] = _Past(now, self.quarantines.pop(bot_id).period_s, self.ledger.ever(bot_id))
-        chosen = [bot_id for bot_id in self.ledger.liars if bot_id not in self.quarantines]
-        self.ledger.liars.clear()
+        chosen = [bot_id for bot_id in liars if bot_id not in self.quarantines]
         if self.brake is not Brake.NONE:
             recent = {bot_id: count for bot_id, count in self._recent(now).items() if bot_id not in chosen}
             chosen += to_quarantine(recent, total, bots, self.rules)

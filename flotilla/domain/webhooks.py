@@ -2,13 +2,14 @@
 
 import enum
 import ipaddress
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from flotilla.domain.happenings import KINDS, Happening
+from flotilla.domain.happenings import CRITICAL_CODES, KINDS, Happening
 from flotilla.errors import FixInputError
 
 MAX_WEBHOOKS: Final = 50
@@ -16,6 +17,10 @@ MAX_URL: Final = 2048
 MAX_PENDING: Final = 10_000
 """Deliveries of one webhook that may wait; what comes beyond is dropped and counted."""
 
+KEPT_FOR_OTHERS: Final = 0.5
+"""Share of those places above which a bot may not take any more for what is not critical than `OF_ONE_BOT`."""
+
+OF_ONE_BOT: Final = 0.05
 TEST: Final = "test"
 """The type of what `flotilla webhooks test` sends."""
 
@@ -90,6 +95,46 @@ class Delivery:
     last_status: int | None = None
     last_error: str | None = None
     finished_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class Places:
+    """Where deliveries of one webhook wait.
+
+    most: how many may. taken: how many do. of_bots: those of each bot, counted only when places are few.
+    """
+
+    most: int
+    taken: int
+    of_bots: Mapping[str, int] = field(default_factory=dict)
+
+    def are_few(self, wanted: int) -> bool:
+        """Return whether it matters whose they are."""
+        return self.taken + wanted > self.most * KEPT_FOR_OTHERS
+
+
+def may_wait(events: Sequence[Happening], places: Places) -> list[Happening]:
+    """Return those of `events` that find a place, in their order: critical ones and the host's own first.
+
+    While many places are taken a bot has no more than its part for all else, so that what one bot brings about keeps
+    nobody from hearing of the others.
+    """
+    free, few = max(0, places.most - places.taken), places.are_few(len(events))
+    of_bots = Counter(places.of_bots)
+    fit: set[str] = set()
+    for event in sorted(events, key=lambda event: not _comes_first(event)):
+        bot_id = event.bot_id or ""
+        if len(fit) >= free:
+            break
+        if not _comes_first(event) and few and of_bots[bot_id] >= places.most * OF_ONE_BOT:
+            continue
+        of_bots[bot_id] += 1
+        fit.add(event.id)
+    return [event for event in events if event.id in fit]
+
+
+def _comes_first(event: Happening) -> bool:
+    return event.bot_id is None or event.code in CRITICAL_CODES
 
 
 def body_of(happening: Happening, bot_name: str | None) -> dict[str, Any]:

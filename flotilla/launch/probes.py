@@ -234,16 +234,33 @@ def certificates() -> str:
     return "as the environment names them" if os.environ.get("SSL_CERT_FILE") else "the system's or the wheel's"
 
 
-def open_files(bots: int) -> str:
-    """The hard limit of open files is enough for `bots`; `flotilla up` raises the soft one to it."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+def open_files(bots: int, supervisor: int | None = None) -> str:
+    """The hard limit of open files is enough for `bots`; the supervisor raises its soft one to it.
+
+    supervisor: the process that runs them: what counts is its limit, and a shell may have another.
+    """
+    theirs = None if supervisor is None else _hard_limit_of(supervisor)
+    _, own = resource.getrlimit(resource.RLIMIT_NOFILE)
+    hard = own if theirs is None else theirs
     needed = bots * FILES_PER_BOT + FILES_BESIDE_BOTS
     if hard != resource.RLIM_INFINITY and hard < needed:
+        who = "This user" if theirs is None else f"The supervisor (process {supervisor})"
+        anew = "" if theirs is None else ", and start Flotilla anew: flotilla down, then flotilla up"
         raise SetupError(
-            f"This user may open {hard} files and {bots} bots need about {needed}. Raise it: ulimit -Hn {needed}, or "
-            "LimitNOFILE= in a systemd unit."
+            f"{who} may open {hard} files and {bots} bots need about {needed}; near the limit no more are started. "
+            f"Raise it: ulimit -Hn {needed}, or LimitNOFILE= in a systemd unit{anew}."
         )
     return "no limit" if hard == resource.RLIM_INFINITY else f"{hard} allowed, about {needed} needed"
+
+
+def _hard_limit_of(pid: int) -> int | None:
+    """Return how many files a process may open; None if that cannot be seen. Source: proc(5), /proc/PID/limits."""
+    try:
+        lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        hard = next(line for line in lines if line.startswith("Max open files")).split()[4]
+    except (OSError, StopIteration, IndexError):
+        return None
+    return int(hard) if hard.isdecimal() else resource.RLIM_INFINITY
 
 
 def memory(bots: int) -> str:

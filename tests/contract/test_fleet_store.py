@@ -265,9 +265,9 @@ async def test_fake_that_is_away_raises_as_the_database_does(sqlite_gone: Databa
             await store.last_seen(0)
 
 
-def happening(number: int, bot_id: str | None) -> Happening:
+def happening(number: int, bot_id: str | None, code: str = "deaf") -> Happening:
     at = T0 + timedelta(seconds=number)
-    return Happening(str(ULID.from_datetime(at)), bot_id, at, "deaf", {"number": number})
+    return Happening(str(ULID.from_datetime(at)), bot_id, at, code, {"number": number})
 
 
 async def test_the_last_happenings_of_each_bot_and_of_the_host_are_kept(case: Case) -> None:
@@ -281,6 +281,19 @@ async def test_the_last_happenings_of_each_bot_and_of_the_host_are_kept(case: Ca
     assert [row.detail for row in await case.happenings(second.id)] == [{"number": 0}]
     assert [row.detail for row in await case.happenings(None)] == [{"number": 2}, {"number": 1}]
     assert await case.happenings("gone") == []
+
+
+async def test_what_is_critical_is_not_pushed_out_by_the_many_that_are_not(case: Case) -> None:
+    bot = a_bot(1)
+    await case.add(bot, b"")
+    critical = [happening(0, bot.id, "fatal"), happening(1, bot.id, "second_instance")]
+    await case.store.record_happenings(critical)
+    for code in ("deaf", "guild_left"):
+        rows = [happening(2 + number, bot.id, code) for number in range(HAPPENINGS_KEPT + 5)]
+        await case.store.record_happenings(rows)
+    found = await case.happenings(bot.id)
+    assert [row for row in found if row in critical] == critical[::-1]
+    assert len(found) == 2 * HAPPENINGS_KEPT + 2
 
 
 async def test_vitals_and_a_policy_of_its_own_come_back_as_they_went(case: Case) -> None:

@@ -134,6 +134,24 @@ async def test_bot_dropped_while_it_restarts_is_skipped(scene: Scene) -> None:
     assert (done.state, done.counts) == (OperationState.SUCCEEDED, {ItemState.SKIPPED: 1})
 
 
+@pytest.mark.parametrize("removed", [False, True])
+async def test_bot_stopped_or_marked_for_removal_while_it_restarts_is_skipped_and_not_waited_for(
+    scene: Scene, *, removed: bool
+) -> None:
+    rows = await scene.add_bots(2)
+    operation = await scene.begin(rows)
+    await scene.operations.advance(operation.id, later(1))
+    if removed:
+        await scene.bots.remove(rows[0].id, later(2))
+    else:
+        await scene.bots.want(rows[0].id, Desired.STOPPED)
+    await scene.supervise(State.STARTING)
+    moved = await scene.operations.advance(operation.id, later(3))
+    assert moved.counts == {ItemState.SKIPPED: 1, ItemState.RUNNING: 1}
+    await scene.supervise()
+    assert (await scene.operations.advance(operation.id, later(4))).state is OperationState.SUCCEEDED
+
+
 async def test_fatal_bot_fails_its_item_with_the_remedy(scene: Scene) -> None:
     operation = await scene.begin(await scene.add_bots(1))
     await scene.operations.advance(operation.id, later(1))

@@ -198,11 +198,28 @@ async def test_a_receiver_that_is_gone_is_switched_off_at_once(case: Case) -> No
 
 async def test_a_full_queue_takes_no_more_and_counts(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "MAX_PENDING", 3)
+    monkeypatch.setattr("flotilla.domain.webhooks.OF_ONE_BOT", 1.0)
     webhook = await case.add()
     await case.note(happened("deaf"), happened("fatal"))
     await case.note(happened("deaf"), happened("fatal"), happened("hearing"))
     assert len(await case.deliveries(webhook)) == 3
     assert (await case.webhooks.get(webhook.id)).dropped == 2
+
+
+async def test_bot_that_floods_a_queue_leaves_places_to_others_and_to_what_is_critical(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "MAX_PENDING", 20)
+    monkeypatch.setattr("flotilla.domain.webhooks.OF_ONE_BOT", 0.2)
+    webhook = await case.add()
+    for number in range(3):
+        await case.note(*[happened("deaf", second=number) for _ in range(10)])
+    assert await case.kinds(webhook) == ["deaf"] * 10, "while there are many places nobody is asked whose they are"
+    await case.note(happened("deaf", TWO.id), happened("fatal"), happened("deaf"), happened("supervisor_stalled", None))
+    assert sorted(await case.kinds(webhook))[10:] == ["deaf", "fatal", "supervisor_stalled"]
+    assert (await case.webhooks.get(webhook.id)).dropped == 21
+    await case.note(*[happened("fatal") for _ in range(10)])
+    assert len(await case.deliveries(webhook)) == 20, "the queue is full then"
 
 
 async def test_old_deliveries_are_forgotten_and_open_ones_stay(case: Case) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from flotilla.domain.bot_secrets import Encrypted
 from flotilla.domain.bots import Bot, BotStatus, Transition
 from flotilla.domain.diagnosis import EXITS_KEPT, Exit, Stacks
-from flotilla.domain.happenings import DISCORD_CODES, HAPPENINGS_KEPT, Happening
+from flotilla.domain.happenings import CRITICAL_CODES, DISCORD_CODES, HAPPENINGS_KEPT, Happening
 from flotilla.domain.heap import Heap
 from flotilla.domain.vitals import HostVitals
 from flotilla.errors import RetryError
@@ -90,7 +90,7 @@ class MemoryFleetStore:
             there = self.happenings.setdefault(row.bot_id, [])
             if (row.bot_id is None or row.bot_id in self.bots) and all(row.id != other.id for other in there):
                 there.append(row)
-                alike = [old for old in there if (old.code in DISCORD_CODES) == (row.code in DISCORD_CODES)]
+                alike = [old for old in there if _group(old) == _group(row)]
                 if len(alike) > HAPPENINGS_KEPT:
                     there.remove(alike[0])
 
@@ -121,3 +121,8 @@ class MemoryFleetStore:
     def _require_there(self) -> None:
         if self.away:
             raise RetryError("The database does not answer.", code="database_unavailable")
+
+
+def _group(row: Happening) -> tuple[bool, bool]:
+    """Return what tells one kind of happenings from the others, of each of which so many are kept."""
+    return row.code in DISCORD_CODES, row.code in CRITICAL_CODES

@@ -1,12 +1,17 @@
-"""A worker that sends what none of ours sends. Arguments: control socket, bot id, generation, secret in hexadecimal."""
+"""A worker that sends what none of ours sends.
+
+Arguments: control socket, bot id, generation, secret in hexadecimal, and which of how many liars it is.
+"""
 
 import contextlib
+import itertools
 import signal
 import socket
 import sys
 import time
 
-from flotilla.protocol import VERSION, Beat, Fetch, FrameDecoder, Hello, Refused, encode, frame, to_worker
+from flotilla.protocol import VERSION, Answered, Ask, Fetch, FrameDecoder, Hello, Refused, encode, frame, to_worker
+from supervisor.pace import BURST, BYTES_OF_ONE, HELLO_COSTS, PER_S
 from tests.hostile.extremes import USUAL, spoilt
 
 ANSWER_S = 20.0
@@ -14,10 +19,27 @@ LAST = {"Failing", "Configured"}
 """What ends this process if it is believed."""
 
 
+class Patience:
+    """Keeps to the pace of a worker: this one is to be believed in nothing but that."""
+
+    def __init__(self) -> None:
+        self.left, self.now = BURST / 2, time.monotonic()
+
+    def wait(self, messages: float) -> None:
+        now = time.monotonic()
+        self.left, self.now = min(BURST / 2, self.left + (now - self.now) * PER_S * 0.9) - messages, now
+        if self.left < 0:
+            time.sleep(-self.left / PER_S)
+
+
+patience = Patience()
+
+
 def connect(path: str, hello: bytes) -> socket.socket:
     """Return a connection that was welcomed or refused; while nobody listens or it is full, try again."""
     deadline = time.monotonic() + ANSWER_S
     while True:
+        patience.wait(HELLO_COSTS)
         peer = socket.socket(socket.AF_UNIX)
         peer.settimeout(ANSWER_S)
         with contextlib.suppress(OSError):
@@ -35,16 +57,20 @@ def connect(path: str, hello: bytes) -> socket.socket:
         time.sleep(0.02)
 
 
+_numbers = itertools.count(2**40)
+
+
 def is_open(peer: socket.socket) -> bool:
-    """Return whether the other end has not hung up, once it has taken a heartbeat."""
-    peer.settimeout(0.02)
-    try:
-        while peer.recv(65536):
-            pass
-    except TimeoutError:
-        return True
-    except OSError:
-        pass
+    """Return whether the other end answers a question that was sent after all else, and has not hung up."""
+    question, decoder = Ask(next(_numbers), "nothing", b""), FrameDecoder()
+    peer.settimeout(ANSWER_S)
+    with contextlib.suppress(OSError):
+        peer.sendall(encode(question))
+        while received := peer.recv(65536):
+            for body in decoder.feed(received):
+                message = to_worker.decode(body)
+                if isinstance(message, Answered) and message.number == question.number:
+                    return True
     return False
 
 
@@ -54,7 +80,7 @@ def say(line: str) -> None:
 
 
 def main() -> None:
-    path, bot_id, generation, secret = sys.argv[1:]
+    path, bot_id, generation, secret, which, liars = sys.argv[1:]
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
     hello = encode(Hello(VERSION, bot_id, int(generation), bytes.fromhex(secret), running=True, ready=True))
@@ -63,10 +89,11 @@ def main() -> None:
     for message in sorted(USUAL, key=lambda message: type(message).__name__ in LAST):
         if isinstance(message, Hello | Fetch):
             continue
-        for _, body in spoilt(message):
+        for _, body in itertools.islice(spoilt(message), int(which), None, int(liars)):
             sent += 1
+            patience.wait(2 + len(body) / BYTES_OF_ONE)
             with contextlib.suppress(OSError):
-                peer.sendall(frame(body) + encode(Beat(1.0)))
+                peer.sendall(frame(body))
             if not is_open(peer):
                 dropped += 1
                 peer.close()

@@ -174,6 +174,20 @@ async def test_a_signal_is_named_for_what_it_is_and_never_taken_for_want_of_memo
         assert (end.exit_code, end.reason) == (0 if number is signal.SIGTERM else -number, reason)
 
 
+async def test_what_fails_beside_a_bot_ends_it_as_what_it_is_and_not_as_a_blocked_loop_or_discord(stack: Stack) -> None:
+    own = BotConfig(extensions=("tests.extensions.heartless",))
+    ids = {name: await stack.add_bot(name, config=own) for name in ("heart", "session")}
+    supervisor = await stack.start_supervisor()
+    await stack.all_ready(len(ids))
+    for name, bot_id in ids.items():
+        await use(stack, name, name)
+        assert (await end_of(stack, bot_id)).reason == "crashed"
+        await stack.observed(bot_id, lambda s: s.generation == 2 and s.ready, f"{name} is restarted")
+    told = supervisor.text()
+    for what in ("the heartbeat failed: OSError", "the keeping of the session failed: OSError"):
+        assert what in told
+
+
 async def test_a_bot_that_was_asked_to_stop_ends_as_it_always_did(stack: Stack) -> None:
     (bot_id,) = await stack.add_bots(1)
     supervisor = await stack.start_supervisor()

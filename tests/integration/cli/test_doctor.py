@@ -1,6 +1,7 @@
 import asyncio
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,17 @@ def test_an_old_python_and_another_system_are_findings(monkeypatch: pytest.Monke
 def test_limits_too_low_for_the_fleet_are_findings() -> None:
     with pytest.raises(SetupError, match="LimitNOFILE"):
         probes.open_files(10**9)
+    limited = ["sh", "-c", "ulimit -n 300; echo; exec sleep 60"]
+    with subprocess.Popen(limited, stdout=subprocess.PIPE) as supervisor:
+        assert supervisor.stdout is not None
+        supervisor.stdout.readline()
+        try:
+            with pytest.raises(SetupError, match=rf"The supervisor \(process {supervisor.pid}\) may open 300 files"):
+                probes.open_files(100, supervisor.pid)
+            assert probes.open_files(5, supervisor.pid).startswith("300 allowed")
+        finally:
+            supervisor.kill()
+    assert probes.open_files(1, supervisor.pid), "one that is gone has no limit"
     with pytest.raises(SetupError, match="Run fewer bots"):
         probes.memory(10**9)
 

@@ -18,7 +18,7 @@ from flotilla.domain.policy import Policy
 from flotilla.domain.rollover import Pace
 from flotilla.domain.rollover_record import FINISHED, Phase, RolloverRequest, RolloverStatus
 from flotilla.domain.vitals import ForkServerState, HostVitals
-from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Preloaded, Warm, encode
+from flotilla.protocol import VERSION, Fork, Forked, ForkFailed, Preload, Preloaded, Reaped, Warm, encode
 from supervisor.chronicle import Chronicle
 from supervisor.fleet import Fleet
 from supervisor.forkserver import MAX_SILENT_LOOKS, ForkHandlers, ForkServer, NotUpError
@@ -232,7 +232,23 @@ async def test_orders_that_a_fork_server_took_to_its_grave_are_failed(
     played.theirs.close()
     await asyncio.wait_for(played.server.ended.wait(), 10)
     assert answers.failed == ["late", "early"]
-    assert await played.server.exit_code(12345) is None
+    assert await played.server.exit_code(("late", 1)) is None
+
+
+async def test_exit_code_that_nobody_asked_for_does_not_answer_for_a_later_worker_of_that_pid(
+    played: Played, answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.forkserver.EXIT_CODE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("supervisor.zygote.STOP_TIMEOUT_S", 0.1)
+    played.say(encode(Forked("first", 1, 4711, 1)) + encode(Reaped(4711, 3)) + encode(Forked("second", 5, 4711, 2)))
+    await until(lambda: len(answers.forked) == 2, "both are forked")
+    assert await played.server.exit_code(("second", 5)) is None, "it is not known yet how that one ended"
+    assert await played.server.exit_code(("first", 1)) == 3
+    played.say(encode(Forked("third", 2, 4711, 3)) + encode(Reaped(4711, -9)))
+    await until(lambda: len(answers.forked) == 3, "one more is forked")
+    assert played.server.is_parent_of(("third", 2))
+    assert await played.server.exit_code(("third", 2)) == -9
+    assert not played.server.is_parent_of(("third", 2))
 
 
 async def test_a_fork_server_that_does_not_answer_is_killed_after_so_many_looks_and_its_orders_are_failed(

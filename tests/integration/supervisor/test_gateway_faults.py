@@ -1,11 +1,14 @@
 """Real workers on a gateway that misbehaves, as the sandbox's own process lets it on demand."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flotilla.db.diagnosis import SqlDiagnosis
+from flotilla.db.happenings import HappeningFilter, SqlHappenings
 from tests.stack import Stack, until
 
 SILENCE_MS = 2_500  # more than two heartbeats
@@ -71,3 +74,45 @@ async def test_workers_live_through_faults_of_the_gateway_and_a_deaf_one_stays_s
     await stack.sandbox("DELETE", f"/faults/{faults['bot-4']['id']}")
     assert await ping(stack, there["bot-4"]) == "answered"
     assert await settled()
+
+
+async def told(stack: Stack) -> list[str]:
+    return [
+        view.happening.code for view in (await SqlHappenings(stack.database).page(HappeningFilter(), 200, None)).items
+    ]
+
+
+async def test_bot_that_never_gets_its_session_back_is_restarted_warm_but_none_while_all_are_without(
+    stack: Stack,
+) -> None:
+    ids = await stack.add_bots(3)
+    supervisor = await stack.start_supervisor(FLOTILLA_RECONNECT_TIMEOUT_S="2")
+    before = await stack.all_ready(len(ids))
+    there = await applications(stack)
+
+    async def cut(*names: str) -> str:
+        own = [there[name]["id"] for name in names]
+        fault = await stack.sandbox("POST", "/faults", kind="refuse_connections", applications=own)
+        await stack.sandbox("POST", "/faults", kind="drop", applications=own)
+        return f"/faults/{fault['id']}"
+
+    outage = await cut("bot-0", "bot-1", "bot-2")
+    await until(lambda: "gateway_outage" in supervisor.text(), "it is told that it is Discord")
+    await asyncio.sleep(3)  # longer than each would be given by itself
+    await stack.sandbox("DELETE", outage)
+    after = await stack.all_ready(len(ids))
+    assert {bot_id: after[bot_id].pid for bot_id in ids} == {bot_id: before[bot_id].pid for bot_id in ids}
+
+    alone = await cut("bot-0")
+    await stack.observed(ids[0], lambda status: status.generation > 1, "it is restarted")
+    await stack.sandbox("DELETE", alone)
+    await stack.observed(ids[0], lambda status: status.ready, "it is READY again")
+    end = (await SqlDiagnosis(stack.database).exits(ids[0], 5, None)).items[-1]
+    assert (end.generation, end.reason) == (1, "gateway_lost")
+
+    async def all_told() -> bool:
+        return {"gateway_outage", "gateway_lost", "gateway_back"} <= set(await told(stack))
+
+    await until(all_told, "it is told")
+    assert starts((await applications(stack))["bot-0"])[0] == 1, "its session was resumed"
+    assert [(await stack.status(bot_id)).generation for bot_id in ids[1:]] == [1, 1]

@@ -416,9 +416,39 @@ def test_worker_that_has_handed_over_is_followed_at_once(reason: str) -> None:
 
 @pytest.mark.parametrize("state", [State.STARTING, State.RUNNING])
 def test_worker_that_another_supervisor_asked_to_hand_over_is_followed_at_once(state: State) -> None:
-    after, effects = step(worker_in(state, failures=2), HandedOver(3), NOW, POLICY)
-    assert (after.state, after.generation, after.failures) == (State.STARTING, 4, 2)
+    after, effects = step(worker_in(state), HandedOver(3), NOW, POLICY)
+    assert (after.state, after.generation, after.reason) == (State.STARTING, 4, "unasked_handover")
     assert effects == (Spawn(4),)
+
+
+def test_each_hand_over_that_nobody_asked_for_is_a_failed_run_and_many_of_them_are_a_crash_loop() -> None:
+    worker, spawns = worker_in(State.RUNNING), 0
+    for _ in range(100):
+        pid = worker.pid
+        worker, effects = step(worker, HandedOver(worker.generation), NOW, POLICY)
+        if worker.state is State.STOPPING:  # not left beside its successor
+            assert effects == (Kill(pid or 0),)
+            worker, effects = step(worker, Exited(worker.generation, -9, 0.5), NOW, POLICY)
+        if worker.state is State.FATAL:
+            break
+        if worker.state is State.BACKOFF:
+            worker, effects = step(worker, DeadlinePassed(0.5), (worker.deadline or 0) + 1, POLICY)
+        assert effects == (Spawn(worker.generation),)
+        spawns += 1
+        worker, _ = step(worker, Spawned(worker.generation, 100 + spawns), NOW, POLICY)
+    assert (worker.state, worker.reason, spawns) == (State.FATAL, "crash_loop", POLICY.max_failures)
+
+
+def test_worker_that_says_again_and_again_that_its_session_starts_are_spent_is_asked_less_and_less_often() -> None:
+    worker, waited_s = worker_in(State.STARTING), []
+    for _ in range(8):
+        worker, _ = step(worker, Failed(worker.generation, "session_budget"), NOW, POLICY)
+        worker, _ = step(worker, Exited(worker.generation, 1, 0.9), NOW, POLICY)
+        waited_s.append((worker.deadline or 0) - NOW)
+        worker, _ = step(worker, DeadlinePassed(0.5), NOW + 1000, POLICY)
+    assert waited_s == sorted(waited_s)
+    assert (waited_s[0], worker.failures) == (POLICY.backoff_base_s, 0)
+    assert waited_s[-1] > 20 * waited_s[0]
 
 
 def test_worker_that_has_handed_over_though_a_stop_was_asked_for_is_told_to_end() -> None:

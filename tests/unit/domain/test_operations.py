@@ -57,6 +57,14 @@ def test_an_item_that_takes_too_long_fails_and_says_where_the_bot_is() -> None:
     assert "BACKOFF (crashed)" in detail
 
 
+def test_item_of_a_bot_that_is_stopped_midway_is_skipped_and_not_waited_for() -> None:
+    stopping = BotStatus("1", State.STOPPING, epoch=5)
+    assert judge_item(running(), stopping, NOW, STRATEGY, wanted=False)[0] is ItemState.SKIPPED
+    assert judge_item(running(60), stopping, NOW, STRATEGY, wanted=False)[0] is ItemState.SKIPPED
+    was_ready = BotStatus("1", State.RUNNING, ready=True, epoch=5)
+    assert judge_item(running(), was_ready, NOW, STRATEGY, wanted=False)[0] is ItemState.SUCCEEDED
+
+
 def test_no_more_items_are_in_motion_than_the_batch_allows() -> None:
     assert may_begin(items(ItemState.PENDING, ItemState.PENDING, ItemState.PENDING), STRATEGY) == 2
     assert may_begin(items(ItemState.RUNNING, ItemState.PENDING, ItemState.PENDING), STRATEGY) == 1

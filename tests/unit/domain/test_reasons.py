@@ -2,7 +2,7 @@ import signal
 
 import pytest
 
-from flotilla.domain.reasons import REASONS, Verdict, reason, reason_of_close_code, reason_of_exit
+from flotilla.domain.reasons import REASONS, Verdict, reason, reason_of_close_code, reason_of_exit, reason_told
 
 
 def test_every_reason_tells_what_to_do_next() -> None:
@@ -39,6 +39,13 @@ def test_close_codes_that_discord_calls_retryable_are_retried(code: int) -> None
 )
 def test_exit_without_a_word_is_named_by_its_code(exit_code: int | None, code: str) -> None:
     assert reason_of_exit(exit_code) == code
+
+
+@pytest.mark.parametrize("code", sorted(REASONS))
+def test_worker_cannot_have_itself_restarted_uncounted_by_what_it_says_that_it_ends_with(code: str) -> None:
+    assert reason(reason_told(code)).verdict is not Verdict.RESTART
+    if reason(code).verdict is not Verdict.RESTART:
+        assert reason_told(code) == code
 
 
 def test_reason_of_a_newer_worker_is_treated_as_a_crash() -> None:

@@ -234,11 +234,39 @@ def test_a_lying_report_brakes_nobody_and_has_only_the_liar_held_back() -> None:
     for second in range(60):
         budget.report("liar", 1, [(bin_of(NOW + second), 2**31 - 1 + second)], NOW + second)
         assert budget.judge(NOW + second, 10) == ([], [])
-    assert budget.ledger.total(NOW + 60) <= BELIEVED_AT_ONCE + 60 + 20
+    assert budget.ledger.total(NOW + 60) <= 60 + 20
     assert budget.brake is Brake.NONE
     after = Budget(RULES)
     after.restore(budget.saved(), 0.0, NOW + 60)
     assert after.ledger.total(NOW + 60) == budget.ledger.total(NOW + 60)
+
+
+def test_liar_that_begins_anew_with_each_process_brakes_nobody() -> None:
+    budget = Budget(RULES)
+    for generation in range(1, 200):
+        now = NOW + generation
+        budget.report("liar", generation, [(bin_of(now), BELIEVED_AT_ONCE - 1)], now)
+        budget.judge(now, 10)
+        assert budget.brake is Brake.NONE
+    assert "liar" in budget.quarantines
+
+
+@pytest.mark.parametrize("limit", [10, 500, 10_000])
+def test_what_a_liar_told_leaves_the_sum_before_others_are_braked(limit: int) -> None:
+    budget = Budget(Rules(limit))
+    report(budget, "honest", 1, NOW)
+    budget.report("liar", 1, [(bin_of(NOW), 2**31 - 1)], NOW)
+    assert budget.judge(NOW, 10) == (["liar"], [])
+    assert (budget.brake, budget.ledger.total(NOW)) == (Brake.NONE, 1)
+
+
+def test_liar_that_goes_on_lying_while_it_is_held_back_is_not_released() -> None:
+    budget = Budget(RULES)
+    for minute in range(60):
+        now = NOW + 60 * minute
+        budget.report("liar", 1, [(bin_of(now), 2**31 - 1)], now)
+        assert budget.judge(now, 10)[1] == []
+    assert "liar" in budget.judge(NOW + 3 * 3600, 10)[1]
 
 
 def test_what_a_bot_can_have_sent_is_believed() -> None:

@@ -65,6 +65,7 @@ def test_a_loop_that_works_for_long_says_that_it_missed_something() -> None:
 
 
 REAL_TIME = {
+    "admission.py": "how much a bot tells",
     "awake_loop.py": "makes the other clock of it",
     "chronicle.py": "how often people are told",
     "containment.py": "how often people are told",
@@ -75,10 +76,12 @@ REAL_TIME = {
     "forkservers.py": "how long one served, which is no deadline",
     "host_faults.py": "how long it was, for people",
     "link.py": "how fast a peer sends",
+    "log_share.py": "how much a bot has logged",
     "member.py": "the default of tests",
     "memory.py": "how fast memory grows",
     "memory_watch.py": "how fast memory grows",
     "metrics.py": "how fast counts grow",
+    "pace.py": "how fast a bot sends",
     "requests.py": "Discord's window, by the clock of all workers of the host",
     "sessions.py": "the patience of a worker, by the worker's clock",
     "stalls.py": "how soon all were heard, for people",

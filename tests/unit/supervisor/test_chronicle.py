@@ -6,6 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from flotilla.domain.happenings import Happening
+from flotilla.domain.shares import NOTES, Shares
 from flotilla.errors import RetryError
 from supervisor import chronicle as module
 from supervisor.chronicle import Chronicle
@@ -123,3 +124,28 @@ async def test_a_happening_that_no_database_takes_is_stored_without_its_detail_a
         "not_stored": {"what": "happenings", "rows": 1, "error": "ValueError: it cannot be stored"},
     }
     assert list(chronicle.writer.waiting()) == []
+
+
+async def test_bot_has_its_share_and_neither_the_host_nor_what_is_critical_is_left_out(store: MemoryFleetStore) -> None:
+    bot, shares = a_bot(1), Shares()
+    chronicle = Chronicle(store, shares)
+    store.put(bot)
+    told = [chronicle.note("commands_refused", bot.id, bot.name, distinct=str(number)) for number in range(1000)]
+    assert sum(told) == NOTES.at_once
+    assert chronicle.note("fatal", bot.id, bot.name)
+    assert chronicle.note("deaf")
+    assert chronicle.note("and_more", bot.id, bot.name, more=shares.left_out(bot.id))
+    assert not chronicle.note("deaf", bot.id, bot.name)
+    await chronicle.writer.flush()
+    assert store.happenings[bot.id][-1].detail == {"more": {"happenings": 1000 - NOTES.at_once}}
+
+
+async def test_what_was_told_is_not_remembered_without_bound(
+    store: MemoryFleetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_TOLD", 100)
+    monkeypatch.setattr(module, "REPEAT_S", -1.0)
+    chronicle = Chronicle(store)
+    for number in range(1000):
+        chronicle.note("commands_refused", str(number), "bot")
+    assert len(chronicle._told) <= 100

@@ -110,6 +110,14 @@ async def test_worker_that_cannot_take_it_is_restarted_warm() -> None:
     assert case.starts() == 1
 
 
+async def test_worker_that_was_not_asked_cannot_have_itself_restarted_for_a_config() -> None:
+    case = Case()
+    for outcome in ("restart", "failed", "live"):
+        case.configs.take(case.member, 1, Configured(0, outcome))
+    assert case.events == []
+    assert case.member.outcome.refused is None
+
+
 async def test_answer_to_a_config_that_has_changed_again_means_nothing() -> None:
     case = Case()
     case.want()

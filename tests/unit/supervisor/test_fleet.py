@@ -408,6 +408,19 @@ async def test_stop_ends_a_worker_that_has_handed_over_too(host: Host, handed_ov
 
 
 @pytest.mark.usefixtures("handed_over")
+async def test_worker_that_has_handed_over_and_ends_after_its_bot_was_removed_holds_up_no_stop(host: Host) -> None:
+    host.fleet.reconcile([bot(1, deleted=True)])
+    host.fleet.fork_failed("1", 4, "EAGAIN")
+    assert host.fleet.reconcile([bot(1, deleted=True)]) == ["1"]
+    host.fleet.reconcile([])
+    assert host.fleet.get("1") is None
+    assert not host.fleet.idle(), "its process lives"
+    host.fleet.exited("1", 3, 0)
+    assert host.fleet.idle()
+    assert [end.generation for end in host.ends] == []
+
+
+@pytest.mark.usefixtures("handed_over")
 async def test_worker_that_does_not_end_after_it_has_handed_over_is_killed(host: Host, child: int) -> None:
     os.kill(child, signal.SIGSTOP)
     host.fleet.tick()

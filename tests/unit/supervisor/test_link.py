@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import socket
 import tempfile
@@ -24,7 +25,7 @@ from flotilla.protocol import (
 from supervisor import link as module
 from supervisor.link import Link
 from supervisor.member import Member
-from supervisor.pace import BURST
+from supervisor.pace import BURST, HELLO_COSTS, Pace
 from tests.stack import until
 
 MEMBER = Member(Bot("1", "bot", "1", (), Desired.RUNNING, 0, datetime.now(UTC)))
@@ -74,17 +75,25 @@ class Keeper:
 
 @pytest.fixture
 async def keeper() -> Keeper:
+    MEMBER.pace, MEMBER.flood_told_at = Pace(), float("-inf")
     return Keeper()
+
+
+async def connected(keeper: Keeper) -> socket.socket:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    await asyncio.get_running_loop().connect_accepted_socket(lambda: Link(keeper), ours)
+    return theirs
 
 
 @pytest.fixture
 async def peer(keeper: Keeper) -> AsyncIterator[socket.socket]:
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    await asyncio.get_running_loop().connect_accepted_socket(lambda: Link(keeper), ours)
+    theirs = await connected(keeper)
     yield theirs
     theirs.close()
-    await until(lambda: keeper.gone, "the link is told of the end")
+    for link in keeper.links:
+        link.close()  # one that is too fast is not read, and so does not see the end at once
+    await until(lambda: len(keeper.gone) == len(keeper.links), "the links are told of the end")
 
 
 async def test_peer_is_who_the_kernel_says(keeper: Keeper, peer: socket.socket) -> None:
@@ -135,7 +144,7 @@ async def test_flood_is_read_no_faster_than_a_worker_may_talk(
 ) -> None:
     peer.setblocking(True)
     await asyncio.to_thread(peer.sendall, encode(HELLO) + encode(Beat(None)) * (BURST + 50))
-    await until(lambda: len(keeper.taken) > BURST, "the burst")
+    await until(lambda: len(keeper.taken) > BURST - HELLO_COSTS - 10, "the burst")
     await asyncio.sleep(0.1)
     assert len(keeper.taken) < BURST + 50
     await until(lambda: len(keeper.taken) == BURST + 50, "the rest")
@@ -157,6 +166,65 @@ async def test_a_worker_is_given_what_it_asks_for_on_a_connection_that_then_ends
         assert os.pread(file.fileno(), 100, 0) == b"written by the worker"
     assert keeper.wanted == [wanted]
     await until(lambda: keeper.gone, "the connection has ended")
+
+
+async def test_who_is_too_fast_gets_no_new_burst_by_connecting_anew(keeper: Keeper, peer: socket.socket) -> None:
+    MEMBER.pace = Pace(left=20)
+    peer.send(encode(HELLO) + encode(Beat(None)) * 50)
+    await until(lambda: MEMBER.pace.over_since, "it is too fast")
+    again = await connected(keeper)
+    before = len(keeper.taken)
+    again.send(encode(HELLO) + encode(Beat(None)) * 400)
+    await asyncio.sleep(0.2)
+    assert len(keeper.taken) < before + 200
+    again.close()
+
+
+async def test_large_frames_that_never_end_are_not_read_any_faster(keeper: Keeper, peer: socket.socket) -> None:
+    """What has been received costs, also of a frame whose end never comes."""
+    head = (1024 * 1024).to_bytes(4, "big")
+    sent = 0
+
+    def flood() -> None:
+        nonlocal sent
+        peer.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            for piece in (encode(HELLO) + head, *[b"\0" * 65536] * 1000):
+                sent += peer.send(piece)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supervisor.pace.BURST", 20)
+        MEMBER.pace = Pace(left=20)
+        for _ in range(20):
+            flood()
+            await asyncio.sleep(0.01)
+    assert keeper.links[0].is_open
+    assert sent < 2 * 1024 * 1024
+    assert MEMBER.pace.over_since is not None
+
+
+async def test_who_is_too_fast_for_long_is_disconnected_and_told_on(
+    keeper: Keeper, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("supervisor.pace.PERSISTS_S", 0.2)
+    peer.setblocking(True)
+
+    def flood() -> None:
+        with contextlib.suppress(OSError):
+            peer.sendall(encode(HELLO))
+            while True:
+                peer.sendall(encode(Beat(None)) * 100)
+
+    flooding = asyncio.create_task(asyncio.to_thread(flood))
+    await until(lambda: keeper.told_on, "it is told on")
+    assert "more than 100 messages a second" in keeper.told_on[0]
+    await until(lambda: keeper.gone, "it is disconnected")
+    await flooding
+
+
+async def test_stranger_may_not_send_more_than_a_hello(keeper: Keeper, peer: socket.socket) -> None:
+    peer.send((2048).to_bytes(4, "big"))
+    await until(lambda: keeper.gone, "it is closed")
 
 
 @pytest.mark.parametrize(

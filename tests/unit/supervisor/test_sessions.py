@@ -169,6 +169,20 @@ async def test_worker_that_is_gone_when_its_turn_comes_spends_nothing(host: Host
     assert (host.told, host.store.starts) == ([], [])
 
 
+async def test_late_question_of_an_old_worker_does_not_cancel_the_one_of_its_successor(
+    host: Host, member: Member
+) -> None:
+    host.store.away = True
+    member.worker = Worker(State.STARTING, 2)
+    host.sessions.take(member, 2, AskIdentify(0, 7, renewed=False))
+    await asyncio.sleep(0)
+    host.sessions.take(member, 1, AskIdentify(0, 1, renewed=False))
+    host.store.away = False
+    await until(lambda: host.told, "an answer")
+    assert [message for _, message in host.told] == [MayIdentify(0, 7)]
+    assert len(host.store.starts) == 1
+
+
 async def test_shard_that_cannot_be_is_passed_over(host: Host, member: Member) -> None:
     for shard_id in (-1, 1_000_000):
         host.sessions.take(member, 1, AskIdentify(shard_id, 1, renewed=False))

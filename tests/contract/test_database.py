@@ -1,6 +1,7 @@
 """Database: transactions and absences, on SQLite and PostgreSQL."""
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 
@@ -166,3 +167,20 @@ async def test_deadline_over_a_slow_read_holds_and_the_database_answers_on(datab
         seen = await asyncio.gather(*given_up, return_exceptions=True)
         assert [type(each) for each in seen] == [TimeoutError] * 4
         assert await read("SELECT 1") == 1
+
+
+async def test_write_that_goes_on_after_a_missed_deadline_is_not_told_to_be_stored(database: Database) -> None:
+    bot = a_bot(1)
+    repository = SqlBots(database)
+    await repository.add(bot, b"")
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(bots.update().values(desired_epoch=9))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await connection.execute(sa.text(f"{ENDLESS} SELECT count(*) FROM n"))
+
+    with pytest.raises((sa.exc.SQLAlchemyError, RetryError)):
+        await write()
+    assert (await repository.get(bot.id)).bot.desired_epoch == 0

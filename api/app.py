@@ -24,6 +24,7 @@ from api.sparingly import Sparingly
 from api.status import StatusRoutes
 from api.stock import StockRoutes
 from api.tracing import install_tracing
+from api.under_way import install_end_of_requests
 from api.webhooks import WebhookRoutes
 
 MAX_BODY_BYTES = 64 * 1024
@@ -40,6 +41,7 @@ def create_app(services: Services, sparingly: Sparingly | None = None) -> Quart:
     install_tracing(app, sparingly)
     install_auth(app, services.keys)
     install_problems(app)
+    install_end_of_requests(app)
     for routes in (
         BotRoutes(services),
         DiagnosisRoutes(services),

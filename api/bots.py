@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import structlog
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag_blueprint, validate_querystring
-from ulid import ULID
 
 from api.auth import caller, requires
 from api.schemas import Bot, BotPage, BotQuery, BotUptime, NewBot, NewToken
@@ -16,6 +15,7 @@ from flotilla.db.keys import Role
 from flotilla.discord import application_id_of
 from flotilla.domain import bots as domain
 from flotilla.domain.bots import Desired, parse_name, parse_tags
+from flotilla.ids import new_id
 
 PATH = "/api/v1/bots"
 log = structlog.get_logger()
@@ -64,7 +64,7 @@ class BotRoutes:
         new = await read_body(NewBot)
         token = new.token.strip()
         bot = domain.Bot(
-            id=str(ULID()),
+            id=new_id(),
             name=parse_name(new.name),
             application_id=application_id_of(token),
             tags=parse_tags(new.tags),

@@ -18,12 +18,12 @@ from logging import ERROR, getLogger
 from typing import Any
 
 import h11
-from ulid import ULID
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from api.front import with_ours
 from api.problems import bare_problem
 from api.sparingly import Sparingly
+from flotilla.ids import new_id
 from flotilla.peer import credentials
 
 LOCAL = "local"
@@ -206,7 +206,7 @@ class Connection(H11Protocol):
 
         Where the request has its answer already, as with the rest of a body that nobody wanted, it is closed at once.
         """
-        request_id = str(ULID())
+        request_id = new_id()
         self._all.sparingly.warn("connection.refused", code, peer=self.peer, request_id=request_id)
         self._unset_keepalive_if_required()
         self._refused = True

@@ -10,12 +10,12 @@ from urllib.parse import unquote, urlsplit
 
 import structlog
 from quart import Quart
-from ulid import ULID
 from werkzeug.exceptions import HTTPException
 
 from api.problems import bare_problem
 from api.sparingly import Sparingly
 from flotilla.domain.hosts import answers_to
+from flotilla.ids import new_id
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
@@ -92,7 +92,7 @@ class Front:
         return "websocket_unknown" if wants_websocket and not self.takes_websocket(path) else None
 
     async def _refuse(self, scope: Scope, send: Send, code: str) -> None:
-        request_id = str(ULID())
+        request_id = new_id()
         self._sparingly.warn("request.refused", code, peer=_peer(scope), request_id=request_id)
         status, headers, body = bare_problem(code, scope["path"], request_id)
         if code == "http_version_unknown":
@@ -103,7 +103,7 @@ class Front:
         await send({"type": f"{kind}.response.body", "body": body, "more_body": False})
 
     async def _failed(self, scope: Scope, answer: "_Answer", fault: Exception) -> None:
-        request_id = str(ULID())
+        request_id = new_id()
         log.error("request.failed", exc_info=fault, request_id=request_id)
         if answer.begun:
             raise fault

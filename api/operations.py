@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import structlog
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag_blueprint, validate_querystring
-from ulid import ULID
 
 from api.auth import caller, requires
 from api.schemas import DryRun, NewOperation, Operation, OperationItem, OperationItemPage, OperationPage, PageQuery
@@ -17,6 +16,7 @@ from flotilla.domain.bots import BotView, Desired
 from flotilla.domain.operations import Item, OperationState
 from flotilla.domain.sessions import Ledger, Purse, cold_cost, purse
 from flotilla.errors import FixInputError
+from flotilla.ids import new_id
 
 PATH = "/api/v1/operations"
 SHOWN_BOTS = 50
@@ -66,7 +66,7 @@ class OperationRoutes:
         if new.dry_run:
             return answer(await self._dry_run(chosen))
         operation = domain.Operation(
-            id=str(ULID()),
+            id=new_id(),
             kind=new.kind,
             selector=selector,
             strategy=strategy,

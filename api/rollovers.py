@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 import structlog
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag_blueprint, validate_querystring
-from ulid import ULID
 
 from api.auth import caller, requires
 from api.rollover_schemas import NewRollover, Rollover, RolloverDryRun, RolloverPage
@@ -15,6 +14,7 @@ from api.wire import answer, read_body
 from flotilla.db.keys import Role
 from flotilla.domain.operations import Selector
 from flotilla.domain.rollover_record import RolloverRequest
+from flotilla.ids import new_id
 
 PATH = "/api/v1/rollovers"
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class RolloverRoutes:
         new = await read_body(NewRollover)
         if new.dry_run:
             return answer(RolloverDryRun.of(await self._bots.select(Selector(everything=True)), self._pace))
-        asked = RolloverRequest(str(ULID()), caller().name, datetime.now(UTC))
+        asked = RolloverRequest(new_id(), caller().name, datetime.now(UTC))
         view = await self._rollovers.request(asked)
         log.info("rollover.requested", rollover_id=asked.id, key_name=caller().name)
         await self._nudges.send()

@@ -7,9 +7,9 @@ from http import HTTPStatus
 
 import structlog
 from quart import Quart, Response, g, request
-from ulid import ULID
 
 from api.sparingly import Sparingly
+from flotilla.ids import new_id
 from flotilla.redaction import redact_text
 
 HEADER = "X-Request-Id"
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 def request_id() -> str:
     """Return the id of the request being answered; one that was not begun gets it now."""
     if "request_id" not in g:
-        g.request_id = str(ULID())
+        g.request_id = new_id()
     return str(g.request_id)
 
 
@@ -37,7 +37,7 @@ def install_tracing(app: Quart, sparingly: Sparingly) -> None:
 async def _begin() -> None:
     given = request.headers.get(HEADER, "")
     sane = _GIVEN.fullmatch(given) and redact_text(given) == given
-    g.request_id = given if sane else str(ULID())
+    g.request_id = given if sane else new_id()
     g.started = time.monotonic()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 

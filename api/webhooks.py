@@ -10,7 +10,6 @@ import structlog
 from msgspec import UNSET, Meta, Struct, UnsetType
 from quart import Blueprint, Response
 from quart_schema import document_request, document_response, tag_blueprint, validate_querystring
-from ulid import ULID
 
 from api.auth import caller, requires
 from api.schemas import PageQuery, Text
@@ -19,6 +18,7 @@ from api.wire import answer, read_body
 from flotilla.db.keys import Role
 from flotilla.domain import webhooks as domain
 from flotilla.domain.webhooks import TEST, DeliveryState, checked_kinds, checked_url
+from flotilla.ids import new_id
 
 PATH = "/api/v1/webhooks"
 SECRET_BYTES: Final = 32
@@ -155,7 +155,7 @@ class WebhookRoutes:
         """Add a webhook. The secret in the answer is shown this once."""
         new = await read_body(NewWebhook)
         webhook = domain.Webhook(
-            str(ULID()),
+            new_id(),
             checked_url(new.url, allow_private=self._allow_private),
             datetime.now(UTC),
             checked_kinds(new.kinds),
@@ -204,7 +204,7 @@ class WebhookRoutes:
         now = datetime.now(UTC)
         body = {"type": TEST, "timestamp": now.isoformat(), "data": {"requested_by": caller().name}}
         text = msgspec.json.encode(body).decode()
-        delivery = domain.Delivery(str(ULID.from_datetime(now)), webhook_id, TEST, text, now, next_at=now)
+        delivery = domain.Delivery(new_id(now), webhook_id, TEST, text, now, next_at=now)
         await self._webhooks.put(delivery)
         return answer(Delivery.of(delivery), 202)
 

@@ -4,10 +4,9 @@ import os
 import socket
 from pathlib import Path
 
-from ulid import ULID
-
 from flotilla.domain.claims import Claimant
 from flotilla.errors import SetupError
+from flotilla.ids import new_id
 from flotilla.settings import Settings
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -20,7 +19,7 @@ def claimant(settings: Settings) -> Claimant:
     try:
         if not path.exists():
             partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_text(f"{ULID()}\n")
+            partial.write_text(f"{new_id()}\n")
             partial.chmod(0o600)
             partial.replace(path)
         found = path.read_text().strip()

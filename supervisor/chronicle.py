@@ -5,11 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
-from ulid import ULID
 
 from flotilla.domain.bounds import plain
 from flotilla.domain.happenings import KINDS, Happening, Severity
 from flotilla.domain.shares import NOTES, Shares
+from flotilla.ids import new_id
 from flotilla.ports import FleetStore
 from flotilla.redaction import redact_text
 from supervisor.writer import Writer
@@ -73,7 +73,7 @@ class Chronicle:
         if repeated:
             detail["repeated"] = repeated
         at = datetime.now(UTC)
-        self.writer.put(Happening(str(ULID.from_datetime(at)), bot_id, at, code, detail))
+        self.writer.put(Happening(new_id(at), bot_id, at, code, detail))
         getattr(log, _LEVELS[kind.severity])("happening", bot=bot_name, code=code, title=kind.title, **detail)
         return True
 

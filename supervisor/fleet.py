@@ -14,7 +14,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
-from ulid import ULID
 
 from flotilla.domain.bots import Bot, BotStatus, Desired, Transition
 from flotilla.domain.diagnosis import Exit
@@ -46,6 +45,7 @@ from flotilla.domain.worker import (
     Terminate,
     Worker,
 )
+from flotilla.ids import new_id
 from flotilla.ports import FleetRow
 from supervisor.adoption import Adoption
 from supervisor.containment import Containment
@@ -209,7 +209,7 @@ class Fleet:
 
     def _tell_gone(self, member: Member, generation: int, exit_code: int | None, why: str | None) -> None:
         now = datetime.now(UTC)
-        end = Exit(str(ULID.from_datetime(now)), member.bot.id, now, generation, exit_code, why)
+        end = Exit(new_id(now), member.bot.id, now, generation, exit_code, why)
         self._containment.attempt(member.bot, "record of its exit", self._shell.on_gone, member, end)
 
     def _let_go(self, member: Member, before: Worker) -> None:

@@ -2,6 +2,7 @@
 
 lightbulb ignores what users do until a client is started, and its own documentation starts it when the gateway is up
 already. A worker that resumes a session gets at once what users did meanwhile; so that waits for the client.
+When a client is stopped, all that it holds is closed.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 import hikari
 import lightbulb
+
+from worker_bot.closing import let_each_teardown_run
 
 START_S: Final = 10.0
 """How long what users do waits for a client that is not started. The guard answers for it meanwhile."""
@@ -63,9 +66,15 @@ async def _handle_once_started(client: lightbulb.Client, interaction: hikari.Par
     await _handle(client, interaction, *more)
 
 
-_init, _start = lightbulb.Client.__init__, lightbulb.Client.start
+async def _stop_whole(client: lightbulb.Client, *arguments: Any) -> None:  # noqa: ANN401
+    let_each_teardown_run(client)
+    await _stop(client, *arguments)
+
+
+_init, _start, _stop = lightbulb.Client.__init__, lightbulb.Client.start, lightbulb.Client.stop
 _handle = lightbulb.Client.handle_interaction_create
 
 lightbulb.Client.__init__ = _made  # type: ignore[method-assign, assignment]
 lightbulb.Client.start = _start_and_tell  # type: ignore[method-assign, assignment]
+lightbulb.Client.stop = _stop_whole  # type: ignore[method-assign, assignment]
 lightbulb.Client.handle_interaction_create = _handle_once_started  # type: ignore[method-assign, assignment]

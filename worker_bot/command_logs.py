@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ulid import ULID
-
 from flotilla.domain.bounds import plain
 from flotilla.domain.command_logs import MAX_NAME, CommandLog, Kind, Outcome, shown
+from flotilla.ids import new_id
 from flotilla.protocol import CommandsRan
 from flotilla.redaction import redact_hidden
 from worker_bot import guard
@@ -133,7 +132,7 @@ class CommandLogs:
             user = payload.get("user") or payload["member"]["user"]
             guild_id, channel_id = payload.get("guild_id"), payload.get("channel_id")
             begun = _Open(
-                str(ULID()),
+                new_id(),
                 interaction_id,
                 kind,
                 name,

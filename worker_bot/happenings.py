@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import hikari
 import msgspec
-from ulid import ULID
 
 from flotilla.domain.happenings import Occurrence
 from flotilla.domain.second_instance import Suspicion
+from flotilla.ids import new_id
 from flotilla.protocol import Happened
 from flotilla.redaction import redact_text
 from worker_bot.guilds import Guilds, Place
@@ -94,7 +94,7 @@ class Happenings:
 
     def _tell(self, code: str, detail: dict[str, Any]) -> None:
         shown = {key: redact_text(value) if isinstance(value, str) else value for key, value in detail.items()}
-        self._telling.keep(Occurrence(str(ULID()), time.time(), code, shown))
+        self._telling.keep(Occurrence(new_id(), time.time(), code, shown))
 
     def _keep_guilds(self) -> None:
         if self._file is None or not self._guilds.changed:

@@ -8,7 +8,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ulid import ULID
 
 from flotilla.db.engine import Database
 from flotilla.db.outbox import record
@@ -23,6 +22,7 @@ from flotilla.domain.policy import parse_overrides
 from flotilla.domain.uptime import WINDOWS
 from flotilla.domain.worker import State
 from flotilla.errors import ConflictError, NotFoundError
+from flotilla.ids import new_id
 
 _LIVE = bots.c.deleted_at.is_(None)
 
@@ -192,7 +192,7 @@ class SqlBots:
         another application's, and then changes nothing.
         """
         there = (bots.c.id == bot_id, _LIVE)
-        event = Happening(str(ULID.from_datetime(now)), bot_id, now, "token_replaced")
+        event = Happening(new_id(now), bot_id, now, "token_replaced")
         async with self._database.write() as connection:
             change = bots.update().where(*there, bots.c.application_id == application_id)
             values = {"token_encrypted": token_encrypted, "desired_epoch": bots.c.desired_epoch + 1}

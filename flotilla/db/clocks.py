@@ -12,6 +12,7 @@ from flotilla.db.engine import Database
 from flotilla.db.tables import bot_transitions, clocks, command_logs, session_starts, supervisors
 from flotilla.db.upsert import upsert
 from flotilla.domain.clock import confirmed
+from flotilla.ids import first_id
 
 RETENTION = "retention"
 RECENT = timedelta(minutes=10)
@@ -55,7 +56,8 @@ async def _newest(connection: AsyncConnection, before: datetime) -> datetime | N
         for column in columns
     ]
     # Their ids begin with their time, and there is no index of the latter.
-    last = sa.select(sa.func.max(command_logs.c.id)).where(command_logs.c.id <= str(ULID.from_datetime(before)))
+    after = first_id(before + timedelta(milliseconds=1))
+    last = sa.select(sa.func.max(command_logs.c.id)).where(command_logs.c.id < after)
     log_id = (await connection.execute(last)).scalar_one()
     times = [at for at in (*found, ULID.from_str(log_id).datetime if log_id else None) if at is not None]
     return max(times, default=None)

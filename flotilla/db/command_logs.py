@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from msgspec import structs
 from sqlalchemy.dialects import postgresql, sqlite
-from ulid import ULID
 
 from flotilla.db.engine import Database
 from flotilla.db.paging import Page, select_keyset_page
 from flotilla.db.parents import bots_there
 from flotilla.db.tables import bots, command_logs
 from flotilla.domain.command_logs import CommandLog, Kind, Outcome
+from flotilla.ids import first_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ class SqlCommandLogs:
                 query = query.where(table.c[column] == value)
         # Ids begin with their time.
         if wanted.since is not None:
-            query = query.where(table.c.id >= _first_id_of(wanted.since))
+            query = query.where(table.c.id >= first_id(wanted.since))
         if wanted.until is not None:
-            query = query.where(table.c.id < _first_id_of(wanted.until))
+            query = query.where(table.c.id < first_id(wanted.until))
         async with self._database.read() as connection:
             page = await select_keyset_page(connection, query, limit, cursor)
         return Page([_view(row) for row in page.items], page.next_cursor)
@@ -79,14 +79,10 @@ class SqlCommandLogs:
     async def forget(self, before: datetime, batch: int) -> int:
         """Remove up to `batch` logs from before `before`, the oldest first; return how many."""
         table = command_logs
-        old = sa.select(table.c.id).where(table.c.id < _first_id_of(before)).order_by(table.c.id).limit(batch)
+        old = sa.select(table.c.id).where(table.c.id < first_id(before)).order_by(table.c.id).limit(batch)
         async with self._database.write() as connection:
             result = await connection.execute(table.delete().where(table.c.id.in_(old)))
             return int(result.rowcount)
-
-
-def _first_id_of(at: datetime) -> str:
-    return str(ULID.from_datetime(at))[:10] + "0" * 16
 
 
 def _values(bot_id: str, log: CommandLog) -> dict[str, object]:

@@ -118,8 +118,9 @@ class Database:
     async def close(self) -> None:
         """Close all connections.
 
-        A query of SQLite that was cancelled goes on in its thread for a moment; one that ended after the event loop
-        would leave a traceback, so it is waited for, up to CLOSE_TIMEOUT_S: one that hangs holds nothing up.
+        A query of SQLite that was cancelled is interrupted, and goes on in its thread for a moment; one that ended
+        after the event loop would leave a traceback, so it is waited for, up to CLOSE_TIMEOUT_S: one that hangs holds
+        nothing up.
         """
         deadline = time.monotonic() + CLOSE_TIMEOUT_S
         with suppress(TimeoutError):

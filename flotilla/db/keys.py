@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import sqlalchemy as sa
-from ulid import ULID
 
 from flotilla.db.engine import Database
 from flotilla.db.tables import api_keys
+from flotilla.ids import new_id
 
 PREFIX = "flt_"
 
@@ -50,7 +50,7 @@ class SqlApiKeys:
         async with self._database.write() as connection:
             await connection.execute(
                 api_keys.insert().values(
-                    id=str(ULID()),
+                    id=new_id(),
                     name=name,
                     role=role.value,
                     key_hash=key_hash(key),

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ulid import ULID
 
 from flotilla.db.parents import bots_there, is_there
 from flotilla.db.tables import bot_tags, bots, happenings, webhook_deliveries, webhooks
 from flotilla.domain.clock import FUTURE
 from flotilla.domain.happenings import CRITICAL_CODES, DISCORD_CODES, HAPPENINGS_KEPT, KINDS, Happening
 from flotilla.domain.webhooks import MAX_PENDING, Delivery, DeliveryState, Places, Webhook, body_of, may_wait
+from flotilla.ids import new_id
 
 PENDING = webhook_deliveries.c.state == DeliveryState.PENDING.value
 
@@ -106,4 +106,4 @@ async def _waiting(connection: AsyncConnection, webhook_id: str, bot_id: str | N
 
 def _delivery(webhook: Webhook, event: Happening, bot_name: str | None) -> Delivery:
     body = msgspec.json.encode(body_of(event, bot_name)).decode()
-    return Delivery(str(ULID()), webhook.id, event.code, body, event.at, next_at=event.at)
+    return Delivery(new_id(), webhook.id, event.code, body, event.at, next_at=event.at)

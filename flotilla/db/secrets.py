@@ -6,7 +6,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ulid import ULID
 
 from flotilla.db.engine import Database
 from flotilla.db.outbox import record
@@ -14,6 +13,7 @@ from flotilla.db.tables import bot_secrets, bots
 from flotilla.domain.bot_secrets import MAX_SECRETS, BotSecret, BotSecrets, Encrypted
 from flotilla.domain.happenings import Happening
 from flotilla.errors import ConflictError, FixInputError, NotFoundError
+from flotilla.ids import new_id
 
 _LIVE = bots.c.deleted_at.is_(None)
 
@@ -132,7 +132,7 @@ async def _count_up(connection: AsyncConnection, bot_id: str, version: int) -> B
 
 async def _tell(connection: AsyncConnection, bot_id: str, name: str, by: str, now: datetime, *, removed: bool) -> None:
     detail = {"secret": name, "what": "removed" if removed else "set", "by": by}
-    await record(connection, [Happening(str(ULID.from_datetime(now)), bot_id, now, "secret_changed", detail)])
+    await record(connection, [Happening(new_id(now), bot_id, now, "secret_changed", detail)])
 
 
 def _no_bot() -> NotFoundError:

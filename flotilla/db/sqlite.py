@@ -8,6 +8,7 @@ import asyncio
 import functools
 import random
 import sqlite3
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ import aiosqlite
 
 IN_THREAD_S = 0.1
 PAUSE_S = 0.005, 0.025
+INTERRUPT_EVERY_S = 0.005
 Rows = list[Any]
 _Description = tuple[tuple[Any, ...], ...]
 
@@ -28,6 +30,35 @@ class _Done:
         self.rowcount = cursor.rowcount
         self.lastrowid = cursor.lastrowid
         cursor.close()
+
+
+class _Statement:
+    """One in the thread, which can be given up from outside of it, and nothing else in the thread by that."""
+
+    def __init__(self, connection: sqlite3.Connection, run: Callable[[], _Done]) -> None:
+        self._connection = connection
+        self._run = run
+        self._lock = threading.Lock()
+        self._given_up = self._over = False
+
+    def __call__(self) -> _Done:
+        """In the thread."""
+        try:
+            if self._given_up:
+                raise sqlite3.OperationalError("interrupted")
+            return self._run()
+        finally:
+            with self._lock:
+                self._over = True
+
+    def give_up(self) -> None:
+        """Interrupt it until it is over: SQLite forgets an interrupt that comes before or between its own steps."""
+        with self._lock:  # so that it cannot end meanwhile, and what is interrupted be the commit of somebody else
+            self._given_up = True
+            if self._over:
+                return
+            self._connection.interrupt()
+        asyncio.get_running_loop().call_later(INTERRUPT_EVERY_S, self.give_up)
 
 
 class OneHopConnection(aiosqlite.Connection):
@@ -47,13 +78,17 @@ class OneHopConnection(aiosqlite.Connection):
         return OneHopCursor(self)
 
     async def do(self, execute: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> _Done:
-        """Execute a statement and fetch its rows. One that begins a transaction waits for who has the lock."""
+        """Execute a statement and fetch its rows. One that begins a transaction waits for who has the lock.
+
+        Whoever is cancelled meanwhile does not wait for the statement: it is interrupted. What is left of its
+        transaction is to be rolled back. A commit is never interrupted.
+        """
         begin, self._begin = self._begin, None
         now = asyncio.get_running_loop().time
         deadline = now() + self.patience_s
         while True:
             try:
-                done: _Done = await self._execute(lambda: self._run(begin, execute))
+                done = await self._interruptible(lambda: self._run(begin, execute))
             except sqlite3.Error as fault:
                 if begin is None or not _is_busy(fault) or now() >= deadline:
                     if not self.in_transaction:
@@ -62,6 +97,15 @@ class OneHopConnection(aiosqlite.Connection):
             else:
                 return done
             await asyncio.sleep(random.uniform(*PAUSE_S))  # noqa: S311 - jitter
+
+    async def _interruptible(self, run: Callable[[], _Done]) -> _Done:
+        statement = _Statement(self._conn, run)
+        try:
+            done: _Done = await self._execute(statement)
+        except asyncio.CancelledError:
+            statement.give_up()
+            raise
+        return done
 
     def _run(self, begin: str | None, execute: Callable[[sqlite3.Connection], sqlite3.Cursor]) -> _Done:
         """In the thread."""

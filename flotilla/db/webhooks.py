@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
-from ulid import ULID
 
 from flotilla.db.engine import Database
 from flotilla.db.outbox import PENDING, insert_deliveries, record
@@ -18,6 +17,7 @@ from flotilla.domain import webhooks as domain
 from flotilla.domain.happenings import Happening
 from flotilla.domain.webhooks import GONE, MAX_WEBHOOKS, PAUSE_AFTER, Delivery, DeliveryState, Webhook
 from flotilla.errors import ConflictError, FixInputError, NotFoundError
+from flotilla.ids import new_id
 
 LEASE_S = 30.0
 """For how long a delivery that is being attempted is nobody else's; six times what an attempt may take."""
@@ -197,7 +197,7 @@ class SqlWebhooks:
         drop = table.update().where(table.c.webhook_id == webhook.id, PENDING)
         await connection.execute(drop.values(state=DeliveryState.DROPPED.value, finished_at=now))
         detail = {"webhook_id": webhook.id, "why": why[:200]}
-        await record(connection, [Happening(str(ULID.from_datetime(now)), None, now, "webhook_disabled", detail)])
+        await record(connection, [Happening(new_id(now), None, now, "webhook_disabled", detail)])
 
 
 def _due(now: datetime, each: int) -> sa.Select[Any]:

@@ -1,6 +1,7 @@
 """Database: transactions and absences, on SQLite and PostgreSQL."""
 
 import asyncio
+import contextlib
 import threading
 from pathlib import Path
 
@@ -127,3 +128,59 @@ def test_query_that_is_cancelled_leaves_no_thread_to_its_closed_event_loop(tmp_p
     for number in range(60):  # at every moment of it, its connecting included
         asyncio.run(stopped(number * 0.0005))
         assert set(threading.enumerate()) <= before
+
+
+ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000000000)"
+
+
+@pytest.mark.parametrize(
+    "slow", [f"{ENDLESS} SELECT count(*) FROM n", f"{ENDLESS} DELETE FROM bots WHERE 0 < (SELECT count(*) FROM n)"]
+)
+async def test_deadline_over_a_slow_write_holds_and_rolls_back(database: Database, slow: str) -> None:
+    """On SQLite the deadline came when the query had ended."""
+    bot = a_bot(1)
+    repository = SqlBots(database)
+    await repository.add(bot, b"")
+
+    async def write() -> None:
+        async with asyncio.timeout(0.2), database.write() as connection:
+            await connection.execute(bots.update().values(desired_epoch=9))
+            await connection.execute(sa.text(slow))
+
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await write()
+        assert (await repository.get(bot.id)).bot.desired_epoch == 0
+    await repository.restart(bot.id)
+    assert (await repository.get(bot.id)).bot.desired_epoch == 1
+
+
+async def test_deadline_over_a_slow_read_holds_and_the_database_answers_on(database: Database) -> None:
+    """On SQLite the deadline came when the query had ended."""
+
+    async def read(statement: str) -> int:
+        async with asyncio.timeout(0.2 if "RECURSIVE" in statement else 30), database.read() as connection:
+            return int((await connection.execute(sa.text(statement))).scalar_one())
+
+    for _ in range(3):
+        given_up = (read(f"{ENDLESS} SELECT count(*) FROM n") for _ in range(4))
+        seen = await asyncio.gather(*given_up, return_exceptions=True)
+        assert [type(each) for each in seen] == [TimeoutError] * 4
+        assert await read("SELECT 1") == 1
+
+
+async def test_write_that_goes_on_after_a_missed_deadline_is_not_told_to_be_stored(database: Database) -> None:
+    bot = a_bot(1)
+    repository = SqlBots(database)
+    await repository.add(bot, b"")
+
+    async def write() -> None:
+        async with database.write() as connection:
+            await connection.execute(bots.update().values(desired_epoch=9))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await connection.execute(sa.text(f"{ENDLESS} SELECT count(*) FROM n"))
+
+    with pytest.raises((sa.exc.SQLAlchemyError, RetryError)):
+        await write()
+    assert (await repository.get(bot.id)).bot.desired_epoch == 0

@@ -2,12 +2,13 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from flotilla.db.sqlite import IN_THREAD_S, OneHopConnection, connect
+from flotilla.db.sqlite import IN_THREAD_S, INTERRUPT_EVERY_S, OneHopConnection, connect
 
 
 @pytest.fixture
@@ -126,3 +127,50 @@ async def test_a_transaction_waits_for_who_writes_and_can_be_given_up_at_once(tm
     await patient.commit()
     assert await run(patient, "SELECT name FROM things") == [("a",)]
     await patient.close()
+
+
+@pytest.mark.parametrize("cancelled", ["the statement before it", "the commit"])
+async def test_commit_is_done_whole_whoever_is_cancelled(
+    connection: OneHopConnection, tmp_path: Path, cancelled: str
+) -> None:
+    may_go_on = threading.Event()
+
+    def wait_then(held: sqlite3.Connection) -> sqlite3.Cursor:
+        assert may_go_on.wait(60)
+        return held.execute("SELECT 1")
+
+    connection.begin_with("BEGIN IMMEDIATE")
+    await run(connection, "INSERT INTO things (name) VALUES ('a')")
+    tasks = {
+        "the statement before it": asyncio.create_task(connection.do(wait_then)),
+        "the commit": asyncio.create_task(connection.commit()),
+    }
+    await asyncio.sleep(0)
+    tasks[cancelled].cancel()
+    await asyncio.sleep(INTERRUPT_EVERY_S * 3)
+    may_go_on.set()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+    assert [task.cancelled() for task in tasks.values()] == [cancelled == name for name in tasks]
+    await run(connection, "SELECT 1")
+    other = sqlite3.connect(tmp_path / "test.db")
+    assert other.execute("SELECT name FROM things").fetchall() == [("a",)]
+    other.close()
+
+
+async def test_statement_that_waits_behind_another_is_not_begun_when_it_was_given_up(
+    connection: OneHopConnection,
+) -> None:
+    may_go_on = threading.Event()
+
+    def wait_then(held: sqlite3.Connection) -> sqlite3.Cursor:
+        assert may_go_on.wait(60)
+        return held.execute("SELECT 1")
+
+    before = asyncio.create_task(connection.do(wait_then))
+    waiting = asyncio.create_task(run(connection, "INSERT INTO things (name) VALUES ('late')"))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    may_go_on.set()
+    await before
+    assert await run(connection, "SELECT name FROM things") == []

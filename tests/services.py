@@ -74,8 +74,10 @@ class Valkey:
             return False
 
     def client(self) -> redis.Redis:
-        """Return a client, to be closed by the caller."""
-        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2)
+        """Return a client that knows the password, to be closed by the caller."""
+        words = self._conf.read_text().split() if self._conf else []
+        password = words[words.index("requirepass") + 1] if "requirepass" in words else None
+        return redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2, password=password)
 
     def kill(self) -> None:
         """Kill it as a crash would."""

@@ -86,7 +86,7 @@ def installation() -> Iterator[Installation]:
         port = listener.getsockname()[1]
     settings = Settings(home=folder / "h", http_port=port)
     prepare(settings, Mode.REAL)
-    with running_valkey(settings.valkey_socket) as valkey:
+    with running_valkey(settings.valkey_socket, settings.valkey_conf) as valkey:
         started = {name: Program(name, settings.home, http_port=port).start() for name in ("supervisor", "api", "jobs")}
         made = Installation(settings, valkey, started)
         try:

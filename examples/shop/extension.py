@@ -21,15 +21,9 @@ loader = lightbulb.Loader()
 _shelves: dict[Path, Shelf] = {}
 
 
-class NoFolderError(Exception):
-    """The bot's config does not say where the shop's file is."""
-
-
 def shelf() -> Shelf:
-    """Return the shelf in the folder that the bot's config names."""
-    folder = authoring.settings(__name__).get("folder")
-    if not folder:
-        raise NoFolderError(f'Set a folder: flotilla bots config NAME \'settings={{"{__name__}": {{"folder": "…"}}}}\'')
+    """Return the shelf in the bot's own folder, or in the one that its config names."""
+    folder = authoring.settings(__name__).get("folder") or Path.home()
     path = Path(str(folder)) / "shop.sqlite"
     return _shelves.setdefault(path, Shelf(path))
 

@@ -102,11 +102,8 @@ def content(used: Json) -> str:
     return str((used["response"] or {}).get("data", {}).get("content"))
 
 
-async def test_the_shop_never_sells_what_it_has_not_and_its_buttons_outlive_a_restart(
-    scene: Scene, tmp_path: Path
-) -> None:
-    folder = tmp_path / "goods"
-    await scene.up(extensions=("shop.extension",), settings={"shop.extension": {"folder": str(folder)}})
+async def test_the_shop_never_sells_what_it_has_not_and_its_buttons_outlive_a_restart(scene: Scene) -> None:
+    await scene.up(extensions=("shop.extension",))
     assert content(await scene.use("shop")) == "The shelves are empty."
     assert content(await scene.use("restock", good="tea", count=7, price=3)) == "There are 7 tea now."
     shop = await scene.use("shop")
@@ -120,7 +117,7 @@ async def test_the_shop_never_sells_what_it_has_not_and_its_buttons_outlive_a_re
     await scene.restart(2)
     again = await scene.press((await scene.use("shop"))["message"], "shop:buy:tea", "late")
     assert content(again) == "**tea** · 4 coins · none left\nlate bought tea for 4 coins."
-    with sqlite3.connect(folder / "shop.sqlite") as file:
+    with sqlite3.connect(scene.stack.home / "bots" / scene.bot_id / "shop.sqlite") as file:
         assert file.execute("SELECT count(*), sum(price) FROM sales").fetchone() == (8, 25)
         assert file.execute("SELECT stock FROM goods").fetchone() == (0,)
     file.close()

@@ -12,6 +12,8 @@ import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
+
 from flotilla.cli.terminal import guard_streams, say
 from flotilla.errors import FlotillaError, RetryError, SetupError
 from flotilla.hardening import harden
@@ -30,12 +32,22 @@ def main() -> int:
     harden()
     mend_streams()
     guard_streams()
+    _log_to_stderr()
     code = _run()
     try:
         sys.stdout.flush()
     except OSError as fault:
         code = _output_lost(fault)
     return code
+
+
+def _log_to_stderr() -> None:
+    """Keep what the shared code logs, such as a file whose mode was mended, out of what a command prints."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[structlog.processors.add_log_level, structlog.dev.ConsoleRenderer(colors=False)],
+            logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        )
 
 
 def _run() -> int:

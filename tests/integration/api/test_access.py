@@ -59,6 +59,9 @@ REQUESTS = [
     ("POST", "/api/v1/rollovers", Role.ADMIN),
     ("DELETE", "/api/v1/bots/x", Role.ADMIN),
     ("PUT", "/api/v1/bots/x/token", Role.ADMIN),
+    ("GET", "/api/v1/bots/x/secrets", Role.ADMIN),
+    ("PUT", "/api/v1/bots/x/secrets/x", Role.ADMIN),
+    ("DELETE", "/api/v1/bots/x/secrets/x", Role.ADMIN),
 ]
 
 

@@ -103,7 +103,6 @@ async def test_filters_narrow_the_list(api: Api) -> None:
         ("limit=ten", "#/limit"),
         ("limit=1&limit=2", "#/limit"),
         ("state=HAPPY", "#/state"),
-        ("name=%00", "#/name"),
         (f"tag={'x' * 65}", "#/tag"),
         (f"cursor={'x' * 600}", "#/cursor"),
         ("tags=red", "#"),
@@ -208,7 +207,7 @@ async def test_start_stop_and_restart_write_desired_state_and_nudge(api: Api) ->
         assert api.nudges.sent == sent + 1
 
 
-@pytest.mark.parametrize("bot_id", ["nope", "%00", "a" * 300, "%F0%9F%A4%96", token_of(1), "..%2F..%2Fetc"])
+@pytest.mark.parametrize("bot_id", ["nope", "a" * 300, "%F0%9F%A4%96", token_of(1), "..%2F..%2Fetc"])
 async def test_id_of_no_bot_is_not_found_and_not_repeated(api: Api, bot_id: str) -> None:
     response = await api.call("GET", f"/api/v1/bots/{bot_id}")
     assert response.status_code == 404

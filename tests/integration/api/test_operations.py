@@ -80,7 +80,8 @@ async def test_dry_run_names_the_bots_whose_session_starts_are_short(api: Api) -
     bots = [await api.add_bot(number) for number in range(4)]
     ids, now, sessions = [bot["application_id"] for bot in bots], datetime.now(UTC), SqlSessions(api.services.database)
     spent = [(key, count) for key, count in zip(ids, (0, 949, 950, 995), strict=True) for _ in range(count)]
-    await sessions.record([(key, Start(now, "crash")) for key, _ in spent], [])
+    starts = [(key, Start(now - timedelta(seconds=number), "crash")) for number, (key, _) in enumerate(spent)]
+    await sessions.record(starts, [])
     sharded = Limit("wss://gateway", 3, 1000, 1000, 1, now + timedelta(hours=24), now - timedelta(hours=1))
     await sessions.record([], [(ids[0], sharded)])
     body = {"kind": "restart", "selector": {"all": True}, "dry_run": True}

@@ -28,7 +28,7 @@ SEEN_WITHIN_S = 1.0
 """An exit is seen within milliseconds; if the supervisor was stopped meanwhile, it may have been long ago."""
 
 NO_PID = -1
-UNNOTICED_S = 0.5
+UNNOTICED_S = 0.05
 """If it takes longer until nothing of a bot lives, it is told meanwhile that it serves nobody."""
 
 log = structlog.get_logger()

@@ -256,7 +256,7 @@ def open_files(bots: int, supervisor: int | None = None) -> str:
 def _hard_limit_of(pid: int) -> int | None:
     """Return how many files a process may open; None if that cannot be seen. Source: proc(5), /proc/PID/limits."""
     try:
-        lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+        lines = Path(f"/proc/{pid}/limits").read_bytes().decode("ascii", "replace").splitlines()
         hard = next(line for line in lines if line.startswith("Max open files")).split()[4]
     except (OSError, StopIteration, IndexError):
         return None

@@ -12,7 +12,7 @@ from tests.integration.supervisor.test_configs import Fleet
 from tests.stack import Stack, until
 
 BROKEN = "tests.extensions.broken"
-MOMENTS_S = (0.05, 0.15, 0.25, 0.4, 0.6)
+MOMENTS_S = (0.05, 0.25, 0.6)
 """The worker with the broken config is forked, fails, and the one with the good config comes up meanwhile."""
 
 

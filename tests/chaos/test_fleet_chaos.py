@@ -127,6 +127,7 @@ async def test_hundred_bots_come_back_after_all_are_killed_at_once(stack: Stack)
     assert set(workers_by_bot(stack).values()) == {1}
 
 
+@pytest.mark.nightly
 async def test_hundred_bots_are_adopted_and_then_stopped_together(stack: Stack) -> None:
     await stack.add_bots(100)
     supervisor = await stack.start_supervisor()

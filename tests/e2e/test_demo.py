@@ -205,6 +205,7 @@ async def test_the_readme_is_true(demo: Demo) -> None:
     assert "demo-1 answered" in said
 
 
+@pytest.mark.nightly
 async def test_two_demos_run_side_by_side(demo: Demo, folder: Path) -> None:
     other = Demo(folder / "other home", free_port(), bots=1)
     try:

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -8,7 +8,15 @@ from ulid import ULID
 from tests.services import running_postgres
 from tests.stack import Stack
 
-BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+BOTH = ["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.nightly])]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_without_coverage() -> Iterator[None]:
+    """Run the programs at full speed: other tests cover the same lines."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
 
 
 @pytest.fixture(params=BOTH)

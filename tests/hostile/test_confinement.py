@@ -10,7 +10,13 @@ from tests.hostile.modes import MODES, Mode
 needs_root = "only root can be root, and make others of itself"
 
 
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name)
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param(mode, marks=[] if mode.name in {"root", "ordinary"} else pytest.mark.nightly, id=mode.name)
+        for mode in MODES
+    ],
+)
 async def test_a_hostile_bot_can_do_what_the_table_says_and_nothing_else(mode: Mode) -> None:
     version = modes.abi()
     walled = mode.environment.get("bot_landlock") != "off"

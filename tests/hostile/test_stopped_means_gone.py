@@ -37,7 +37,7 @@ PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 8, 47, 2
 needs_root = pytest.mark.skipif(not ROOT, reason="only root can run programs as root")
 MODES = [
     pytest.param("root-with-users", marks=needs_root),
-    pytest.param("root", marks=needs_root),
+    pytest.param("root", marks=[needs_root, pytest.mark.nightly]),
     "ordinary-user",
 ]
 

@@ -1,9 +1,17 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.stack import Stack
+
+
+@pytest.fixture(autouse=True, scope="module")
+def programs_without_coverage() -> Iterator[None]:
+    """Run the programs at full speed: other tests cover the same lines."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        yield
 
 
 @pytest.fixture

@@ -130,6 +130,7 @@ async def _disk(by: Administrator, *, full: bool) -> None:
 WAYS = ["password changed", "renamed for a restore", "read-only after a failover", "no connection left", "disk full"]
 
 
+@pytest.mark.nightly
 async def test_every_program_outlives_each_refusal_and_goes_on_by_itself(stack: Stack, postgres: Postgres) -> None:
     by = Administrator(postgres)
     first, second = await stack.add_bots(2)

@@ -117,6 +117,7 @@ async def test_a_bot_that_ends_itself_cleanly_is_left_so_by_the_policy_on_failur
         assert (end.exit_code, end.reason) == (0, "exited"), (name, end)
 
 
+@pytest.mark.nightly
 async def test_each_restart_policy_answers_a_clean_end_and_a_failure_as_it_says(stack: Stack) -> None:
     own, ids = BotConfig(extensions=(EXTENSION,)), {}
     for policy in RestartPolicy:

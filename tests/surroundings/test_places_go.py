@@ -80,6 +80,7 @@ async def test_a_session_file_that_was_removed_is_made_anew_so_that_the_next_res
     assert "resumed=True" in supervisor.text()
 
 
+@pytest.mark.nightly
 async def test_bots_start_without_log_and_session_where_there_is_no_inode_left(stack: Stack) -> None:
     settings = stack.settings
     (bot_id,) = await stack.add_bots(1)

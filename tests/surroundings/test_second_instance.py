@@ -94,6 +94,7 @@ async def test_second_instance_elsewhere_is_told_once_and_of_that_bot_alone(stac
         await twin.wait()
 
 
+@pytest.mark.nightly
 async def test_own_deferrals_and_warm_restarts_are_never_taken_for_it(stack: Stack) -> None:
     (bot_id,) = await stack.add_bots(1)
     await stack.start_supervisor()

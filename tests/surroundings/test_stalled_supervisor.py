@@ -60,6 +60,7 @@ async def test_no_bot_is_touched_for_what_its_supervisor_slept_through(stack: St
     assert "code=supervisor_stalled" in supervisor.text(), "it is told"
 
 
+@pytest.mark.nightly
 async def test_a_bot_that_hangs_while_its_supervisor_sleeps_is_found_as_soon_as_ever(stack: Stack) -> None:
     hanging, other = await stack.add_bots(2)
     supervisor = await stack.start_supervisor()
@@ -74,6 +75,7 @@ async def test_a_bot_that_hangs_while_its_supervisor_sleeps_is_found_as_soon_as_
     assert (await stack.status(other)).pid == before[other].pid
 
 
+@pytest.mark.nightly
 async def test_a_start_and_a_stop_go_on_where_the_supervisor_fell_asleep(tmp_path: Path) -> None:
     """Startup deadline and stop grace are shorter than the stall."""
     stack = await Stack.create(tmp_path, poll_interval_s="0.1", stop_grace_s="3", startup_timeout_s="5")

@@ -63,6 +63,7 @@ def test_a_supervisor_that_hangs_keeps_nothing_alive_and_two_may_stop_it_at_once
     assert fleet.pids() == [], said
 
 
+@pytest.mark.nightly
 def test_bots_without_supervisor_lock_files_and_database_are_stopped(fleet: Fleet) -> None:
     fleet.up()
     workers, supervisor = [bot["pid"] for bot in fleet.bots().values()], fleet.pid_of("supervisor")

@@ -105,6 +105,7 @@ async def test_helpers_of_an_adopted_bot_end_with_it(
         assert all(map(alive, [others, *not_ours])), "of this bot alone"
 
 
+@pytest.mark.nightly
 async def test_helpers_of_a_bot_that_died_without_a_supervisor_are_ended_by_the_next(stack: Stack) -> None:
     (bot_id,) = await stack.add_bots(1)
     supervisor = await stack.start_supervisor()

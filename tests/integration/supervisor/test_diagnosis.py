@@ -65,8 +65,8 @@ async def stacks_of(stack: Stack, bot_id: str) -> Stacks:
     ("name", "line"),
     [
         ("block", "time.sleep(600)"),
-        ("spin", "count += 1"),
-        ("catastrophe", 're.fullmatch(r"(a|a)*b"'),
+        pytest.param("spin", "count += 1", marks=pytest.mark.nightly),
+        pytest.param("catastrophe", 're.fullmatch(r"(a|a)*b"', marks=pytest.mark.nightly),
     ],
 )
 async def test_blocked_worker_leaves_its_stacks_and_is_ready_again(stack: Stack, name: str, line: str) -> None:

@@ -1,6 +1,10 @@
 """What all tests need of the process that they run in."""
 
+import os
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 
 def pytest_configure() -> None:
@@ -12,3 +16,12 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def same_umask() -> Iterator[None]:
+    """Leave the umask as it is: commands that run in this process close it to others."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)

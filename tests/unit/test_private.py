@@ -28,7 +28,8 @@ def mode(path: Path) -> int:
 def test_what_is_too_open_and_ours_is_closed(settings: Settings) -> None:
     database, admin_key, own = (settings.home / name for name in ("flotilla.db", "admin.key", "notes.txt"))
     for path in (database, admin_key, own):
-        path.touch(mode=0o644)
+        path.touch()
+        path.chmod(0o644)
     opened = [settings.home, settings.run_dir, settings.log_dir, settings.session_dir, settings.log_dir / "bots"]
     for path in opened:
         path.chmod(0o777)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 
 def pytest_configure() -> None:
@@ -25,3 +26,11 @@ def same_umask() -> Iterator[None]:
     os.umask(before)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def same_log() -> Iterator[None]:
+    """Leave logging as it is: commands and programs that run in this process say where their lines go."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)

@@ -120,7 +120,7 @@ def test_worker_joins_a_real_cgroup_that_goes_with_it() -> None:
 
 
 async def start_with_users(stack: Stack, **environment: str) -> Program:
-    stack.environment["FLOTILLA_BOT_UID_BASE"] = str(UID_BASE)
+    stack.environment |= {"FLOTILLA_BOT_USERS": "own", "FLOTILLA_BOT_UID_BASE": str(UID_BASE)}
     return await stack.start_supervisor(FLOTILLA_EXTENSIONS=EXTENSIONS, **environment)
 
 

@@ -116,7 +116,7 @@ def look(
     """
     workers = list(workers)
     since = 0 if of_nobody else min((worker.started_at for worker in workers), default=0)
-    owners, expected = _Owners(workers, living), {worker.pid for worker in workers}
+    owners = _Owners(workers, living)
     processes: dict[int, Left] = {}
     odd: list[tuple[Left, Worn]] = []
     left: dict[int, Left] = {}
@@ -125,8 +125,8 @@ def look(
         if pid in living.workers:
             continue
         process, is_lost = _look(pid)
-        if process is None:
-            unclear |= is_lost and pid not in expected
+        unclear |= is_lost and owners.may_have(pid, process, of_nobody=of_nobody)
+        if process is None or is_lost:
             continue
         processes[pid] = process
         if process.started_at < since:
@@ -168,6 +168,19 @@ class _Owners:
         if worker is None and self._by_uid and worn.worker is None:  # two homes may have been given the same users
             worker = self._by_uid.get(uid_of(process.pid))
         return worker is not None, worker
+
+    def may_have(self, pid: int, process: Left | None, *, of_nobody: bool) -> bool:
+        """Return whether a process that has ended lately can be left of somebody, and have begotten others.
+
+        The kernel shows its limits, user and session for as long as nobody has asked how it ended. process: None: for
+        no longer.
+        """
+        if process is None or pid in self._by_pid:
+            return pid not in self._by_pid
+        worn = worn_by(pid)
+        if worn.worker is not None and worn.home == self._living.home:
+            return of_nobody or worn.worker in self._by_number
+        return worn.spoiled or process.session in self._by_pid or uid_of(pid) in self._by_uid
 
     def _is_of_nobody(self, process: Left, number: int) -> bool:
         if process.started_at > self._living.at - SETTLED_TICKS:
@@ -226,13 +239,16 @@ class _Owners:
 
 
 def _look(pid: int) -> tuple[Left | None, bool]:
-    """Return a live process, None if it is gone, and then whether it lived a moment ago. Raises OSError.
+    """Return a process, None if nothing is shown of it any longer; and whether it lived a moment ago, and has ended.
+
+    None without that: it ended long ago. Raises OSError.
 
     Source: proc(5), /proc/PID/stat, fields 4 (ppid), 6 (session) and 22 (starttime); the second is any bytes.
     """
     fields = read_proc(pid, "stat").rpartition(b")")[2].split()
     if not fields:
         return None, True
-    if is_over(fields):
-        return None, is_fresh(fields)  # an older one may lie there for ever
-    return Left(pid, int(fields[19]), int(fields[3]), int(fields[1])), False
+    ended = is_over(fields)
+    if ended and not is_fresh(fields):  # it may lie there for ever
+        return None, False
+    return Left(pid, int(fields[19]), int(fields[3]), int(fields[1])), ended

@@ -553,6 +553,7 @@ class Supervisor:
     def _do_when_stored(self, act: Callable[[], None]) -> None:
         async def do() -> None:
             await self._journal.stored()
+            await self._configs.writer.stored()  # what there is to go back to, whatever becomes of this supervisor
             if not self._stopping:
                 act()
 

@@ -1,5 +1,6 @@
 """What all tests need of the process that they run in."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -30,7 +31,12 @@ def same_umask() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def same_log() -> Iterator[None]:
-    """Leave logging as it is: commands and programs that run in this process say where their lines go."""
-    before = structlog.get_config()
+    """Leave logging as it is: commands, programs and bots that run in this process say where their lines go."""
+    root, was_configured, before = logging.getLogger(), structlog.is_configured(), structlog.get_config()
+    level = root.level
     yield
-    structlog.configure(**before)
+    root.setLevel(level)
+    if was_configured:
+        structlog.configure(**before)
+    else:
+        structlog.reset_defaults()

@@ -12,8 +12,11 @@ from tests.integration.supervisor.test_configs import Fleet
 from tests.stack import Stack, until
 
 BROKEN = "tests.extensions.broken"
-MOMENTS_S = (0.05, 0.25, 0.6)
-"""The worker with the broken config is forked, fails, and the one with the good config comes up meanwhile."""
+MOMENTS_S = (0.05, None, 0.6)
+"""The worker with the broken config is forked, fails, and the one with the good config comes up meanwhile.
+
+None: when the worker with the good config has just been told to leave, so that nobody but the database knows of it.
+"""
 
 
 @pytest.fixture
@@ -31,9 +34,13 @@ async def fleet(tmp_path: Path) -> AsyncIterator[Fleet]:
 
 async def test_supervisor_that_is_killed_meanwhile_goes_back_with_its_next_life(fleet: Fleet) -> None:
     for moment_s in MOMENTS_S:
-        version = await fleet.change(extensions=[BROKEN], settings={BROKEN: {"moment": moment_s}})
-        await asyncio.sleep(moment_s)
-        await fleet.stack.programs[-1].end(signal.SIGKILL)
+        supervisor = fleet.stack.programs[-1]
+        version = await fleet.change(extensions=[BROKEN], settings={BROKEN: {"moment": str(moment_s)}})
+        if moment_s is None:
+            await until(lambda log=supervisor: "signal=hand_over" in log.text(), "it is told to leave")  # type: ignore[misc]
+        else:
+            await asyncio.sleep(moment_s)
+        await supervisor.end(signal.SIGKILL)
         await fleet.stack.start_supervisor()
         outcome = await fleet.refused(version)
         assert outcome.good_version == 0

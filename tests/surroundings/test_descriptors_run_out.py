@@ -15,7 +15,7 @@ from tests.surroundings.happened import told, until_told
 
 BOTS = 14
 FILES = 84
-"""A supervisor without workers has some 20 open, and a worker takes two to four, as its log and memory are looked at."""
+"""A supervisor without workers has some 20 open, and a worker takes two to four: its log and memory are looked at."""
 
 
 async def test_bots_for_which_there_is_no_room_wait_and_are_not_given_up(stack: Stack) -> None:

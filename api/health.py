@@ -71,6 +71,12 @@ class HealthRoutes:
         return [
             checks.Check("home", InThread(lambda: probes.home_writable(here)), f"The disk of {here.home} hangs."),
             checks.Check("jobs", InThread(lambda: programs.jobs_turn(here)), f"The disk of {here.home} hangs."),
+            checks.Check(
+                "supervisord",
+                InThread(lambda: programs.supervisord_lives(here)),
+                f"The disk of {here.home} hangs.",
+                needed=False,
+            ),
             checks.Check("release", InThread(lambda: programs.one_release(here)), "See: flotilla doctor", needed=False),
         ]
 
@@ -92,7 +98,8 @@ class HealthRoutes:
     async def _supervisor(self) -> str:
         if self._supervisor_here is not None:
             await self._supervisor_here()
-        return programs.supervisor_reports(await self._services.supervisors.all(), datetime.now(UTC))
+        reports, here = await self._services.supervisors.all(), self._services.installation
+        return await asyncio.to_thread(programs.supervisor_reports, reports, datetime.now(UTC), here)
 
     async def _fork_server(self) -> str:
         return programs.fork_server_answers(await self._services.supervisors.all())

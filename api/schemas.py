@@ -373,7 +373,7 @@ class Check(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """What was looked at, by name. The last three are absent where the API cannot see its installation's home."""
+    """What was looked at, by name. The last four are absent where the API cannot see its installation's home."""
 
     database: Check
     valkey: Check
@@ -381,6 +381,7 @@ class Readiness(Struct, frozen=True):
     fork_server: Check
     home: Check | UnsetType = UNSET
     jobs: Check | UnsetType = UNSET
+    supervisord: Check | UnsetType = UNSET
     release: Check | UnsetType = UNSET
 
 

@@ -22,6 +22,7 @@ STARTS_KEPT = 8
 """As many starts as tell a crash loop from a person's restarts, twice over."""
 
 STAY_S = 2.0
+BEAT_S = 2.0
 log = structlog.get_logger()
 
 
@@ -118,6 +119,12 @@ class ProgramLock:
         """Say that this program turns. Where nothing can be written, nobody learns of it."""
         with contextlib.suppress(OSError):
             self._write(time.monotonic())
+
+    async def beat_for_ever(self) -> None:
+        """Say every BEAT_S that this program's event loop turns, until cancelled."""
+        while True:
+            self.beat()
+            await asyncio.sleep(BEAT_S)
 
     async def stay(self) -> None:
         """Make the lock anew for ever when its file is removed: whoever asks who runs here looks at its path.

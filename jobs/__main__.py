@@ -31,7 +31,6 @@ from jobs.sweep import sweep_for_ever
 from jobs.webhooks import Deliveries, Sender
 from jobs.worker import work
 
-BEAT_S = 2.0
 CANCEL_AGAIN_S = 2.0
 log = structlog.get_logger()
 
@@ -69,7 +68,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(sweep_for_ever(operations, arq)),
                 group.create_task(forgetting),
                 group.create_task(deliver(webhooks, settings, clock)),
-                group.create_task(beat_for_ever(lock)),
+                group.create_task(lock.beat_for_ever()),
             ]
             await stop.wait()
             log.info("jobs.stopping")
@@ -90,13 +89,6 @@ async def end(tasks: Collection[asyncio.Task[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
         if pending:
             log.warning("jobs.still_ending", tasks=sorted(repr(task.get_coro()) for task in pending))
-
-
-async def beat_for_ever(lock: ProgramLock) -> None:
-    """Say every BEAT_S that this program's event loop turns, until cancelled."""
-    while True:
-        lock.beat()
-        await asyncio.sleep(BEAT_S)
 
 
 async def deliver(webhooks: SqlWebhooks, settings: Settings, clock: RetentionClock) -> None:

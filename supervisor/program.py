@@ -59,7 +59,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
     # Held until this process is gone, its fork server included: `flotilla down` waits for that.
     lock = ProgramLock(settings, "supervisor")
     lock.acquire()
-    staying = spawn("lock", lock.stay())
+    staying, beating = spawn("lock", lock.stay()), spawn("beat", lock.beat_for_ever())
     _raise_file_limit()
     database = Database(settings.effective_database_url)
     nudges = LateNudges(settings)
@@ -104,6 +104,7 @@ async def main(settings: Settings, fork_server: ForkServerProcess | None) -> Non
         await claim.end(bots_stopped=stopped)
     finally:
         staying.cancel()
+        beating.cancel()
         await database.close()
 
 

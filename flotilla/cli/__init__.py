@@ -6,6 +6,7 @@ installation is misconfigured (69 and 78 as in sysexits.h) · 130 interrupted.
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -54,6 +55,8 @@ def _run() -> int:
     try:
         from flotilla.cli.app import app  # noqa: PLC0415 - an import that fails must end as a sentence too
 
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         app(prog_name="flotilla")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else EX_FAILED

@@ -92,7 +92,7 @@ class Running:
             reports = self.database.supervisors()
         except FlotillaError:
             return f"{runs}; whether it turns is not known while the database is away"
-        return programs.supervisor_reports(reports, datetime.now(UTC)) if reports else runs
+        return programs.supervisor_reports(reports, datetime.now(UTC), self._settings) if reports else runs
 
     def fork_server(self) -> str:
         """What forks the workers answers."""

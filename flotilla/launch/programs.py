@@ -13,8 +13,9 @@ from flotilla.domain.uptime import SILENT_AFTER
 from flotilla.domain.vitals import ForkServerState
 from flotilla.errors import RetryError
 from flotilla.home import Card, ProgramLock
-from flotilla.launch.layout import PROGRAMS, program_log
-from flotilla.release import release_on_disk, running_release
+from flotilla.launch.layout import PROGRAMS, program_log, supervisord_socket
+from flotilla.launch.remains import listener
+from flotilla.release import release_on_disk, running_release, started_by_supervisord
 from flotilla.settings import Settings
 from flotilla.unix_socket import connect, trusted_users
 
@@ -69,16 +70,36 @@ def supervisor_goes_on(settings: Settings) -> str:
     return supervisor_runs(settings)
 
 
-def supervisor_reports(reports: list[SupervisorSeen], now: datetime) -> str:
-    """The supervisor has reported lately."""
+def supervisor_reports(reports: list[SupervisorSeen], now: datetime, here: Settings | None = None) -> str:
+    """The supervisor has reported lately. here: of the home that it runs in, if that can be seen."""
     if not reports:
         raise RetryError("No supervisor has ever reported. Start one: python -m supervisor")
     last = max(reports, key=lambda report: report.seen_at)
     age_s = (now - last.seen_at).total_seconds()
     where = f"slot {last.slot}, process {last.pid}, seen {max(age_s, 0):.0f} s ago"
+    if age_s >= SILENT_AFTER.total_seconds() and here is not None and _turns(here, "supervisor"):
+        raise RetryError(
+            f"{where}: it runs, and the database takes nothing of what it reports. Bots are looked after, but what is "
+            "shown of them is old, and no order reaches them. See: flotilla doctor",
+            code="supervisor_unheard",
+        )
     if age_s >= SILENT_AFTER.total_seconds():
         raise RetryError(f"{where}: it is gone or hangs. {_WITHOUT['supervisor']} See: flotilla doctor")
     return where
+
+
+def supervisord_lives(settings: Settings) -> str:
+    """The process that starts ended programs again is there, if one has started those that run."""
+    if not any(started_by_supervisord(settings, program) for program in PROGRAMS):
+        return "the programs were not started by it"
+    pid = listener(supervisord_socket(settings))
+    if pid is None:
+        raise RetryError(
+            "supervisord is gone, and its programs run without it: what ends stays ended. "
+            "Run `flotilla down`, then `flotilla up`.",
+            code="supervisord_away",
+        )
+    return f"process {pid}"
 
 
 def fork_server_answers(reports: list[SupervisorSeen]) -> str:
@@ -144,6 +165,12 @@ def _alive(settings: Settings, program: str) -> Card:
             code=f"{program}_loops",
         )
     return card
+
+
+def _turns(settings: Settings, program: str) -> bool:
+    """Return whether a program has said lately that its event loop turns."""
+    card = ProgramLock(settings, program).card()
+    return card is not None and card.beat_s is not None and time.monotonic() - card.beat_s <= HUNG_AFTER_S
 
 
 def _end(pid: int) -> str:

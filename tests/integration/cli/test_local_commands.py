@@ -275,3 +275,24 @@ def test_a_rotation_killed_at_any_moment_loses_no_token(settings: Settings) -> N
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
         assert readable(settings) == expected, f"seed {seed}"
+
+
+def test_an_interrupt_while_the_command_line_is_imported_prints_no_traceback() -> None:
+    code = """
+import sys, time
+class Slow:
+    def find_spec(self, name, *_more):
+        if name == "flotilla.cli":
+            print("importing", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+from flotilla.__main__ import main
+main()
+"""
+    command = [sys.executable, "-c", code, "doctor"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"importing\n"
+        process.send_signal(signal.SIGINT)
+        _, complaint = process.communicate(timeout=60)
+    assert (process.returncode, complaint) == (-signal.SIGINT, b"")

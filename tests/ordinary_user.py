@@ -20,6 +20,19 @@ from flotilla.confinement import closed_to_others
 FIRST_UID = 61_200
 """Above the accounts and below what systems give away. Source: systemd's UIDS-GIDS.md."""
 
+STRANGER = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.setgid(65534)
+os.setuid(65534)
+listener.listen()
+print("listening", flush=True)
+accepted, _ = listener.accept()
+print("got", accepted.recv(1000), flush=True)
+"""
+"""Code of a process that listens as nobody at a path that root made: its first argument. It prints what it is sent."""
+
 _CLONE_NEWNS = 0x20000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 1 << 18
 _ROOT = Path(__file__).parents[1]

@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ from flotilla.discord import application_id_of
 from flotilla.domain.bots import Bot, BotStatus, Desired
 from flotilla.domain.config import DEFAULT_CONFIG, BotConfig
 from flotilla.domain.policy import NO_OVERRIDES, Overrides
+from flotilla.domain.worker import State
 from flotilla.home import prepare_home
+from flotilla.processes import start_ticks
 from flotilla.secrets import TokenVault
 from flotilla.settings import Settings
 
@@ -263,6 +266,20 @@ class Stack:
 
         found: BotStatus = await until(check, what, deadline_s)
         return found
+
+    async def let_in(self, bot_id: str, pid: int, secret: bytes) -> None:
+        """Have the next supervisor take a process for the bot's first worker, which ran under the one before."""
+        status = replace(
+            await self.status(bot_id),
+            state=State.RUNNING,
+            ready=True,
+            generation=1,
+            pid=pid,
+            process_started_at=start_ticks(pid),
+            secret_hash=hashlib.sha256(secret).digest(),
+            since=datetime.now(UTC),
+        )
+        await self.store.save([status], [])
 
     async def states_of(self, bot_id: str) -> list[tuple[str, bool]]:
         """Return the recorded transitions of a bot as (state, ready), oldest first."""

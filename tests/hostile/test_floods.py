@@ -1,19 +1,14 @@
 """A bot's code makes its worker tell without end: it takes its share, and nobody else loses anything by it."""
 
 import asyncio
-import hashlib
 import os
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from flotilla.db.tables import happenings, session_starts
 from flotilla.domain.shares import EVENTS, STARTS_ALONE
-from flotilla.domain.worker import State
-from flotilla.processes import start_ticks
 from tests.stack import Stack, until
 
 SECRET = b"s" * 32
@@ -33,17 +28,7 @@ async def test_what_a_bot_tells_without_end_is_a_share_and_so_many_more(stack: S
         stdin=asyncio.subprocess.PIPE,
     )  # fmt: skip
     try:
-        status = replace(
-            await stack.status(flooding),
-            state=State.RUNNING,
-            ready=True,
-            generation=1,
-            pid=flooder.pid,
-            process_started_at=start_ticks(flooder.pid),
-            secret_hash=hashlib.sha256(SECRET).digest(),
-            since=datetime.now(UTC),
-        )
-        await stack.store.save([status], [])
+        await stack.let_in(flooding, flooder.pid, SECRET)
         supervisor = await stack.start_supervisor()
         pid = (await stack.observed(honest, lambda status: status.ready, "the honest bot is READY")).pid
         assert flooder.stdin is not None

@@ -1,18 +1,13 @@
 """A bot's code gets at its worker's connection, and sends the supervisor whatever it likes."""
 
 import asyncio
-import hashlib
 import os
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
 
 from flotilla.db.tables import happenings
-from flotilla.domain.worker import State
-from flotilla.processes import start_ticks
 from tests.stack import Stack, until
 
 SECRET = b"s" * 32
@@ -43,17 +38,7 @@ async def test_no_message_of_a_bot_ends_the_supervisor_and_what_others_tell_is_s
                     sys.executable, "-c", BEGIN, *arguments, stdin=asyncio.subprocess.PIPE, stdout=file, stderr=file
                 )
             processes.append(process)
-            status = replace(
-                await stack.status(liar),
-                state=State.RUNNING,
-                ready=True,
-                generation=1,
-                pid=process.pid,
-                process_started_at=start_ticks(process.pid),
-                secret_hash=hashlib.sha256(SECRET).digest(),
-                since=datetime.now(UTC),
-            )
-            await stack.store.save([status], [])
+            await stack.let_in(liar, process.pid, SECRET)
         supervisor = await stack.start_supervisor()
         for process in processes:
             assert process.stdin is not None

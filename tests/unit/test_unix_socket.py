@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flotilla.unix_socket import StrangersSocketError, connect, listen_privately, place_of, trusted_users
+from tests.ordinary_user import STRANGER
 
 ME = frozenset({os.geteuid()})
 
@@ -47,19 +48,6 @@ def test_nobody_is_nobody(tmp_path: Path) -> None:
     listen_privately(tmp_path / "api.sock", 4).close()
     with pytest.raises(ConnectionRefusedError):
         connect(tmp_path / "api.sock", ME, 5)
-
-
-STRANGER = """
-import os, socket, sys
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-os.setgid(65534)
-os.setuid(65534)
-listener.listen()
-print("listening", flush=True)
-accepted, _ = listener.accept()
-print("got", accepted.recv(1000), flush=True)
-"""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user, too")

@@ -17,6 +17,7 @@ from flotilla.cli.faults import CommandError
 from flotilla.settings import load_settings
 from flotilla.unix_socket import listen_privately
 from tests.integration.cli.conftest import KEY
+from tests.ordinary_user import STRANGER
 
 
 @pytest.fixture(autouse=True)
@@ -72,19 +73,6 @@ def test_the_key_goes_to_no_port_that_a_stranger_has_taken(
         thief.setblocking(False)
         with pytest.raises(BlockingIOError):
             thief.accept()
-
-
-STRANGER = """
-import os, socket, sys
-listener = socket.socket(socket.AF_UNIX)
-listener.bind(sys.argv[1])
-os.setgid(65534)
-os.setuid(65534)
-listener.listen()
-print("listening", flush=True)
-accepted, _ = listener.accept()
-print("got", accepted.recv(1000), flush=True)
-"""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user, too")

@@ -6,7 +6,7 @@ A frame is 4 bytes of length, big-endian, and that many bytes of MessagePack.
 
 import struct
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -598,10 +598,27 @@ ToWorker = (
 )
 ToForkServer = Preload | Fork | Ping
 
-from_worker: msgspec.msgpack.Decoder[FromWorker] = msgspec.msgpack.Decoder(FromWorker)
-to_worker: msgspec.msgpack.Decoder[ToWorker] = msgspec.msgpack.Decoder(ToWorker)
-from_fork_server: msgspec.msgpack.Decoder[FromForkServer] = msgspec.msgpack.Decoder(FromForkServer)
-to_fork_server: msgspec.msgpack.Decoder[ToForkServer] = msgspec.msgpack.Decoder(ToForkServer)
+Message = TypeVar("Message")
+
+
+class Decoder(Generic[Message]):
+    """Decodes bodies of frames. kinds: a union of message types."""
+
+    def __init__(self, kinds: Any) -> None:  # noqa: ANN401 - there is no type of a union of types
+        self._decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(kinds)
+
+    def decode(self, body: bytes) -> Message:
+        """Return the message. Raises msgspec.DecodeError or, for what no decoder goes into, ProtocolError."""
+        try:
+            return self._decoder.decode(body)
+        except RecursionError:
+            raise ProtocolError("it is nested too deep") from None
+
+
+from_worker: Decoder[FromWorker] = Decoder(FromWorker)
+to_worker: Decoder[ToWorker] = Decoder(ToWorker)
+from_fork_server: Decoder[FromForkServer] = Decoder(FromForkServer)
+to_fork_server: Decoder[ToForkServer] = Decoder(ToForkServer)
 _encoder = msgspec.msgpack.Encoder()
 
 

@@ -53,6 +53,7 @@ from supervisor.users import BotUsers
 STORE_TIMEOUT_S = 30.0
 BACKLOG = 4096
 ACCEPTED_AT_ONCE = 64
+MAX_ID_CHARS = 64
 MAX_CONNECTIONS = 8
 """Of one bot at once: one is in use, others may be on their way out."""
 
@@ -185,7 +186,7 @@ class ControlServer:
         now = time.monotonic()
         if now - self._crowd_told_at >= CROWD_TOLD_EVERY_S:
             self._crowd_told_at = now
-            log.warning("control.too_many_connections", peer=link.peer, allowed=MAX_CONNECTIONS)
+            log.warning("control.too_many_connections", stranger=link.peer, allowed=MAX_CONNECTIONS)
         return False
 
     def lost(self, link: Link) -> None:
@@ -235,7 +236,8 @@ class ControlServer:
             log.info("control.given", bot=member.bot.name, what=wanted.what)
 
     def _refuse(self, link: Link, hello: Hello, why: str) -> None:
-        log.warning("control.refused", bot_id=hello.bot_id, generation=hello.generation, pid=link.pid, why=why)
+        bot_id = hello.bot_id[:MAX_ID_CHARS]
+        log.warning("control.refused", stranger=link.peer, bot_id=bot_id, generation=hello.generation, why=why)
         link.send(Refused(why))
         link.close()
 

@@ -1,10 +1,11 @@
 """What each worker is held to, put together from the settings, this host's means and the bot's policy."""
 
 import asyncio
+import json
 import os
-import shutil
+import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,9 +21,11 @@ from flotilla.protocol import Bounds, Walls
 from flotilla.settings import Settings
 from supervisor.kernel_limits import kernel_limits
 from supervisor.member import Member
+from supervisor.trees import remove_tree
 from supervisor.users import BotUsers
 
 _HTTPS_PORT = 443
+_ID = re.compile("[0-9A-Z]{26}")
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 log = structlog.get_logger()
 
@@ -35,6 +38,8 @@ class Isolation:
         self._memory = kernel_limits(settings.memory_kernel_limit)
         self.confinement = find(settings)
         self._leaving: dict[str, tuple[Path, ...]] = {}
+        self._left = settings.run_dir / "leaving.json"
+        self._forgetting = asyncio.Lock()
         self._home, self._marks = mark_of(settings.home), can_wear_worker_mark()
         if not self._marks:
             log.warning("isolation.no_marks", remedy="Raise the hard limits of locks and resident set: ulimit -H -x -m")
@@ -114,12 +119,8 @@ class Isolation:
         """Return whether the kernel's limit ended a worker. Ask once for each end."""
         return self._memory.ended(member.bot.id, generation, exit_code)
 
-    async def forget(self, bot_ids: Iterable[str], may_live: Callable[[int], bool] = lambda _uid: False) -> None:
-        """Remove what was kept for bots that are gone, then let their user ids go.
-
-        may_live: whether something of a user may live. Such a one, and one that has files, stays the bot's until the
-        next time.
-        """
+    def leave(self, bot_ids: Iterable[str]) -> None:
+        """Note that bots are about to be gone for good, for whoever comes after this process has to `forget` them."""
         self._leaving |= {
             bot_id: (
                 self._settings.session_file(bot_id).parent,
@@ -128,26 +129,68 @@ class Isolation:
             )
             for bot_id in bot_ids
         }
-        folders = [folder for all_of_it in self._leaving.values() for folder in all_of_it]
-        await asyncio.to_thread(_remove, folders)
-        gone = {
-            bot_id for bot_id, all_of_it in self._leaving.items() if not any(folder.exists() for folder in all_of_it)
-        }
-        if self.users is not None:
-            living = await asyncio.to_thread(uids_alive)
-            used = {bot_id: uid for bot_id in gone if (uid := self.users.known(bot_id)) is not None}
-            gone -= {bot_id for bot_id, uid in used.items() if uid in living or may_live(uid)}
+        self._note_leaving()
+
+    def left_behind(self, bot_ids: Collection[str]) -> list[str]:
+        """Return bots of which a supervisor before this one has left something, and which are none of `bot_ids`."""
+        try:
+            noted = json.loads(self._left.read_bytes())
+        except (OSError, ValueError):
+            return []
+        known = set(bot_ids)
+        ids = noted if isinstance(noted, list) else []
+        return [bot_id for bot_id in ids if isinstance(bot_id, str) and _ID.fullmatch(bot_id) and bot_id not in known]
+
+    async def forget(self, bot_ids: Iterable[str], may_live: Callable[[int], bool] = lambda _uid: False) -> None:
+        """Remove what was kept for bots that are gone, then let their user ids go.
+
+        may_live: whether something of a user may live. Such a one, and one that has files, stays the bot's until the
+        next time. Takes as long as it takes to remove all files that they have.
+        """
+        self.leave(bot_ids)
+        async with self._forgetting:
+            gone = {bot_id for bot_id in list(self._leaving) if await self._is_removed(bot_id)}
+            if self.users is not None:
+                living = await asyncio.to_thread(uids_alive)
+                used = {bot_id: uid for bot_id in gone if (uid := self.users.known(bot_id)) is not None}
+                gone -= {bot_id for bot_id, uid in used.items() if uid in living or may_live(uid)}
+                try:
+                    self.users.forget(gone)
+                except OSError as fault:
+                    log.warning("isolation.users_not_written", error=str(fault))
+            for bot_id in gone:
+                del self._leaving[bot_id]
+            self._note_leaving()
+
+    async def _is_removed(self, bot_id: str) -> bool:
+        """Remove what was kept for a bot; return whether all of it is gone. What stays is told."""
+        all_gone = True
+        own = None if self.users is None else self.users.known(bot_id)
+        owners = {os.geteuid()} | ({own} if own is not None else set())
+        for folder in self._leaving[bot_id]:
             try:
-                self.users.forget(gone)
-            except OSError as fault:
-                log.warning("isolation.users_not_written", error=str(fault))
-        for bot_id in gone:
-            del self._leaving[bot_id]
+                await asyncio.to_thread(remove_tree, folder, owners)
+            except Exception as fault:  # noqa: BLE001 - a bot has made what is there, and it must be nobody else's trouble
+                all_gone = False
+                log.warning(
+                    "isolation.left",
+                    bot_id=bot_id,
+                    folder=str(folder),
+                    error=str(fault),
+                    action="It is tried again when another bot is removed and at the next start; or remove it by hand.",
+                )
+        return all_gone
 
-
-def _remove(folders: Iterable[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)
+    def _note_leaving(self) -> None:
+        fresh = self._left.with_name(self._left.name + ".new")
+        try:
+            if not self._leaving:
+                self._left.unlink(missing_ok=True)
+                return
+            fresh.write_text(json.dumps(sorted(self._leaving)))
+            fresh.replace(self._left)
+        except OSError as fault:
+            log.warning("isolation.leaving_not_noted", error=str(fault))
 
 
 def walls_of(settings: Settings, confinement: Confinement) -> Walls | None:

@@ -28,6 +28,7 @@ HELLO_TIMEOUT_S = 5.0
 READ_BYTES = 16 * 1024
 WRITE_BUFFER_BYTES = 64 * 1024
 MIN_PAUSE_S = 0.05
+MAX_WHY_CHARS = 300
 """Several messages at a time cost a slowed-down peer's supervisor less than each on its own."""
 
 HELLO_BYTES = 1024
@@ -95,7 +96,7 @@ class Link(asyncio.BufferedProtocol):
         if transport is None or transport.is_closing():
             return False
         if transport.get_write_buffer_size() > WRITE_BUFFER_BYTES:
-            log.warning("control.peer_does_not_read", pid=self.pid)
+            log.warning("control.peer_does_not_read", stranger=self.peer)
             transport.abort()
             return False
         transport.write(encode(message))
@@ -246,9 +247,9 @@ class Link(asyncio.BufferedProtocol):
 
     def _tell_dropped(self, why: str) -> None:
         if self.member is None:
-            log.warning("control.dropped", error=why)
+            log.warning("control.dropped", stranger=self.peer, error=why[:MAX_WHY_CHARS])
         else:
-            log.warning("control.dropped", bot=self.member.bot.name, error=why)
+            log.warning("control.dropped", bot=self.member.bot.name, error=why[:MAX_WHY_CHARS])
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -13,6 +13,9 @@ TELL_S: Final = 60.0
 LINE_BYTES: Final = 150
 """Of a line, beside its values: its time, its level, its action and the names of its fields."""
 
+STRANGERS: Final = "(strangers)"
+"""In the place of a bot's name, which cannot be this."""
+
 AND_MORE: Final = "log.and_more"
 _SERIOUS: Final = frozenset({"error", "critical", "exception"})
 log = structlog.get_logger()
@@ -21,7 +24,8 @@ log = structlog.get_logger()
 class LogShare:
     """A processor of structlog that leaves out what is beyond a bot's share, by the field `bot`.
 
-    Lines of the host have no such field and are never left out; errors have a part of each share for themselves.
+    Lines about peers of whom it is not known whose they are have a field `stranger` in its place, and one share for all
+    of them. Lines of the host have neither and are never left out; errors have a part of each share for themselves.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +35,7 @@ class LogShare:
 
     def __call__(self, _logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         """Return the line, or raise structlog.DropEvent."""
-        bot = event.get("bot")
+        bot = STRANGERS if "stranger" in event else event.get("bot")
         if not isinstance(bot, str) or event.get("event") == AND_MORE:
             return event
         size = LINE_BYTES + sum(len(value) for value in event.values() if isinstance(value, str))

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -384,6 +384,8 @@ class Supervisor:
         adopted = self._fleet.adopt(rows, seen_at)
         self._requests.remember()
         await self._control.start()
+        if left := self._isolation.left_behind([row.bot.id for row in rows]):
+            self._forget_folders(left)
         log.info("supervisor.started", bots=len(rows), adopted=adopted)
 
     # Loops -----------------------------------------------------------------------------------------------------------
@@ -407,8 +409,9 @@ class Supervisor:
         for row in rows:
             self._containment.retry(row.bot, "requests", self._answer_requests, row)
         if droppable:
+            self._isolation.leave(droppable)
             await self._store.drop(droppable)
-            await self._isolation.forget(droppable, self._reaper.may_live)
+            self._forget_folders(droppable)
             for bot_id in droppable:
                 self._containment.forget(bot_id)
                 self._chronicle.forget(bot_id)
@@ -422,6 +425,9 @@ class Supervisor:
                 self._admission.forget(bot_id)
             log.info("supervisor.bots_removed", bots=droppable)
             self._look_now.set()
+
+    def _forget_folders(self, bot_ids: Collection[str]) -> None:
+        spawn("removal of what bots have kept", self._isolation.forget(bot_ids, self._reaper.may_live))
 
     def _tick(self) -> None:
         self._reaper.look()

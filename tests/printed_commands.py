@@ -19,7 +19,9 @@ from flotilla.cli.app import app
 HOLE = "\x00"
 """What stands in an f-string where a value goes."""
 
-_ARGUMENT = re.compile(rf"[A-Z][A-Z_]*…?|{HOLE}|--?[a-z][a-z-]*|[\w.]+=\S+|'[^']*'|\"[^\"]*\"|https?:\S+|/[a-z]+")
+_ARGUMENT = re.compile(
+    rf"set|rm|[A-Z][A-Z_]*…?|{HOLE}|--?[a-z][a-z-]*|[\w.]+=\S+|'[^']*'|\"[^\"]*\"|https?:\S+|/[a-z]+"
+)
 _PROSE = re.compile(r"\bflotilla (?=[a-z])")
 _CODE = re.compile(r"`+(flotilla [^`]+)`+")
 _BEHIND = re.compile(r"\s(?:[<>|#]|&&|\|\|)(?:\s|$).*|\s#\s.*")

@@ -6,6 +6,7 @@ cache to a successor costs nothing. Snapshots only keep the log short; they are 
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import random
@@ -22,6 +23,7 @@ import msgspec
 
 from worker_bot.keepsake import HEAD_MAX_BYTES, MAX_BYTES, Found, KeepsakeError, Stamp, pack, unpack
 from worker_bot.memory import give_back
+from worker_bot.regular import open_regular, read_regular
 
 LOG_MAX_BYTES = 8 * 1024 * 1024
 """A longer log is given up until the next snapshot: it would take a successor most of a second to read."""
@@ -191,8 +193,7 @@ class CacheLog:
 
     def _open(self) -> None:
         self.close()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._descriptor = os.open(self._events, flags, 0o600)
+        self._descriptor = open_regular(self._events, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._bytes = os.fstat(self._descriptor).st_size
 
     def _read(self, cache: Any) -> tuple[Found | None, list[tuple[int, Entry]]]:  # noqa: ANN401
@@ -264,11 +265,12 @@ def _decoded(entry: Entry) -> Any:  # noqa: ANN401 - whatever Discord sent
 
 
 def _content(path: Path, most: int) -> bytes:
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise KeepsakeError(f"{path.name} is larger than {most} bytes")
-    return content
+    try:
+        return read_regular(path, most)
+    except OSError as fault:
+        if fault.errno == errno.EFBIG:
+            raise KeepsakeError(f"{path.name} is larger than {most} bytes") from fault
+        raise
 
 
 def _entries(content: bytes) -> Iterator[tuple[int, Entry]]:

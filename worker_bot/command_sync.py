@@ -35,6 +35,7 @@ from flotilla.redaction import redact_text
 from flotilla.tasks import spawn
 from worker_bot import asking, lost_extensions
 from worker_bot.foreign_commands import entry_points, foreign
+from worker_bot.regular import read_regular
 
 FIRST_S: Final = 5.0
 """How long a start waits for it at most: then the bot serves with the old commands, and it goes on beside that."""
@@ -200,8 +201,7 @@ def _read(path: Path | None) -> Registered | None:
     if path is None:
         return None
     try:
-        with path.open("rb") as file:
-            return msgspec.json.decode(file.read(MAX_FILE_BYTES), type=Registered)
+        return msgspec.json.decode(read_regular(path, MAX_FILE_BYTES), type=Registered)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:

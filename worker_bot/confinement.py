@@ -191,10 +191,16 @@ def _join(cgroup: str) -> None:
 
 
 def _hand_over(folder: Path, uid: int) -> None:
-    """Make a folder with all that is in it another user's; no link is followed, and nothing is done twice."""
+    """Make a folder with all that is in it another user's; no link is followed, and nothing is done twice.
+
+    Raises OSError, also for one that is nested so deep that nobody could use it.
+    """
     if folder.stat().st_uid == uid:
         return
-    for _path, folders, files, descriptor in os.fwalk(folder):
-        for name in (*folders, *files):
-            os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+    try:
+        for _path, folders, files, descriptor in os.fwalk(folder):
+            for name in (*folders, *files):
+                os.chown(name, uid, uid, dir_fd=descriptor, follow_symlinks=False)
+    except RecursionError:
+        raise OSError(errno.ELOOP, "it is nested too deep", str(folder)) from None
     os.chown(folder, uid, uid)

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from flotilla.peer import credentials
-from flotilla.protocol import SEALED_S, FrameDecoder, ProtocolError, frame
+from flotilla.protocol import SEALED_S, Decoder, FrameDecoder, ProtocolError, frame
 from flotilla.tasks import spawn
 from worker_bot.overlap import MAX_BYTES, MAX_EVENTS, encode
 
@@ -86,8 +86,8 @@ class Release(_Message, frozen=True, tag=True):
 
 FromSealed = Greeting | Passed | Ended
 FromSuccessor = Give | Finish | Release
-from_sealed: msgspec.msgpack.Decoder[FromSealed] = msgspec.msgpack.Decoder(FromSealed)
-_from_successor: msgspec.msgpack.Decoder[FromSuccessor] = msgspec.msgpack.Decoder(FromSuccessor)
+from_sealed: Decoder[FromSealed] = Decoder(FromSealed)
+_from_successor: Decoder[FromSuccessor] = Decoder(FromSuccessor)
 _encoder = msgspec.msgpack.Encoder()
 
 

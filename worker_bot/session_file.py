@@ -10,10 +10,13 @@ import os
 import re
 import struct
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from worker_bot.regular import open_regular
 
 RESUMABLE_S = 120.0
 """How old a session may be and still be tried. Discord documents "a few minutes"; a refusal costs only a round trip."""
@@ -59,6 +62,16 @@ def mark_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:16]
 
 
+def close_all() -> None:
+    """Close all session files of this process that somebody still refers to."""
+    for file in list(_open):
+        file.close()
+    _open.clear()
+
+
+_open: "weakref.WeakSet[SessionFile]" = weakref.WeakSet()
+
+
 class SessionFile:
     """The session of one shard on disk. Only one process at a time may have it open. Raises OSError if it cannot be.
 
@@ -66,18 +79,20 @@ class SessionFile:
     """
 
     def __init__(self, path: Path, descriptor: int | None = None) -> None:
-        if descriptor is None:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        else:
-            descriptor = os.dup(descriptor)
+        descriptor = open_regular(path, os.O_RDWR | os.O_CREAT) if descriptor is None else os.dup(descriptor)
         try:
             if os.fstat(descriptor).st_size != _SIZE:
                 os.ftruncate(descriptor, _SIZE)
             os.posix_fallocate(descriptor, 0, _SIZE)  # a write to a page that a full disk has no room for is a SIGBUS
             self._map = mmap.mmap(descriptor, _SIZE)
             self._path, self._inode = path, os.fstat(descriptor).st_ino
+            _open.add(self)
         finally:
             os.close(descriptor)
+
+    def close(self) -> None:
+        """Let the file go: nothing can be kept any more. A mapping holds a descriptor of its own as long as it is."""
+        self._map.close()
 
     def is_there(self) -> bool:
         """Return whether the file is where a successor will look for it."""

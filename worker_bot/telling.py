@@ -11,11 +11,16 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 
+from worker_bot.regular import read_regular
+
 AGAIN_S: Final = 10.0
 """A batch that is not answered for so long is told again."""
 
 Row = TypeVar("Row")
 Left = TypeVar("Left")
+MAX_LEFT_BYTES = 64 * 1024 * 1024
+"""Of what a worker has left to the next: more than it ever writes."""
+
 log = logging.getLogger("flotilla.telling")
 
 
@@ -122,9 +127,9 @@ def read_left(path: Path | None, decoder: "msgspec.msgpack.Decoder[Left]") -> "L
     if path is None:
         return None
     try:
-        return decoder.decode(path.read_bytes())
+        return decoder.decode(read_regular(path, MAX_LEFT_BYTES))
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.MsgspecError) as fault:
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
         log.warning("%s of the worker before cannot be read: %s", path.name, fault)
         return None

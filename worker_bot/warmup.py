@@ -7,13 +7,17 @@ this needs is closed again before the first fork, and whatever fails here costs 
 """
 
 import asyncio
+import contextlib
 import functools
 import logging
 import os
 import platform
+import shutil
 import signal
+import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +27,7 @@ from types import CodeType
 from flotilla.domain.config import BUILT_IN
 from flotilla.protocol import Fork, WorkerConfig, WorkerLimits
 from flotilla.tasks import awaited
-from worker_bot import asking, callbacks, code, prepared, responses, rest, seam, stacks
+from worker_bot import asking, callbacks, code, prepared, responses, rest, seam, session_file, stacks
 from worker_bot.output import configure_logging, redirect_output
 from worker_bot.stubs import StubDiscord, StubSupervisor
 from worker_bot.worker import HAND_OVER, run_worker
@@ -37,6 +41,10 @@ HEARTBEAT_S = 0.002
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
 """Lives make fifty files, and a disk's file system remembers for seconds those that are removed."""
+
+PREFIX = "flotilla-warm-up-"
+LEFT_S = 60.0
+"""A folder for lives that is older than this has been left by somebody: a warm-up is over after `WARM_UP_TIMEOUT_S`."""
 
 EXTENSIONS = tuple(BUILT_IN.values())
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, HAND_OVER)
@@ -113,8 +121,21 @@ def _begin() -> None:
 
 def _run(begun: dict[int, CodeType]) -> None:
     folder = SHARED_MEMORY if os.access(SHARED_MEMORY, os.W_OK) else None
-    with tempfile.TemporaryDirectory(prefix="flotilla-warm-up-", dir=folder) as own:
-        asyncio.run(asyncio.wait_for(_in_a_world(Path(own), begun), WARM_UP_TIMEOUT_S))
+    _sweep(Path(folder or tempfile.gettempdir()))
+    try:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=folder) as own:
+            asyncio.run(asyncio.wait_for(_in_a_world(Path(own), begun), WARM_UP_TIMEOUT_S))
+    finally:
+        session_file.close_all()  # all workers would have them: a way from one bot to another
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what fork servers have left that were killed while they warmed up."""
+    for left in folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            found = left.lstat()
+            if found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode) and time.time() - found.st_mtime > LEFT_S:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from cryptography.fernet import Fernet
 
 from flotilla.db.happenings import HappeningFilter, SqlHappenings
 from flotilla.db.keys import Role, SqlApiKeys
+from flotilla.db.secrets import SqlSecrets
 from flotilla.domain.bots import BotStatus
 from flotilla.domain.config import BotConfig, Cache
 from flotilla.domain.reasons import REASONS, Verdict
@@ -133,6 +135,16 @@ async def token_unreadable(fleet: Operated) -> tuple[str, str]:
     return bot_id, token
 
 
+async def secret_unreadable(fleet: Operated) -> tuple[str, str]:
+    bot_id = await fleet.add("secret")
+    status = await fleet.stack.observed(bot_id, lambda s: s.ready, "READY", PATIENCE_S)
+    elsewhere = Fernet(Fernet.generate_key()).encrypt(b"a value")
+    await SqlSecrets(fleet.stack.database).put(bot_id, "SECRET", elsewhere, "test", datetime.now(UTC))
+    os.kill(status.pid or 0, signal.SIGKILL)
+    await fleet.given_up(bot_id, "secret_unreadable")
+    return bot_id, "a value"
+
+
 async def crash_loop(fleet: Operated) -> tuple[str, str]:
     bot_id = await fleet.add("loop")
     await fleet.stack.bots.override(bot_id, {"max_failures": 1})
@@ -158,6 +170,7 @@ SCENARIOS: dict[str, Scenario] = {
         sharding_required,
         gateway_version_refused,
         token_unreadable,
+        secret_unreadable,
         crash_loop,
         restart_policy,
     )

@@ -100,7 +100,7 @@ async def test_a_start_and_a_stop_go_on_where_the_supervisor_fell_asleep(tmp_pat
 
 
 @pytest.mark.nightly
-async def test_a_hundred_bots_outlive_twelve_seconds_and_are_heard_within_half_a_second(tmp_path: Path) -> None:
+async def test_a_hundred_bots_outlive_twelve_seconds_and_all_are_heard_again(tmp_path: Path) -> None:
     stack = await Stack.create(tmp_path, poll_interval_s="1")
     try:
         await stack.start_sandbox()
@@ -108,10 +108,9 @@ async def test_a_hundred_bots_outlive_twelve_seconds_and_are_heard_within_half_a
         supervisor = await stack.start_supervisor()
         before, begun = await stack.all_ready(100, 300), await identifies(stack)
         await stall(supervisor, 12.0)
-        took_s = await caught_up_after_s(supervisor, 100)
+        await caught_up_after_s(supervisor, 100)  # how soon is measured by `python -m benchmarks stall`
         await asyncio.sleep(10)  # the liveness timeout and more
         await untouched(stack, before)
         assert await identifies(stack) == begun
-        assert took_s < 0.5
     finally:
         await stack.close()

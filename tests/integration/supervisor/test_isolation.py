@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -206,3 +207,27 @@ async def test_bot_that_floods_the_control_socket_slows_down_nobody_else(stack: 
     assert process.memory_info().rss < memory_before + 16 * MIB
     assert supervisor.text().count("control.too_many_connections") <= 2
     assert (await stack.status(quiet)).pid == pid
+
+
+def shared_files(pid: int | None) -> dict[tuple[int, int], str]:
+    """Return the files by which a process could tell another one something: open, or mapped for all who map them."""
+    found = {}
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        status = descriptor.stat()
+        if stat.S_ISREG(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+            found[status.st_dev, status.st_ino] = str(descriptor.readlink())
+    for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+        fields = line.split(maxsplit=5)
+        if fields[1].startswith("rw") and fields[1].endswith("s"):
+            major, minor = (int(part, 16) for part in fields[3].split(":"))
+            found[os.makedev(major, minor), int(fields[4])] = fields[-1]
+    return found
+
+
+async def test_two_bots_have_no_file_in_common(stack: Stack) -> None:
+    first, second = await stack.add_bots(2)
+    await stack.start_supervisor()
+    statuses = await stack.all_ready(2)
+    mine, others = shared_files(statuses[first].pid), shared_files(statuses[second].pid)
+    assert mine, "each has its session at least"
+    assert {name for key, name in mine.items() if key in others} == set()

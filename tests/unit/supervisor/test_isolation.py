@@ -90,3 +90,41 @@ async def test_a_removed_bots_user_stays_its_own_while_something_lives_that_has_
     assert isolation.users.known("gone") == uid, "nor while it is being ended"
     await isolation.forget([])
     assert isolation.users.known("gone") is None
+
+
+GONE = "01M8R6XD5DGT29QQDWXPMMKPTW"
+
+
+async def test_what_a_removed_bot_has_kept_is_removed_by_the_next_supervisor_if_this_one_dies(
+    settings: Settings,
+) -> None:
+    Isolation(settings).leave([GONE])
+    folder = settings.bot_folder(GONE)
+    (folder / "kept").mkdir(parents=True)
+    successor = Isolation(settings)
+    assert successor.left_behind([GONE]) == [], "it was not removed after all"
+    assert successor.left_behind([]) == [GONE]
+    await successor.forget([GONE])
+    assert not folder.exists()
+    assert Isolation(settings).left_behind([]) == []
+    for nonsense in ('[1, null, [], "../.."]', "{}", "no JSON"):
+        (settings.run_dir / "leaving.json").write_text(nonsense)
+        assert successor.left_behind([]) == []
+
+
+async def test_what_cannot_be_removed_is_told_and_stays_the_bots(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(folder: Path, _owners: object) -> None:
+        raise RecursionError(str(folder))
+
+    isolation = Isolation(settings)
+    assert isolation.users is not None
+    uid = isolation.users.uid(GONE)
+    with monkeypatch.context() as patch:
+        patch.setattr("supervisor.isolation.remove_tree", refuse)
+        await isolation.forget([GONE])
+    assert "isolation.left" in capsys.readouterr().out
+    assert isolation.users.known(GONE) == uid
+    await isolation.forget([])
+    assert isolation.users.known(GONE) is None

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from flotilla.domain.bots import Bot, Desired
@@ -20,6 +21,7 @@ from flotilla.protocol import (
     ProtocolError,
     Refused,
     encode,
+    frame,
     to_worker,
 )
 from supervisor import link as module
@@ -276,3 +278,18 @@ async def test_last_words_count_although_they_cannot_be_answered(
     monkeypatch.setattr(keeper, "take", take)
     peer.send(encode(HELLO) + encode(Beat(1.0)) + encode(Beat(2.0)))
     await until(lambda: len(keeper.taken) == 2, "both")
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_frame_that_is_nested_too_deep_is_an_offence_and_no_crash(
+    keeper: Keeper, peer: socket.socket, known: bool
+) -> None:
+    depth = 5_000 if known else 990  # a first frame has 1,024 bytes
+    if known:
+        peer.send(encode(HELLO))
+        await until(lambda: keeper.links[0].member, "Hello")
+    # One field more than it has: an array of four, of which the last is arrays within arrays.
+    peer.send(frame(b"\x94" + msgspec.msgpack.encode(["Beat", None, None])[1:] + b"\x91" * depth + b"\xc0"))
+    await until(lambda: keeper.gone, "the link is told of the end")
+    assert bool(keeper.told_on) is known
+    assert all("nested" in why for why in keeper.told_on)

@@ -37,7 +37,7 @@ async def test_supervisor_that_is_killed_meanwhile_goes_back_with_its_next_life(
         supervisor = fleet.stack.programs[-1]
         version = await fleet.change(extensions=[BROKEN], settings={BROKEN: {"moment": str(moment_s)}})
         if moment_s is None:
-            await until(lambda log=supervisor: "signal=hand_over" in log.text(), "it is told to leave")  # type: ignore[misc]
+            await until(lambda log=supervisor: "signal=hand_over" in log.text(), "it is told to leave")
         else:
             await asyncio.sleep(moment_s)
         await supervisor.end(signal.SIGKILL)

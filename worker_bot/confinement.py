@@ -11,6 +11,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from flotilla.domain.confinement import TCP_ABI
 from flotilla.hardening import (
     become_user,
     drop_capabilities,
@@ -22,7 +23,7 @@ from flotilla.hardening import (
 from flotilla.landlock import Ruleset
 from flotilla.mark import wear_worker_mark
 from flotilla.protocol import Bounds, Fork, Without
-from flotilla.seccomp import refuse_limits_of_others
+from flotilla.seccomp import hold
 from worker_bot import walls
 
 THREAD_STACK_BYTES = 2 * 1024 * 1024
@@ -86,8 +87,8 @@ def _give_up_rights(bounds: Bounds, ruleset: Ruleset | None) -> None:
         drop_capabilities()
     ruleset.restrict()
     ruleset.close()
-    if bounds.uid is None:
-        refuse_limits_of_others()  # only a user of its own keeps a bot from them otherwise
+    # Only a user of its own keeps a bot from other processes otherwise, and nothing from other ways to TCP.
+    hold(others=bounds.uid is None, tcp=bounds.walls is not None and bounds.walls.abi >= TCP_ABI)
 
 
 def _own_folders(fork: Fork) -> list[str]:

@@ -130,6 +130,7 @@ def attacks() -> dict[str, Callable[[], object]]:
         "end bots": lambda: os.kill(bot, 0),
         "end programs": lambda: os.kill(supervisor, 0),
         "limits": lambda: _limit(bot),
+        "scheduling": lambda: os.setpriority(os.PRIO_PROCESS, supervisor, os.getpriority(os.PRIO_PROCESS, supervisor)),
         "valkey": lambda: _ask_valkey(at["valkey"], str(home / "valkey.conf")),
         "supervisord": lambda: _ask_supervisord(at["supervisord"], str(home / "supervisord.key")),
         "sockets": lambda: _reach(at["socket"]),

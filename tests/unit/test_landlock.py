@@ -14,7 +14,7 @@ from flotilla.domain.confinement import SIGNALS_ABI, TCP_ABI
 from tests.refusals import refuse_calls
 
 HARNESS = """
-import json, os, socket, sys
+import ctypes, json, os, socket, sys
 from flotilla.landlock import APPEND, OWN, RUN, Ruleset, abi
 def can(act, *arguments):
     try:
@@ -113,24 +113,89 @@ except OSError as fault:
     assert os.strerror(errno.EIO) in landlock.why_not(OSError(errno.EIO, ""))
 
 
-def test_limits_of_other_processes_are_refused_and_own_ones_are_not() -> None:
+def test_limits_and_scheduling_of_other_processes_are_refused_and_own_ones_are_not() -> None:
     code = """
 import resource, subprocess
 from flotilla.hardening import forbid_core_dumps
-from flotilla.seccomp import refuse_limits_of_others
+from flotilla.seccomp import hold
 forbid_core_dumps()
 other, own = os.getppid(), os.getpid()
 kept = resource.prlimit(other, resource.RLIMIT_CORE)
+usual, idle = os.sched_getscheduler(other), os.sched_param(0)
+libc = ctypes.CDLL(None, use_errno=True)
+def ioprio(pid):
+    if libc.syscall(251 if os.uname().machine == "x86_64" else 30, 1, pid, libc.syscall(
+        252 if os.uname().machine == "x86_64" else 31, 1, 0)):
+        raise OSError(ctypes.get_errno(), "ioprio_set")
 say(
-    refuse_limits_of_others(),
+    hold(others=True, tcp=False),
     can(resource.prlimit, own, resource.RLIMIT_CORE, (0, 0)),
     can(resource.setrlimit, resource.RLIMIT_CORE, (0, 0)),
     can(resource.prlimit, other, resource.RLIMIT_CORE),
     can(resource.prlimit, other, resource.RLIMIT_CORE, kept),
+    can(os.setpriority, os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0)),
+    can(os.setpriority, os.PRIO_PROCESS, own, os.getpriority(os.PRIO_PROCESS, 0)),
+    can(os.setpriority, os.PRIO_PROCESS, other, os.getpriority(os.PRIO_PROCESS, other)),
+    can(os.sched_setaffinity, 0, os.sched_getaffinity(0)),
+    can(os.sched_setaffinity, other, os.sched_getaffinity(other)),
+    can(os.sched_setscheduler, 0, usual, idle),
+    can(os.sched_setscheduler, other, usual, idle),
+    can(ioprio, 0),
+    can(ioprio, other),
+    can(socket.socket, socket.AF_INET, socket.SOCK_STREAM),
     subprocess.run([sys.executable, "-c", "import resource; resource.setrlimit(4, (0, 0))"]).returncode,
 )
 """
     found = said(code)
     if found[0] is False:
         pytest.skip("this machine's calls are not known")
-    assert found == [True, True, True, True, False, 0]
+    refused = [place for place, could in enumerate(found) if could is False]
+    assert refused == [4, 7, 9, 11, 13]
+    assert found[-1] == 0
+
+
+def test_what_becomes_tcp_is_refused_as_by_a_kernel_without_it_and_everything_else_is_as_it_was() -> None:
+    code = """
+from flotilla.hardening import forbid_core_dumps
+from flotilla.seccomp import hold
+forbid_core_dumps()
+def number(act, *arguments):
+    try:
+        act(*arguments).close()
+    except OSError as fault:
+        return fault.errno
+    return 0
+listener = socket.create_server(("127.0.0.1", 0))
+held = hold(others=False, tcp=True)
+datagram = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+datagram.bind(("127.0.0.1", 0))
+client = socket.create_connection(listener.getsockname())
+client.send(b"a"), client.sendall(b"b", socket.MSG_NOSIGNAL), client.sendmsg([b"c"])
+with socket.socket() as unconnected:
+    opened = can(unconnected.sendto, b"x", socket.MSG_FASTOPEN, listener.getsockname())
+libc = ctypes.CDLL(None, use_errno=True)
+ring = libc.syscall(425, 8, None), ctypes.get_errno()
+say(
+    held,
+    [number(socket.socket, socket.AF_INET, socket.SOCK_STREAM, protocol) for protocol in (0, 6, 256, 262)],
+    number(socket.socket, 43, socket.SOCK_STREAM),
+    number(socket.socket, socket.AF_UNIX),
+    datagram.sendto(b"x", datagram.getsockname()),
+    opened,
+    list(ring),
+    can(os.setpriority, os.PRIO_PROCESS, os.getppid(), os.getpriority(os.PRIO_PROCESS, os.getppid())),
+)
+"""
+    found = said(code)
+    if found[0] is False:
+        pytest.skip("this machine's calls are not known")
+    unsupported = errno.EPROTONOSUPPORT
+    assert found[1:] == [
+        [0, 0, unsupported, unsupported],
+        errno.EAFNOSUPPORT,
+        0,
+        1,
+        False,
+        [-1, errno.ENOSYS],
+        True,
+    ]

@@ -31,6 +31,12 @@ MOVED_LOOKS = 20
 MOVED_KEPT = 4
 """So many files of one worker that were moved away are held, in case something still writes to them."""
 
+BLOCK_BYTES = 512
+"""Of what stat(2) counts blocks in."""
+
+RESERVED_BYTES = 16 * 1024 * 1024
+"""File systems reserve some megabytes behind a file that grows by themselves."""
+
 ROTATE_EVERY_S = 1.0
 CHUNK_BYTES = 256 * 1024
 log = structlog.get_logger()
@@ -76,8 +82,10 @@ class BotLogs:
         self._looks += 1
         for turn, (key, path) in enumerate(wanted.items(), self._looks):
             held_now = self._held.get(key) or self._open(key, path)
-            if held_now is not None and turn % MOVED_LOOKS == 0 and _is_another(held_now):
-                held_now = self._let_move(key, path)
+            if held_now is not None and turn % MOVED_LOOKS == 0:
+                _give_back(held_now)
+                if _is_another(held_now):
+                    held_now = self._let_move(key, path)
             if held_now is not None and (held_now.grew or turn % QUIET_LOOKS == 0):
                 flooded |= self._bound(held_now, now)
         for moved in self._moved.values():
@@ -154,6 +162,17 @@ class BotLogs:
             fresh.unlink(missing_ok=True)
         else:
             held.dropped_bytes = max(0, os.lseek(held.descriptor, 0, os.SEEK_END) - end)
+
+
+def _give_back(held: _Held) -> None:
+    """Free what a bot has reserved of the disk behind the end of its log: a log's size does not show that."""
+    found = os.fstat(held.descriptor)
+    if found.st_blocks * BLOCK_BYTES <= found.st_size + RESERVED_BYTES:
+        return
+    try:
+        os.ftruncate(held.descriptor, found.st_size)
+    except OSError as fault:
+        log.warning("botlog.not_given_back", path=str(held.path), error=str(fault))
 
 
 def _is_another(held: _Held) -> bool:

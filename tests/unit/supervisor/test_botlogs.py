@@ -1,5 +1,6 @@
 """The logs of bots stay within their bound, on real files."""
 
+import ctypes
 import os
 import resource
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flotilla.botlog import old_file, parts
-from supervisor.botlogs import MOVED_LOOKS, QUIET_LOOKS, ROTATE_EVERY_S, BotLogs
+from supervisor.botlogs import BLOCK_BYTES, MOVED_LOOKS, QUIET_LOOKS, RESERVED_BYTES, ROTATE_EVERY_S, BotLogs
 
 TOTAL = 4 * 1024 * 1024
 PART = TOTAL // 5
@@ -167,3 +168,16 @@ def test_part_that_does_not_fit_on_the_disk_is_dropped_and_the_log_cut_all_the_s
     assert log.sizes()[:3] == [0, 0, 0]
     assert "bytes of this log were dropped" in log.path.read_text()
     assert log.path.stat().st_size < 1024
+
+
+def test_disk_that_is_reserved_behind_a_log_is_given_back(log: Log) -> None:
+    log.write(1000)
+    keep_size, reserved = 1, 2 * RESERVED_BYTES
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.fallocate(log.descriptor, keep_size, ctypes.c_long(0), ctypes.c_long(reserved)) != 0:
+        pytest.skip("this file system reserves nothing")
+    assert log.path.stat().st_blocks * BLOCK_BYTES >= reserved
+    for _ in range(MOVED_LOOKS + 1):
+        log.look()
+    assert log.path.stat().st_blocks * BLOCK_BYTES < RESERVED_BYTES
+    assert log.path.read_bytes().count(b"\n") == 10

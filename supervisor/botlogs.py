@@ -83,15 +83,18 @@ class BotLogs:
         for turn, (key, path) in enumerate(wanted.items(), self._looks):
             held_now = self._held.get(key) or self._open(key, path)
             if held_now is not None and turn % MOVED_LOOKS == 0:
-                _give_back(held_now)
-                if _is_another(held_now):
-                    held_now = self._let_move(key, path)
+                held_now = self._look_closer(held_now, key, path)
             if held_now is not None and (held_now.grew or turn % QUIET_LOOKS == 0):
                 flooded |= self._bound(held_now, now)
         for moved in self._moved.values():
             for held in moved:
                 flooded |= self._bound(held, now)
         return flooded
+
+    def _look_closer(self, held: _Held, key: Key, path: Path) -> _Held | None:
+        """Free what is reserved behind a log; return the one that lies at `path` now."""
+        _give_back(held)
+        return self._let_move(key, path) if _is_another(held) else held
 
     def _let_move(self, key: Key, path: Path) -> _Held | None:
         """Look after the file that lies at `path` now, and go on with the one that was moved away."""

@@ -25,6 +25,7 @@ from flotilla.botlog import log_file
 from flotilla.domain.bots import Desired
 from flotilla.domain.worker import State
 from flotilla.mark import worn_by
+from flotilla.processes import command_line
 from tests.stack import Program, Stack, alive, until
 
 EXTENSION = "tests.extensions.clinging"
@@ -169,7 +170,7 @@ async def test_nothing_outlives_its_bot_and_nobody_else_is_hit(
     pids = {bot_id: status.pid or 0 for bot_id, status in (await stack.all_ready(3)).items()}
     for each in bots:
         await each.cling(1)
-    (daemon,) = [pid for pid in neighbour.pids() if psutil.Process(pid).cmdline()[-1:] == ["36062"]]
+    (daemon,) = [pid for pid in neighbour.pids() if command_line(pid).endswith(b"\0" + b"36062\0")]
     assert worn_by(daemon).worker == worn_by(pids[neighbour.bot_id]).worker is not None
     for pid in (supervisor.pid, *fork_servers(supervisor), *pids.values()):
         require_private(pid, mode)

@@ -40,7 +40,7 @@ def open_regular(path: Path, flags: int) -> int:
 def read_regular(path: Path, most: int) -> bytes:
     """Return what a regular file holds. Raises OSError as `open_regular` does, and for one above `most` bytes."""
     with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"It is larger than {most} bytes", str(path))
-    return content
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"It is larger than {most} bytes", str(path))
+        return file.read(size)  # Python makes room for as much as it is asked for, whatever the file has

@@ -3,6 +3,7 @@
 import ast
 import os
 import socket
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -59,6 +60,17 @@ def test_folder_and_what_is_too_large_are_errors(tmp_path: Path) -> None:
     assert read_regular(tmp_path / "large", 5) == b"12345"
     with pytest.raises(OSError, match="larger than 4 bytes"):
         read_regular(tmp_path / "large", 4)
+
+
+def test_a_small_file_takes_little_memory_however_large_it_might_be(tmp_path: Path) -> None:
+    (tmp_path / "small").write_bytes(b"12345")
+    tracemalloc.start()
+    try:
+        assert read_regular(tmp_path / "small", 1 << 30) == b"12345"
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @INSTEAD
